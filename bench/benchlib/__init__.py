@@ -1,0 +1,1 @@
+"""What the benchmarks share: the machine, the tables, the cluster and its peer."""

@@ -1,0 +1,220 @@
+//! Clusters: create, update, describe, list, delete.
+//! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/clusters.html>
+
+use aws::Error;
+use aws::ecs::{
+    Cluster as Wire, ClusterConfiguration, ClusterField, ClusterServiceConnectDefaultsRequest,
+    ClusterSetting, ClusterSettingName, CreateClusterRequest, CreateClusterResponse,
+    DeleteClusterRequest, DeleteClusterResponse, DescribeClustersRequest, DescribeClustersResponse,
+    KeyValuePair, ListClustersRequest, ListClustersResponse, UpdateClusterRequest,
+    UpdateClusterResponse,
+};
+use model::{Cluster, ClusterName, ClusterStatus, LaunchType, ServiceStatus, State};
+use scheduler::{Command, Reply};
+
+use crate::door::{Door, odd_reply};
+use crate::errors::{invalid, missing};
+use crate::page::{Order, Page};
+use crate::refuse::PARAMETER;
+use crate::view::{cluster_status, count, pair};
+use crate::{refer, tag_list, view};
+
+/// How many clusters can be described at once.
+const MOST_DESCRIBED: usize = 100;
+
+/// What of a cluster is shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shown {
+    pub(crate) tags: bool,
+    pub(crate) statistics: bool,
+}
+
+/// Again for an active cluster it answers with that cluster, as ECS does.
+pub(crate) async fn create(
+    door: &Door,
+    request: CreateClusterRequest,
+) -> Result<CreateClusterResponse, Error> {
+    check_settings(request.settings.as_deref())?;
+    check_configuration(request.configuration.as_ref())?;
+    check_connect(request.service_connect_defaults.as_ref())?;
+    let providers = request.capacity_providers.as_ref();
+    PARAMETER.list("capacityProviders", providers, "capacity providers are")?;
+    let strategy = request.default_capacity_provider_strategy.as_ref();
+    PARAMETER.list("defaultCapacityProviderStrategy", strategy, "capacity providers are")?;
+    let given = request.cluster_name.as_deref();
+    if given.is_some_and(|name| !name.is_empty() && !refer::is_name(name)) {
+        return Err(invalid(
+            "clusterName: it has up to 255 letters, digits, hyphens and underscores.",
+        ));
+    }
+    let name = refer::cluster_name(door.realm(), given)?;
+    let tags = tag_list::read(request.tags.as_ref())?;
+    let committed = door.submit(Command::CreateCluster { name, tags }).await?;
+    let Reply::Cluster(name) = &committed.reply else {
+        return Err(odd_reply("CreateCluster", &committed.reply));
+    };
+    let shown = Shown { tags: true, statistics: false };
+    Ok(CreateClusterResponse { cluster: find(&committed.state, name, shown) })
+}
+
+/// Every setting that can be honoured already holds; the others are refused.
+pub(crate) fn update(
+    state: &State,
+    request: &UpdateClusterRequest,
+) -> Result<UpdateClusterResponse, Error> {
+    let name = refer::cluster(state, request.cluster.as_deref())?;
+    check_settings(request.settings.as_deref())?;
+    check_configuration(request.configuration.as_ref())?;
+    check_connect(request.service_connect_defaults.as_ref())?;
+    let shown = Shown { tags: true, statistics: false };
+    Ok(UpdateClusterResponse { cluster: find(state, &name, shown) })
+}
+
+/// Deleted clusters are described too, as inactive.
+pub(crate) fn describe(
+    state: &State,
+    request: &DescribeClustersRequest,
+) -> Result<DescribeClustersResponse, Error> {
+    let include = request.include.as_deref().unwrap_or_default();
+    let shown = Shown {
+        tags: include.contains(&ClusterField::Tags),
+        statistics: include.contains(&ClusterField::Statistics),
+    };
+    let default = ["default".to_owned()];
+    let given = match request.clusters.as_deref() {
+        Some(given) if !given.is_empty() => given,
+        _ => &default,
+    };
+    if given.len() > MOST_DESCRIBED {
+        return Err(invalid(format!(
+            "clusters: at most {MOST_DESCRIBED} can be described at once."
+        )));
+    }
+    let (mut clusters, mut failures) = (Vec::new(), Vec::new());
+    for given in given {
+        let name = refer::cluster_name(state.realm(), Some(given))?;
+        match find(state, &name, shown) {
+            Some(cluster) => clusters.push(cluster),
+            None => failures.push(missing(state.realm().cluster(&name))),
+        }
+    }
+    Ok(DescribeClustersResponse { clusters: Some(clusters), failures: Some(failures) })
+}
+
+pub(crate) fn list(
+    state: &State,
+    request: &ListClustersRequest,
+) -> Result<ListClustersResponse, Error> {
+    let page = Page::of_100("ListClusters", request.next_token.as_deref(), request.max_results);
+    let arns = state
+        .clusters()
+        .filter(|cluster| cluster.status == ClusterStatus::Active)
+        .map(|cluster| (cluster.name.to_string(), state.realm().cluster(&cluster.name)))
+        .collect();
+    let (cluster_arns, next_token) = page.cut(arns, Order::Ascending)?;
+    Ok(ListClustersResponse { cluster_arns: Some(cluster_arns), next_token })
+}
+
+pub(crate) async fn delete(
+    door: &Door,
+    request: DeleteClusterRequest,
+) -> Result<DeleteClusterResponse, Error> {
+    let name = refer::cluster_name(door.realm(), request.cluster.as_deref())?;
+    let committed = door.submit(Command::DeleteCluster(name.clone())).await?;
+    Ok(DeleteClusterResponse { cluster: find(&committed.state, &name, Shown::default()) })
+}
+
+fn check_settings(settings: Option<&[ClusterSetting]>) -> Result<(), Error> {
+    for setting in settings.unwrap_or_default() {
+        match (&setting.name, setting.value.as_deref()) {
+            (Some(ClusterSettingName::ContainerInsights), Some("disabled")) => {}
+            (Some(ClusterSettingName::ContainerInsights), Some("enabled" | "enhanced")) => {
+                return Err(PARAMETER.not_built("settings", "containerInsights is"));
+            }
+            (Some(ClusterSettingName::ContainerInsights), value) => {
+                return Err(invalid(format!(
+                    "settings: containerInsights can not be \"{}\"; it is disabled, enabled or \
+                     enhanced.",
+                    value.unwrap_or_default()
+                )));
+            }
+            (name, _) => {
+                return Err(invalid(format!(
+                    "settings: there is no setting \"{}\".",
+                    name.as_ref().map(ClusterSettingName::as_str).unwrap_or_default()
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_configuration(configuration: Option<&ClusterConfiguration>) -> Result<(), Error> {
+    PARAMETER.said(
+        "configuration",
+        configuration,
+        "logging of ExecuteCommand and managed storage are",
+    )
+}
+
+fn check_connect(defaults: Option<&ClusterServiceConnectDefaultsRequest>) -> Result<(), Error> {
+    let namespace = defaults.and_then(|defaults| defaults.namespace.as_ref());
+    PARAMETER.text("serviceConnectDefaults", namespace, "Service Connect is")
+}
+
+fn find(state: &State, name: &ClusterName, shown: Shown) -> Option<Wire> {
+    state.cluster(name).map(|cluster| cluster_view(state, cluster, shown))
+}
+
+/// A cluster as it is described. Clients rely upon `capacityProviders`, `settings` and
+/// `defaultCapacityProviderStrategy` being there, whatever was asked to be included.
+pub(crate) fn cluster_view(state: &State, cluster: &Cluster, shown: Shown) -> Wire {
+    let (running, pending) = state.cluster_counts(&cluster.name);
+    let services = |status| state.services(&cluster.name).filter(|s| s.status == status).count();
+    Wire {
+        cluster_arn: Some(state.realm().cluster(&cluster.name)),
+        cluster_name: Some(cluster.name.to_string()),
+        status: Some(cluster_status(cluster.status).to_owned()),
+        registered_container_instances_count: Some(count(state.instances(&cluster.name).count())),
+        running_tasks_count: Some(count(running)),
+        pending_tasks_count: Some(count(pending)),
+        active_services_count: Some(count(services(ServiceStatus::Active))),
+        statistics: Some(if shown.statistics {
+            statistics(state, &cluster.name)
+        } else {
+            Vec::new()
+        }),
+        tags: Some(if shown.tags { view::tags(&cluster.tags) } else { Vec::new() }),
+        settings: Some(vec![ClusterSetting {
+            name: Some(ClusterSettingName::ContainerInsights),
+            value: Some("disabled".to_owned()),
+        }]),
+        capacity_providers: Some(Vec::new()),
+        default_capacity_provider_strategy: Some(Vec::new()),
+        ..Wire::default()
+    }
+}
+
+/// Counts by launch type, under the names that ECS gives them.
+fn statistics(state: &State, cluster: &ClusterName) -> Vec<KeyValuePair> {
+    let mut all = Vec::new();
+    for (launch, name) in [
+        (LaunchType::Ec2, "EC2"),
+        (LaunchType::Fargate, "Fargate"),
+        (LaunchType::External, "External"),
+    ] {
+        let tasks = || state.tasks(cluster).filter(|task| task.facts.launch_type == launch);
+        let services = |status| {
+            let of =
+                |s: &&std::sync::Arc<model::Service>| s.launch_type == launch && s.status == status;
+            state.services(cluster).filter(of).count()
+        };
+        let running = tasks().filter(|task| task.is_running()).count();
+        let pending = tasks().filter(|task| task.is_pending()).count();
+        all.push(pair(&format!("running{name}TasksCount"), running));
+        all.push(pair(&format!("pending{name}TasksCount"), pending));
+        all.push(pair(&format!("active{name}ServiceCount"), services(ServiceStatus::Active)));
+        all.push(pair(&format!("draining{name}ServiceCount"), services(ServiceStatus::Draining)));
+    }
+    all
+}

@@ -1,0 +1,309 @@
+//! What ECS, and this build of Wharf, refuse in a container definition.
+//! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html>
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use aws::Error;
+use aws::ecs::{ContainerCondition, ContainerDefinition, VersionConsistency};
+
+use super::validate::Surroundings;
+use super::{health, linux, log_driver, ports};
+use crate::errors::client;
+use crate::refer::is_name;
+use crate::refuse::DEFINITION;
+
+/// The least memory of a container, in MiB, as ECS has it.
+const LEAST_MEMORY: i32 = 4;
+
+/// The longest image reference.
+const LONGEST_IMAGE: usize = 512;
+
+/// Checks one container.
+pub(super) fn check(container: &ContainerDefinition, task: &Surroundings<'_>) -> Result<(), Error> {
+    let name = container.name.as_deref().unwrap_or_default();
+    if name.is_empty() {
+        return Err(client("Container.name should not be null or empty."));
+    }
+    if !is_name(name) {
+        return Err(client("Container.name contains invalid characters."));
+    }
+    image(container)?;
+    not_built(name, container)?;
+    sizes(name, container, task)?;
+    ports::check(container, task)?;
+    environment(name, container)?;
+    mounts(name, container, task)?;
+    borrowed(name, container, task)?;
+    linux::check(name, container, task)?;
+    network(name, container)?;
+    security_options(name, container)?;
+    health::check_probe(name, container)?;
+    health::check_restart(name, container)?;
+    dependencies(name, container, task)?;
+    log_driver::check(name, container, task.realm)
+}
+
+/// The error for a setting of a container.
+pub(super) fn wrong(container: &str, member: &str, why: impl std::fmt::Display) -> Error {
+    client(format!("Invalid '{member}' setting for container '{container}': {why}"))
+}
+
+fn image(container: &ContainerDefinition) -> Result<(), Error> {
+    let image = container.image.as_deref().unwrap_or_default();
+    if image.is_empty() {
+        return Err(client("Container.image should not be null or empty."));
+    }
+    let right = |b: u8| b.is_ascii_alphanumeric() || b"-_:./#@+".contains(&b);
+    if image.len() > LONGEST_IMAGE || !image.bytes().all(right) {
+        return Err(client("Container.image contains invalid characters."));
+    }
+    Ok(())
+}
+
+fn not_built(name: &str, c: &ContainerDefinition) -> Result<(), Error> {
+    let r = DEFINITION;
+    let at = |member: &str| format!("containerDefinitions['{name}'].{member}");
+    r.list(&at("links"), c.links.as_ref(), "links between containers are")?;
+    r.list(
+        &at("environmentFiles"),
+        c.environment_files.as_ref(),
+        "files of environment variables are",
+    )?;
+    r.list(&at("secrets"), c.secrets.as_ref(), "secrets are")?;
+    r.list(
+        &at("resourceRequirements"),
+        c.resource_requirements.as_ref(),
+        "GPUs and accelerators are",
+    )?;
+    r.list(&at("credentialSpecs"), c.credential_specs.as_ref(), "credential specifications are")?;
+    r.given(&at("firelensConfiguration"), c.firelens_configuration.as_ref(), "FireLens is")?;
+    let credentials = c.repository_credentials.as_ref();
+    r.given(&at("repositoryCredentials"), credentials, "credentials of private registries are")?;
+    r.flag(&at("disableNetworking"), c.disable_networking, "containers without network are")?;
+    if c.version_consistency == Some(VersionConsistency::Enabled) {
+        return Err(r.not_built(&at("versionConsistency"), "resolving tags to digests is"));
+    }
+    Ok(())
+}
+
+fn sizes(name: &str, c: &ContainerDefinition, task: &Surroundings<'_>) -> Result<(), Error> {
+    if c.cpu.is_some_and(|cpu| cpu < 0) {
+        return Err(wrong(name, "cpu", "it can not be negative."));
+    }
+    for (member, value) in [("memory", c.memory), ("memoryReservation", c.memory_reservation)] {
+        if value.is_some_and(|mib| mib < LEAST_MEMORY) {
+            return Err(wrong(name, member, format!("it is at least {LEAST_MEMORY} MiB.")));
+        }
+    }
+    if c.memory.is_none() && c.memory_reservation.is_none() && task.memory.is_none() {
+        return Err(client(format!(
+            "Invalid setting for container '{name}'. At least one of 'memory' or 'memoryReservation' \
+             must be specified."
+        )));
+    }
+    if let (Some(hard), Some(soft)) = (c.memory, c.memory_reservation)
+        && soft > hard
+    {
+        return Err(wrong(
+            name,
+            "memoryReservation",
+            format!("{soft} MiB is more than the container's 'memory' of {hard} MiB."),
+        ));
+    }
+    if let (Some(hard), Some(limit)) = (c.memory, task.memory)
+        && i64::from(hard) > i64::from(limit)
+    {
+        return Err(wrong(
+            name,
+            "memory",
+            format!("{hard} MiB is more than the task's {limit} MiB."),
+        ));
+    }
+    for (member, value) in [("startTimeout", c.start_timeout), ("stopTimeout", c.stop_timeout)] {
+        if value.is_some_and(|seconds| seconds < 0) {
+            return Err(wrong(name, member, "it can not be negative."));
+        }
+    }
+    Ok(())
+}
+
+fn environment(name: &str, c: &ContainerDefinition) -> Result<(), Error> {
+    for variable in c.environment.iter().flatten() {
+        environment_name(variable.name.as_deref().unwrap_or_default())
+            .map_err(|why| wrong(name, "environment", why))?;
+    }
+    Ok(())
+}
+
+/// What is wrong with the name of an environment variable.
+pub(crate) fn environment_name(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("a variable has no name.".to_owned());
+    }
+    if name.contains(['=', '\0']) {
+        return Err(format!("\"{name}\" can not name a variable."));
+    }
+    Ok(())
+}
+
+fn mounts(name: &str, c: &ContainerDefinition, task: &Surroundings<'_>) -> Result<(), Error> {
+    let mut targets = BTreeSet::new();
+    for mount in c.mount_points.iter().flatten() {
+        let volume = mount.source_volume.as_deref().unwrap_or_default();
+        if !task.volumes.contains(volume) {
+            return Err(client(format!("Unknown volume '{volume}'.")));
+        }
+        let target = mount.container_path.as_deref().unwrap_or_default();
+        if !target.starts_with('/') {
+            return Err(wrong(
+                name,
+                "mountPoints",
+                format!("containerPath \"{target}\" is not an absolute path."),
+            ));
+        }
+        if !targets.insert(target.trim_end_matches('/')) {
+            return Err(wrong(name, "mountPoints", format!("{target} is mounted twice.")));
+        }
+    }
+    Ok(())
+}
+
+/// Volumes of other containers of the task.
+fn borrowed(name: &str, c: &ContainerDefinition, task: &Surroundings<'_>) -> Result<(), Error> {
+    for from in c.volumes_from.iter().flatten() {
+        let source = from.source_container.as_deref().unwrap_or_default();
+        let known = task.containers.iter().any(|other| other.name.as_deref() == Some(source));
+        if !known || source == name {
+            return Err(wrong(
+                name,
+                "volumesFrom",
+                format!("there is no other container '{source}' in the task."),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn network(name: &str, c: &ContainerDefinition) -> Result<(), Error> {
+    for server in c.dns_servers.iter().flatten() {
+        if server.parse::<IpAddr>().is_err() {
+            return Err(wrong(name, "dnsServers", format!("\"{server}\" is not an IP address.")));
+        }
+    }
+    for domain in c.dns_search_domains.iter().flatten() {
+        if !is_host(domain) {
+            return Err(wrong(name, "dnsSearchDomains", format!("\"{domain}\" is not a domain.")));
+        }
+    }
+    for host in c.extra_hosts.iter().flatten() {
+        let (hostname, address) = (
+            host.hostname.as_deref().unwrap_or_default(),
+            host.ip_address.as_deref().unwrap_or_default(),
+        );
+        if !is_host(hostname) || address.parse::<IpAddr>().is_err() {
+            return Err(wrong(
+                name,
+                "extraHosts",
+                format!("\"{hostname}\" with \"{address}\" is not a host name with an IP address."),
+            ));
+        }
+    }
+    match c.hostname.as_deref() {
+        None | Some("") => Ok(()),
+        Some(hostname) if is_host(hostname) => Ok(()),
+        Some(hostname) => {
+            Err(wrong(name, "hostname", format!("\"{hostname}\" is not a host name.")))
+        }
+    }
+}
+
+fn is_host(text: &str) -> bool {
+    let right = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    !text.is_empty() && text.len() <= 253 && text.bytes().all(right)
+}
+
+fn security_options(name: &str, c: &ContainerDefinition) -> Result<(), Error> {
+    for option in c.docker_security_options.iter().flatten() {
+        if !["no-new-privileges", "no-new-privileges:true"].contains(&option.as_str()) {
+            return Err(wrong(
+                name,
+                "dockerSecurityOptions",
+                format!("\"{option}\" is not built yet in Wharf; only no-new-privileges is."),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn dependencies(name: &str, c: &ContainerDefinition, task: &Surroundings<'_>) -> Result<(), Error> {
+    let mut seen = BTreeSet::new();
+    for dependency in c.depends_on.iter().flatten() {
+        let on = dependency.container_name.as_deref().unwrap_or_default();
+        let Some(other) = task.containers.iter().find(|o| o.name.as_deref() == Some(on)) else {
+            return Err(wrong(
+                name,
+                "dependsOn",
+                format!("there is no container '{on}' in the task."),
+            ));
+        };
+        if !seen.insert(on) {
+            return Err(wrong(name, "dependsOn", format!("'{on}' is named twice.")));
+        }
+        match &dependency.condition {
+            Some(ContainerCondition::Start) => {}
+            Some(ContainerCondition::Healthy) if other.health_check.is_some() => {}
+            Some(ContainerCondition::Healthy) => {
+                return Err(wrong(
+                    name,
+                    "dependsOn",
+                    format!("'{on}' has no healthCheck, so it never becomes HEALTHY."),
+                ));
+            }
+            Some(ContainerCondition::Complete | ContainerCondition::Success)
+                if !other.essential.unwrap_or(true) => {}
+            Some(ContainerCondition::Complete | ContainerCondition::Success) => {
+                return Err(wrong(
+                    name,
+                    "dependsOn",
+                    format!(
+                        "'{on}' is essential: the task ends with it, so nothing can wait for its end."
+                    ),
+                ));
+            }
+            Some(ContainerCondition::Unrecognized(_)) | None => {
+                return Err(wrong(
+                    name,
+                    "dependsOn",
+                    "the condition is START, COMPLETE, SUCCESS or HEALTHY.",
+                ));
+            }
+        }
+    }
+    if in_a_circle(name, task.containers) {
+        return Err(wrong(name, "dependsOn", "the containers wait for one another in a circle."));
+    }
+    Ok(())
+}
+
+/// Whether a container waits, by way of others, for itself.
+fn in_a_circle(name: &str, containers: &[ContainerDefinition]) -> bool {
+    let waits: BTreeMap<&str, Vec<&str>> = containers
+        .iter()
+        .map(|c| {
+            let on = c.depends_on.iter().flatten().filter_map(|d| d.container_name.as_deref());
+            (c.name.as_deref().unwrap_or_default(), on.collect())
+        })
+        .collect();
+    let mut open: Vec<&str> = waits.get(name).cloned().unwrap_or_default();
+    let mut seen = BTreeSet::new();
+    while let Some(next) = open.pop() {
+        if next == name {
+            return true;
+        }
+        if seen.insert(next) {
+            open.extend(waits.get(next).into_iter().flatten());
+        }
+    }
+    false
+}

@@ -1,0 +1,208 @@
+//! What ECS, and this build of Wharf, refuse in a task definition: the task's own members.
+//!
+//! Two members are kept and shown though nothing acts upon them, because what they ask for holds as
+//! it is: `executionRoleArn` says with whose rights a node pulls images and sends logs, which here are
+//! the node's own; `versionConsistency: disabled` asks that tags stay tags.
+//! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html>
+
+use std::collections::BTreeSet;
+
+use aws::Error;
+use aws::ecs::{
+    CPUArchitecture, Compatibility, ContainerDefinition, NetworkMode, OSFamily,
+    RegisterTaskDefinitionRequest, Volume,
+};
+use model::Realm;
+
+use super::{container, ports, size};
+use crate::errors::client;
+use crate::refer::is_name;
+use crate::refuse::DEFINITION;
+
+/// What the checks of a container need to know of its task.
+pub(super) struct Surroundings<'a> {
+    pub(super) realm: &'a Realm,
+    pub(super) mode: &'a NetworkMode,
+    pub(super) memory: Option<u32>,
+    pub(super) volumes: BTreeSet<&'a str>,
+    pub(super) containers: &'a [ContainerDefinition],
+}
+
+/// Checks a request; what passes can be run by the nodes of this build.
+pub(super) fn request(realm: &Realm, request: &RegisterTaskDefinitionRequest) -> Result<(), Error> {
+    let family = request.family.as_deref().unwrap_or_default();
+    if family.is_empty() {
+        return Err(client("Family can not be blank."));
+    }
+    if !is_name(family) {
+        return Err(client(
+            "Family contains invalid characters: it has up to 255 letters, digits, hyphens and \
+             underscores.",
+        ));
+    }
+    not_built(request)?;
+    compatibilities(request)?;
+    platform(request)?;
+    if let Some(cpu) = &request.cpu
+        && size::cpu_units(cpu).is_none()
+    {
+        return Err(client(format!(
+            "Invalid 'cpu' setting for task: \"{cpu}\". It is a number of CPU units between 128 and \
+             196608, or of vCPUs such as \"0.5 vCPU\"."
+        )));
+    }
+    let memory = match &request.memory {
+        None => None,
+        Some(text) => Some(size::memory_mib(text).ok_or_else(|| {
+            client(format!(
+                "Invalid 'memory' setting for task: \"{text}\". It is a number of MiB, at least 6, or \
+                 of GB such as \"0.5 GB\"."
+            ))
+        })?),
+    };
+    let containers = request.container_definitions.as_deref().unwrap_or_default();
+    if containers.is_empty() {
+        return Err(client("Container list cannot be empty."));
+    }
+    let surroundings = Surroundings {
+        realm,
+        mode: request.network_mode.as_ref().unwrap_or(&NetworkMode::Bridge),
+        memory,
+        volumes: volumes(request.volumes.as_deref().unwrap_or_default())?,
+        containers,
+    };
+    let mut names = BTreeSet::new();
+    for definition in containers {
+        container::check(definition, &surroundings)?;
+        let name = definition.name.as_deref().unwrap_or_default();
+        if !names.insert(name) {
+            return Err(client(format!("Container name '{name}' is used more than once.")));
+        }
+    }
+    if !containers.iter().any(|c| c.essential.unwrap_or(true)) {
+        return Err(client("Task definition must have at least one essential container"));
+    }
+    ports::check_task(&surroundings)?;
+    total_memory(&surroundings)
+}
+
+fn not_built(request: &RegisterTaskDefinitionRequest) -> Result<(), Error> {
+    let r = DEFINITION;
+    if request.network_mode == Some(NetworkMode::Awsvpc) {
+        return Err(client(
+            "networkMode: awsvpc is not built yet in Wharf; use bridge, host or none.",
+        ));
+    }
+    r.text("taskRoleArn", request.task_role_arn.as_ref(), "credentials for tasks are")?;
+    r.given("pidMode", request.pid_mode.as_ref(), "sharing of process namespaces is")?;
+    r.given("ipcMode", request.ipc_mode.as_ref(), "sharing of IPC namespaces is")?;
+    r.given("proxyConfiguration", request.proxy_configuration.as_ref(), "App Mesh proxies are")?;
+    r.list("inferenceAccelerators", request.inference_accelerators.as_ref(), "accelerators are")?;
+    r.given("ephemeralStorage", request.ephemeral_storage.as_ref(), "limits of task storage are")?;
+    r.flag("enableFaultInjection", request.enable_fault_injection, "fault injection is")?;
+    r.said(
+        "trustedExecutionConfiguration",
+        request.trusted_execution_configuration.as_ref(),
+        "trusted execution is",
+    )?;
+    r.list(
+        "placementConstraints",
+        request.placement_constraints.as_ref(),
+        "memberOf and the cluster query language are",
+    )
+}
+
+fn compatibilities(request: &RegisterTaskDefinitionRequest) -> Result<(), Error> {
+    for wanted in request.requires_compatibilities.as_deref().unwrap_or_default() {
+        match wanted {
+            Compatibility::Ec2 | Compatibility::External => {}
+            Compatibility::Fargate | Compatibility::ManagedInstances => {
+                return Err(client(format!(
+                    "requiresCompatibilities: {wanted} is not built yet in Wharf; use EC2 or EXTERNAL."
+                )));
+            }
+            Compatibility::Unrecognized(text) => {
+                return Err(client(format!(
+                    "requiresCompatibilities: \"{text}\" is no launch type."
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn platform(request: &RegisterTaskDefinitionRequest) -> Result<(), Error> {
+    let Some(platform) = &request.runtime_platform else {
+        return Ok(());
+    };
+    match &platform.operating_system_family {
+        None | Some(OSFamily::Linux) => {}
+        Some(other) => {
+            return Err(client(format!(
+                "runtimePlatform.operatingSystemFamily: {other} is not built in Wharf; use LINUX."
+            )));
+        }
+    }
+    match &platform.cpu_architecture {
+        None | Some(CPUArchitecture::X8664 | CPUArchitecture::Arm64) => Ok(()),
+        Some(CPUArchitecture::Unrecognized(other)) => Err(client(format!(
+            "runtimePlatform.cpuArchitecture: {other} is unknown; there are X86_64 and ARM64."
+        ))),
+    }
+}
+
+fn volumes(volumes: &[Volume]) -> Result<BTreeSet<&str>, Error> {
+    let r = DEFINITION;
+    let mut names = BTreeSet::new();
+    for (at, volume) in volumes.iter().enumerate() {
+        let member = |name: &str| format!("volumes[{at}].{name}");
+        let name = volume.name.as_deref().unwrap_or_default();
+        if !is_name(name) {
+            return Err(client(format!(
+                "{}: \"{name}\" is not a volume name: it has up to 255 letters, digits, hyphens and \
+                 underscores.",
+                member("name")
+            )));
+        }
+        if !names.insert(name) {
+            return Err(client(format!("Volume name '{name}' is used more than once.")));
+        }
+        let docker = volume.docker_volume_configuration.as_ref();
+        r.given(&member("dockerVolumeConfiguration"), docker, "Docker volumes are")?;
+        let efs = volume.efs_volume_configuration.as_ref();
+        r.given(&member("efsVolumeConfiguration"), efs, "EFS volumes are")?;
+        let s3files = volume.s3files_volume_configuration.as_ref();
+        r.given(&member("s3filesVolumeConfiguration"), s3files, "S3 Files volumes are")?;
+        let fsx = volume.fsx_windows_file_server_volume_configuration.as_ref();
+        r.given(&member("fsxWindowsFileServerVolumeConfiguration"), fsx, "FSx volumes are")?;
+        let at_launch = volume.configured_at_launch;
+        r.flag(&member("configuredAtLaunch"), at_launch, "volumes configured at launch are")?;
+        let path = volume.host.as_ref().and_then(|host| host.source_path.as_deref());
+        if path.is_some_and(|path| !path.is_empty() && !path.starts_with('/')) {
+            return Err(client(format!(
+                "{} must be an absolute path of the host.",
+                member("host.sourcePath")
+            )));
+        }
+    }
+    Ok(names)
+}
+
+/// ECS: what the containers reserve must fit into the task.
+fn total_memory(task: &Surroundings<'_>) -> Result<(), Error> {
+    let Some(limit) = task.memory else {
+        return Ok(());
+    };
+    let reserved: i64 = task
+        .containers
+        .iter()
+        .map(|c| i64::from(c.memory_reservation.or(c.memory).unwrap_or(0)))
+        .sum();
+    if reserved > i64::from(limit) {
+        return Err(client(format!(
+            "Invalid 'memory' setting for task: its containers reserve {reserved} MiB together, the \
+             task has {limit} MiB."
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! The door: HTTP and AWS's protocols in front, one file for each family of operations, and behind it
+//! the store, the registry and the log store.
+//!
+//! A request is parsed once, here: into a command that the store decides, or into a look at a
+//! snapshot. `view` is the one place that spells statuses, `errors` the one that turns refusals
+//! into AWS's errors, `definition` the one that reads task definitions.
+//!
+//! Invariants: nothing passes without a verified signature but the probes; no member of a request is
+//! taken and ignored (what is not built is refused by name, in `refuse`); no body is logged; what is
+//! described is read from a state at least as new as what was just committed.
+
+mod agent;
+mod answer;
+mod authenticate;
+mod clusters;
+mod definition;
+mod definitions;
+mod door;
+mod ecr;
+mod ecr_wire;
+mod ecs;
+mod errors;
+mod fingerprint;
+mod instances;
+mod logs;
+mod logs_view;
+mod metrics;
+mod overrides;
+mod page;
+mod placement;
+mod refer;
+mod refuse;
+mod run;
+mod serve;
+mod service_members;
+mod service_view;
+mod services;
+mod settings;
+mod sts;
+mod tag_list;
+mod tags;
+mod task_view;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use authenticate::guard;
+pub use definition::REQUIRED_ATTRIBUTES;
+pub use door::{Caller, Door, DoorConfig, Endpoints};
+pub use serve::router;

@@ -1,0 +1,154 @@
+//! Pages of lists: `maxResults` and an opaque `nextToken`.
+//!
+//! A token says after which entry the next page begins, so entries that come or go between two pages
+//! neither repeat others nor hide them.
+
+use aws::Error;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::errors::invalid;
+
+/// Begins every token, so that another kind's is told apart.
+const VERSION: &str = "1";
+
+/// Separates the parts of a token.
+const SEPARATOR: char = '\u{1f}';
+
+/// Which page of which list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Page<'a> {
+    /// The list's operation: a token of another is refused.
+    pub(crate) operation: &'static str,
+    /// As given.
+    pub(crate) token: Option<&'a str>,
+    /// As given.
+    pub(crate) max_results: Option<i32>,
+    /// The size of a page unless given.
+    pub(crate) usual: usize,
+    /// The largest page.
+    pub(crate) most: i32,
+}
+
+/// The direction in which entries are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// By key.
+    Ascending,
+    /// By key, the last first.
+    Descending,
+}
+
+impl<'a> Page<'a> {
+    /// A page of at most 100, as most lists of ECS have it.
+    pub(crate) const fn of_100(
+        operation: &'static str,
+        token: Option<&'a str>,
+        max_results: Option<i32>,
+    ) -> Self {
+        Self { operation, token, max_results, usual: 100, most: 100 }
+    }
+
+    /// Cuts the page out of `entries`, each with its unique key, and makes the token for the next.
+    pub(crate) fn cut<T>(
+        &self,
+        mut entries: Vec<(String, T)>,
+        order: Order,
+    ) -> Result<(Vec<T>, Option<String>), Error> {
+        let size = self.size()?;
+        let after =
+            self.token.filter(|token| !token.is_empty()).map(|t| self.read(t)).transpose()?;
+        entries.sort_by(|a, b| match order {
+            Order::Ascending => a.0.cmp(&b.0),
+            Order::Descending => b.0.cmp(&a.0),
+        });
+        if let Some(after) = after {
+            entries.retain(|(key, _)| match order {
+                Order::Ascending => *key > after,
+                Order::Descending => *key < after,
+            });
+        }
+        let more = entries.len() > size;
+        entries.truncate(size);
+        let token = entries.last().filter(|_| more).map(|(key, _)| self.write(key));
+        Ok((entries.into_iter().map(|(_, entry)| entry).collect(), token))
+    }
+
+    fn size(&self) -> Result<usize, Error> {
+        match self.max_results {
+            None => Ok(self.usual),
+            Some(n) if (1..=self.most).contains(&n) => Ok(usize::try_from(n).unwrap_or(self.usual)),
+            Some(n) => {
+                Err(invalid(format!("maxResults is {n}; it must be between 1 and {}.", self.most)))
+            }
+        }
+    }
+
+    fn write(&self, key: &str) -> String {
+        URL_SAFE_NO_PAD.encode(format!("{VERSION}{SEPARATOR}{}{SEPARATOR}{key}", self.operation))
+    }
+
+    fn read(&self, token: &str) -> Result<String, Error> {
+        let bad = || invalid("Invalid token.");
+        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| bad())?;
+        let text = String::from_utf8(bytes).map_err(|_| bad())?;
+        let mut parts = text.splitn(3, SEPARATOR);
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(VERSION), Some(operation), Some(key)) if operation == self.operation => {
+                Ok(key.to_owned())
+            }
+            _ => Err(bad()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(keys: &[&str]) -> Vec<(String, String)> {
+        keys.iter().map(|key| ((*key).to_owned(), format!("arn/{key}"))).collect()
+    }
+
+    fn page(token: Option<&str>, max_results: i32) -> Page<'_> {
+        Page { max_results: Some(max_results), ..Page::of_100("ListX", token, None) }
+    }
+
+    #[test]
+    fn pages_join_into_the_whole_while_entries_come_and_go() {
+        let (one, token) =
+            page(None, 2).cut(entries(&["c", "a", "b", "e"]), Order::Ascending).unwrap();
+        assert_eq!(one, ["arn/a", "arn/b"]);
+        // "b" is gone and "d" has come.
+        let (two, token) = page(token.as_deref(), 2)
+            .cut(entries(&["a", "d", "c", "e"]), Order::Ascending)
+            .unwrap();
+        assert_eq!(two, ["arn/c", "arn/d"]);
+        let (three, token) = page(token.as_deref(), 2)
+            .cut(entries(&["a", "d", "c", "e"]), Order::Ascending)
+            .unwrap();
+        assert_eq!((three, token), (vec!["arn/e".to_owned()], None));
+    }
+
+    #[test]
+    fn descending_pages_go_the_other_way() {
+        let (one, token) = page(None, 2).cut(entries(&["a", "b", "c"]), Order::Descending).unwrap();
+        assert_eq!(one, ["arn/c", "arn/b"]);
+        let (two, token) =
+            page(token.as_deref(), 2).cut(entries(&["a", "b", "c"]), Order::Descending).unwrap();
+        assert_eq!((two, token), (vec!["arn/a".to_owned()], None));
+    }
+
+    #[test]
+    fn bad_tokens_and_sizes_are_refused() {
+        let other = Page::of_100("ListY", None, None).write("a");
+        for token in ["x", "!!", "MQ", &other] {
+            let error = page(Some(token), 1).cut(entries(&["a"]), Order::Ascending).unwrap_err();
+            assert_eq!(error.message, "Invalid token.");
+        }
+        for size in [0, -1, 101, i32::MAX] {
+            let error = page(None, size).cut(entries(&["a"]), Order::Ascending).unwrap_err();
+            assert_eq!(error.code, "InvalidParameterException");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The members of CreateService and UpdateService that ask for what is not built, and the deployment
+//! configuration that both take.
+
+use aws::Error;
+use aws::ecs::{
+    AvailabilityZoneRebalancing, CreateServiceRequest, DeploymentCircuitBreaker,
+    DeploymentConfiguration, DeploymentController, DeploymentControllerType, DeploymentStrategy,
+    GatewayConnector, LoadBalancer, MonitoringConfiguration, SchedulingStrategy,
+    ServiceConnectConfiguration, ServiceRegistry, ServiceVolumeConfiguration, UpdateServiceRequest,
+    VpcLatticeConfiguration,
+};
+use model::CircuitBreaker;
+
+use crate::errors::invalid;
+use crate::refuse::PARAMETER;
+
+/// The largest `maximumPercent`.
+const MOST_PERCENT: u32 = 10_000;
+
+/// What both requests have and this build does not.
+#[derive(Debug, Default)]
+pub(crate) struct Members<'a> {
+    load_balancers: Option<&'a Vec<LoadBalancer>>,
+    service_registries: Option<&'a Vec<ServiceRegistry>>,
+    capacity_providers: Option<&'a Vec<aws::ecs::CapacityProviderStrategyItem>>,
+    platform_version: Option<&'a String>,
+    role: Option<&'a String>,
+    grace_period: Option<i32>,
+    scheduling: Option<&'a SchedulingStrategy>,
+    controller: Option<&'a DeploymentController>,
+    exec: Option<bool>,
+    connect: Option<&'a ServiceConnectConfiguration>,
+    volumes: Option<&'a Vec<ServiceVolumeConfiguration>>,
+    lattice: Option<&'a Vec<VpcLatticeConfiguration>>,
+    gateways: Option<&'a Vec<GatewayConnector>>,
+    monitoring: Option<&'a MonitoringConfiguration>,
+    rebalancing: Option<&'a AvailabilityZoneRebalancing>,
+}
+
+impl<'a> Members<'a> {
+    /// Those of CreateService.
+    pub(crate) fn of_create(request: &'a CreateServiceRequest) -> Self {
+        Self {
+            load_balancers: request.load_balancers.as_ref(),
+            service_registries: request.service_registries.as_ref(),
+            capacity_providers: request.capacity_provider_strategy.as_ref(),
+            platform_version: request.platform_version.as_ref(),
+            role: request.role.as_ref(),
+            grace_period: request.health_check_grace_period_seconds,
+            scheduling: request.scheduling_strategy.as_ref(),
+            controller: request.deployment_controller.as_ref(),
+            exec: request.enable_execute_command,
+            connect: request.service_connect_configuration.as_ref(),
+            volumes: request.volume_configurations.as_ref(),
+            lattice: request.vpc_lattice_configurations.as_ref(),
+            gateways: request.gateway_connectors.as_ref(),
+            monitoring: request.monitoring.as_ref(),
+            rebalancing: request.availability_zone_rebalancing.as_ref(),
+        }
+    }
+
+    /// Those of UpdateService.
+    pub(crate) fn of_update(request: &'a UpdateServiceRequest) -> Self {
+        Self {
+            load_balancers: request.load_balancers.as_ref(),
+            service_registries: request.service_registries.as_ref(),
+            capacity_providers: request.capacity_provider_strategy.as_ref(),
+            platform_version: request.platform_version.as_ref(),
+            role: None,
+            grace_period: request.health_check_grace_period_seconds,
+            scheduling: None,
+            controller: request.deployment_controller.as_ref(),
+            exec: request.enable_execute_command,
+            connect: request.service_connect_configuration.as_ref(),
+            volumes: request.volume_configurations.as_ref(),
+            lattice: request.vpc_lattice_configurations.as_ref(),
+            gateways: request.gateway_connectors.as_ref(),
+            monitoring: request.monitoring.as_ref(),
+            rebalancing: request.availability_zone_rebalancing.as_ref(),
+        }
+    }
+
+    /// Refuses what asks for something.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let r = PARAMETER;
+        r.list("loadBalancers", self.load_balancers, "load balancers are")?;
+        r.list("serviceRegistries", self.service_registries, "service discovery is")?;
+        r.list("capacityProviderStrategy", self.capacity_providers, "capacity providers are")?;
+        if self.platform_version.is_some_and(|version| !version.is_empty()) {
+            return Err(invalid(
+                "The platform version must be null when specifying an EC2 launch type.",
+            ));
+        }
+        r.text("role", self.role, "load balancers are")?;
+        if self.grace_period.is_some_and(|seconds| seconds != 0) {
+            return Err(invalid(
+                "Health check grace period is only valid for services configured to use load balancers",
+            ));
+        }
+        if let Some(strategy) = self.scheduling.filter(|s| **s != SchedulingStrategy::Replica) {
+            return Err(r.not_built("schedulingStrategy", &format!("{strategy} is")));
+        }
+        if let Some(kind) = self.controller.and_then(|controller| controller.r#type.as_ref())
+            && *kind != DeploymentControllerType::Ecs
+        {
+            return Err(r.not_built("deploymentController", &format!("{kind} is")));
+        }
+        r.flag("enableExecuteCommand", self.exec, "ExecuteCommand is")?;
+        let connect = self.connect.filter(|connect| connect.enabled == Some(true));
+        r.given("serviceConnectConfiguration", connect, "Service Connect is")?;
+        r.list("volumeConfigurations", self.volumes, "volumes configured at launch are")?;
+        r.list("vpcLatticeConfigurations", self.lattice, "VPC Lattice is")?;
+        r.list("gatewayConnectors", self.gateways, "gateways are")?;
+        r.said("monitoring", self.monitoring, "metrics of services are")?;
+        match self.rebalancing {
+            None | Some(AvailabilityZoneRebalancing::Disabled) => Ok(()),
+            Some(_) => {
+                Err(r.not_built("availabilityZoneRebalancing", "moving tasks between zones is"))
+            }
+        }
+    }
+}
+
+/// What of a deployment configuration can be honoured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rollout {
+    /// `(maximum, minimum)`.
+    pub(crate) percents: (Option<u32>, Option<u32>),
+    pub(crate) circuit_breaker: Option<CircuitBreaker>,
+}
+
+/// Reads a deployment configuration.
+pub(crate) fn read_deployment(given: Option<&DeploymentConfiguration>) -> Result<Rollout, Error> {
+    let Some(given) = given else {
+        return Ok(Rollout::default());
+    };
+    let r = PARAMETER;
+    let at = |member: &str| format!("deploymentConfiguration.{member}");
+    if let Some(strategy) = given.strategy.as_ref().filter(|s| **s != DeploymentStrategy::Rolling) {
+        return Err(r.not_built(&at("strategy"), &format!("{strategy} is")));
+    }
+    let bake = given.bake_time_in_minutes.filter(|minutes| *minutes != 0);
+    r.given(&at("bakeTimeInMinutes"), bake.as_ref(), "bake time is")?;
+    r.list(&at("lifecycleHooks"), given.lifecycle_hooks.as_ref(), "lifecycle hooks are")?;
+    r.given(&at("linearConfiguration"), given.linear_configuration.as_ref(), "LINEAR is")?;
+    r.given(&at("canaryConfiguration"), given.canary_configuration.as_ref(), "CANARY is")?;
+    let early = given.early_success_criteria.as_ref();
+    r.said(&at("earlySuccessCriteria"), early, "early success is")?;
+    if let Some(alarms) = &given.alarms {
+        r.list(&at("alarms.alarmNames"), alarms.alarm_names.as_ref(), "alarms are")?;
+        r.flag(&at("alarms.enable"), alarms.enable, "alarms are")?;
+    }
+    let percents = percents(given.maximum_percent, given.minimum_healthy_percent)?;
+    let circuit_breaker =
+        given.deployment_circuit_breaker.as_ref().map(circuit_breaker).transpose()?;
+    Ok(Rollout { percents, circuit_breaker })
+}
+
+fn percents(
+    maximum: Option<i32>,
+    minimum: Option<i32>,
+) -> Result<(Option<u32>, Option<u32>), Error> {
+    let read = |given: Option<i32>, from: u32, to: u32, member: &str| {
+        given
+            .map(|percent| {
+                u32::try_from(percent).ok().filter(|p| (from..=to).contains(p)).ok_or_else(|| {
+                    invalid(format!(
+                        "deploymentConfiguration.{member}: it must be between {from} and {to}."
+                    ))
+                })
+            })
+            .transpose()
+    };
+    let maximum = read(maximum, 100, MOST_PERCENT, "maximumPercent")?;
+    let minimum = read(minimum, 0, 100, "minimumHealthyPercent")?;
+    if maximum == Some(100) && minimum == Some(100) {
+        return Err(invalid(
+            "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block \
+             deployments.",
+        ));
+    }
+    Ok((maximum, minimum))
+}
+
+fn circuit_breaker(given: &DeploymentCircuitBreaker) -> Result<CircuitBreaker, Error> {
+    let r = PARAMETER;
+    let at = |member: &str| format!("deploymentConfiguration.deploymentCircuitBreaker.{member}");
+    if given.reset_on_healthy_task == Some(false) {
+        return Err(r.not_built(&at("resetOnHealthyTask"), "counting on after a healthy task is"));
+    }
+    let threshold = given.threshold_configuration.as_ref();
+    r.said(&at("thresholdConfiguration"), threshold, "other thresholds are")?;
+    Ok(CircuitBreaker {
+        enable: given.enable.unwrap_or(false),
+        rollback: given.rollback.unwrap_or(false),
+    })
+}

@@ -1,0 +1,106 @@
+//! A service as it is described.
+//! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html>
+
+use aws::ecs::{
+    AvailabilityZoneRebalancing, Deployment as WireDeployment, DeploymentCircuitBreaker,
+    DeploymentConfiguration, DeploymentController, DeploymentControllerType,
+    DeploymentRolloutState, DeploymentStrategy, PropagateTags as WirePropagate, SchedulingStrategy,
+    Service as Wire, ServiceEvent as WireEvent,
+};
+use model::{Deployment, DeploymentConfig, PropagateTags, RolloutState, Service, State};
+
+use crate::{placement, view};
+
+/// A service as it is described; its tags only where they are asked for.
+pub(crate) fn service_view(state: &State, service: &Service, tags: bool) -> Wire {
+    let realm = state.realm();
+    let (running, pending) = state.service_counts(&service.key);
+    let definition = service.primary().or(service.deployments.first());
+    Wire {
+        service_arn: Some(realm.service(&service.key)),
+        service_name: Some(service.key.service.to_string()),
+        cluster_arn: Some(realm.cluster(&service.key.cluster)),
+        load_balancers: Some(Vec::new()),
+        service_registries: Some(Vec::new()),
+        status: Some(view::service_status(service.status).to_owned()),
+        desired_count: Some(view::count(service.desired_count)),
+        running_count: Some(view::count(running)),
+        pending_count: Some(view::count(pending)),
+        launch_type: Some(view::launch_type(service.launch_type)),
+        task_definition: definition.map(|deployment| realm.definition(&deployment.definition)),
+        deployment_configuration: Some(configuration(&service.config)),
+        deployments: Some(
+            service.deployments.iter().map(|d| deployment(state, service, d)).collect(),
+        ),
+        events: Some(events(state, service)),
+        created_at: Some(service.created_at),
+        placement_constraints: Some(placement::constraints(&service.constraints)),
+        placement_strategy: Some(placement::strategies(&service.strategy)),
+        scheduling_strategy: Some(SchedulingStrategy::Replica),
+        deployment_controller: Some(DeploymentController {
+            r#type: Some(DeploymentControllerType::Ecs),
+        }),
+        tags: Some(if tags { view::tags(&service.tags) } else { Vec::new() }),
+        created_by: Some(service.created_by.clone()),
+        enable_ecs_managed_tags: Some(service.enable_ecs_managed_tags),
+        propagate_tags: Some(match service.propagate_tags {
+            PropagateTags::None => WirePropagate::None,
+            PropagateTags::Service => WirePropagate::Service,
+            PropagateTags::TaskDefinition => WirePropagate::TaskDefinition,
+        }),
+        enable_execute_command: Some(false),
+        availability_zone_rebalancing: Some(AvailabilityZoneRebalancing::Disabled),
+        ..Wire::default()
+    }
+}
+
+fn configuration(config: &DeploymentConfig) -> DeploymentConfiguration {
+    DeploymentConfiguration {
+        deployment_circuit_breaker: Some(DeploymentCircuitBreaker {
+            enable: Some(config.circuit_breaker.enable),
+            rollback: Some(config.circuit_breaker.rollback),
+            ..DeploymentCircuitBreaker::default()
+        }),
+        maximum_percent: Some(view::count(config.maximum_percent)),
+        minimum_healthy_percent: Some(view::count(config.minimum_healthy_percent)),
+        strategy: Some(DeploymentStrategy::Rolling),
+        ..DeploymentConfiguration::default()
+    }
+}
+
+/// Counts are folds over the tasks that the deployment started.
+fn deployment(state: &State, service: &Service, deployment: &Deployment) -> WireDeployment {
+    let tasks = || {
+        state.tasks_of(&service.key).filter(|t| t.facts.deployment.as_ref() == Some(&deployment.id))
+    };
+    WireDeployment {
+        id: Some(deployment.id.to_string()),
+        status: Some(view::deployment_status(deployment.status).to_owned()),
+        task_definition: Some(state.realm().definition(&deployment.definition)),
+        desired_count: Some(view::count(deployment.desired_count)),
+        running_count: Some(view::count(tasks().filter(|t| t.is_running()).count())),
+        pending_count: Some(view::count(tasks().filter(|t| t.is_pending()).count())),
+        failed_tasks: Some(view::count(deployment.failed_tasks)),
+        created_at: Some(deployment.created_at),
+        updated_at: Some(deployment.updated_at),
+        launch_type: Some(view::launch_type(deployment.launch_type)),
+        rollout_state: Some(match deployment.rollout {
+            RolloutState::InProgress => DeploymentRolloutState::InProgress,
+            RolloutState::Completed => DeploymentRolloutState::Completed,
+            RolloutState::Failed => DeploymentRolloutState::Failed,
+        }),
+        rollout_state_reason: Some(deployment.rollout_reason.clone()),
+        ..WireDeployment::default()
+    }
+}
+
+fn events(state: &State, service: &Service) -> Vec<WireEvent> {
+    state
+        .events(&service.key)
+        .map(|event| WireEvent {
+            id: Some(event.id.clone()),
+            created_at: Some(event.at),
+            message: Some(event.message.clone()),
+        })
+        .collect()
+}

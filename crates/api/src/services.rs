@@ -1,0 +1,232 @@
+//! Services: create, update, delete, describe, list.
+//! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_services.html>
+
+use aws::Error;
+use aws::ecs::{
+    CreateServiceRequest, CreateServiceResponse, DeleteServiceRequest, DeleteServiceResponse,
+    DescribeServicesRequest, DescribeServicesResponse, ErrorKind, ListServicesRequest,
+    ListServicesResponse, PropagateTags as WirePropagate, ResourceManagementType,
+    SchedulingStrategy, Service as Wire, ServiceField, UpdateServiceRequest, UpdateServiceResponse,
+};
+use model::{PropagateTags, ServiceKey, ServiceStatus, State};
+use scheduler::{Command, CreateService, Reply, UpdateService};
+use store::Committed;
+
+use crate::door::{Caller, Door, odd_reply};
+use crate::errors::{invalid, missing};
+use crate::page::{Order, Page};
+use crate::service_members::{self, Members};
+use crate::service_view::service_view;
+use crate::{placement, refer, run, tag_list, view};
+
+/// How many services can be described at once.
+const MOST_DESCRIBED: usize = 10;
+
+/// The longest `clientToken`.
+const LONGEST_TOKEN: usize = 36;
+
+/// ECS's quota of tasks in a service.
+const MOST_TASKS: u32 = 5_000;
+
+pub(crate) async fn create(
+    door: &Door,
+    caller: &Caller,
+    request: CreateServiceRequest,
+) -> Result<CreateServiceResponse, Error> {
+    let command = read_create(&door.snapshot(), caller, &request)?;
+    let committed = door.submit(Command::CreateService(command)).await?;
+    Ok(CreateServiceResponse { service: Some(answer("CreateService", &committed)?) })
+}
+
+pub(crate) async fn update(
+    door: &Door,
+    request: UpdateServiceRequest,
+) -> Result<UpdateServiceResponse, Error> {
+    let command = read_update(&door.snapshot(), &request)?;
+    let committed = door.submit(Command::UpdateService(command)).await?;
+    Ok(UpdateServiceResponse { service: Some(answer("UpdateService", &committed)?) })
+}
+
+pub(crate) async fn delete(
+    door: &Door,
+    request: DeleteServiceRequest,
+) -> Result<DeleteServiceResponse, Error> {
+    let cluster = refer::cluster(&door.snapshot(), request.cluster.as_deref())?;
+    let given = request.service.as_deref().unwrap_or_default();
+    let key = refer::service(door.realm(), &cluster, given)?;
+    let force = request.force.unwrap_or(false);
+    let committed = door.submit(Command::DeleteService { key, force }).await?;
+    Ok(DeleteServiceResponse { service: Some(answer("DeleteService", &committed)?) })
+}
+
+fn answer(command: &str, committed: &Committed) -> Result<Wire, Error> {
+    let service = match &committed.reply {
+        Reply::Service(key) => committed.state.service(key),
+        _ => None,
+    };
+    service
+        .map(|service| service_view(&committed.state, service, true))
+        .ok_or_else(|| odd_reply(command, &committed.reply))
+}
+
+/// The command for a CreateService request.
+pub(crate) fn read_create(
+    state: &State,
+    caller: &Caller,
+    request: &CreateServiceRequest,
+) -> Result<CreateService, Error> {
+    let cluster = refer::cluster(state, request.cluster.as_deref())?;
+    let name = request.service_name.as_deref().unwrap_or_default();
+    if !refer::is_name(name) {
+        return Err(invalid(
+            "serviceName: it has up to 255 letters, digits, hyphens and underscores.",
+        ));
+    }
+    let members = Members::of_create(request);
+    members.check()?;
+    let launch_type = run::launch_type(request.launch_type.as_ref())?;
+    let desired_count = request
+        .desired_count
+        .ok_or_else(|| invalid("desiredCount: a REPLICA service needs it; it may be 0."))?;
+    let Some(given) = request.task_definition.as_deref().filter(|given| !given.is_empty()) else {
+        return Err(invalid("TaskDefinition can not be blank."));
+    };
+    let definition = refer::definition_to_run(state, given)?;
+    run::check_network(request.network_configuration.as_ref(), definition)?;
+    let rollout = service_members::read_deployment(request.deployment_configuration.as_ref())?;
+    let bare = CreateServiceRequest { client_token: None, ..request.clone() };
+    Ok(CreateService {
+        key: ServiceKey { cluster, service: name.into() },
+        definition: definition.key.clone(),
+        desired_count: desired(desired_count)?,
+        launch_type,
+        percents: rollout.percents,
+        circuit_breaker: rollout.circuit_breaker,
+        constraints: placement::read_constraints(request.placement_constraints.as_ref())?,
+        strategy: placement::read_strategy(request.placement_strategy.as_ref())?,
+        tags: tag_list::read(request.tags.as_ref())?,
+        propagate_tags: propagate(request.propagate_tags.as_ref())?.unwrap_or(PropagateTags::None),
+        enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
+        by: caller.identity.principal.arn.clone(),
+        client_token: run::client_token(request.client_token.as_ref(), LONGEST_TOKEN, &bare)?,
+    })
+}
+
+/// The command for an UpdateService request: what is absent stays as it is.
+pub(crate) fn read_update(
+    state: &State,
+    request: &UpdateServiceRequest,
+) -> Result<UpdateService, Error> {
+    let cluster = refer::cluster(state, request.cluster.as_deref())?;
+    let given = request.service.as_deref().unwrap_or_default();
+    let key = refer::service(state.realm(), &cluster, given)?;
+    let service = state
+        .service(&key)
+        .ok_or_else(|| ErrorKind::ServiceNotFoundException.with("Service not found."))?;
+    Members::of_update(request).check()?;
+    let definition = match request.task_definition.as_deref().filter(|given| !given.is_empty()) {
+        None => None,
+        Some(given) => Some(refer::definition_to_run(state, given)?),
+    };
+    let current = service.primary().and_then(|d| state.definition(&d.definition));
+    if let Some(definition) = definition.or(current) {
+        run::check_network(request.network_configuration.as_ref(), definition)?;
+    }
+    let rollout = service_members::read_deployment(request.deployment_configuration.as_ref())?;
+    let constraints = request.placement_constraints.as_ref();
+    let strategy = request.placement_strategy.as_ref();
+    Ok(UpdateService {
+        key: Some(key),
+        definition: definition.map(|definition| definition.key.clone()),
+        desired_count: request.desired_count.map(desired).transpose()?,
+        percents: rollout.percents,
+        circuit_breaker: rollout.circuit_breaker,
+        constraints: constraints.map(|c| placement::read_constraints(Some(c))).transpose()?,
+        strategy: strategy.map(|s| placement::read_strategy(Some(s))).transpose()?,
+        propagate_tags: propagate(request.propagate_tags.as_ref())?,
+        enable_ecs_managed_tags: request.enable_ecs_managed_tags,
+        force_new_deployment: request.force_new_deployment.unwrap_or(false),
+    })
+}
+
+fn desired(given: i32) -> Result<u32, Error> {
+    u32::try_from(given)
+        .ok()
+        .filter(|n| *n <= MOST_TASKS)
+        .ok_or_else(|| invalid(format!("desiredCount: it must be between 0 and {MOST_TASKS}.")))
+}
+
+fn propagate(given: Option<&WirePropagate>) -> Result<Option<PropagateTags>, Error> {
+    Ok(match given {
+        None => None,
+        Some(WirePropagate::None) => Some(PropagateTags::None),
+        Some(WirePropagate::Service) => Some(PropagateTags::Service),
+        Some(WirePropagate::TaskDefinition) => Some(PropagateTags::TaskDefinition),
+        Some(WirePropagate::Unrecognized(text)) => {
+            return Err(invalid(format!(
+                "propagateTags: \"{text}\" is none of TASK_DEFINITION, SERVICE and NONE."
+            )));
+        }
+    })
+}
+
+pub(crate) fn describe(
+    state: &State,
+    request: &DescribeServicesRequest,
+) -> Result<DescribeServicesResponse, Error> {
+    let cluster = refer::cluster(state, request.cluster.as_deref())?;
+    let given = request.services.as_deref().unwrap_or_default();
+    if given.is_empty() {
+        return Err(invalid("Services cannot be empty."));
+    }
+    if given.len() > MOST_DESCRIBED {
+        return Err(invalid(format!(
+            "services: at most {MOST_DESCRIBED} can be described at once."
+        )));
+    }
+    let tags =
+        request.include.as_ref().is_some_and(|include| include.contains(&ServiceField::Tags));
+    let (mut services, mut failures) = (Vec::new(), Vec::new());
+    for given in given {
+        let key = refer::service(state.realm(), &cluster, given)?;
+        match state.service(&key) {
+            Some(service) => services.push(service_view(state, service, tags)),
+            None => failures.push(missing(state.realm().service(&key))),
+        }
+    }
+    Ok(DescribeServicesResponse { services: Some(services), failures: Some(failures) })
+}
+
+/// Ten to a page unless asked otherwise, as ECS has it.
+pub(crate) fn list(
+    state: &State,
+    request: &ListServicesRequest,
+) -> Result<ListServicesResponse, Error> {
+    let cluster = refer::cluster(state, request.cluster.as_deref())?;
+    let wanted = |service: &&std::sync::Arc<model::Service>| {
+        service.status != ServiceStatus::Inactive
+            && request
+                .launch_type
+                .as_ref()
+                .is_none_or(|launch| *launch == view::launch_type(service.launch_type))
+            && request
+                .scheduling_strategy
+                .as_ref()
+                .is_none_or(|strategy| *strategy == SchedulingStrategy::Replica)
+            && request
+                .resource_management_type
+                .as_ref()
+                .is_none_or(|kind| *kind == ResourceManagementType::Customer)
+    };
+    let entries = state
+        .services(&cluster)
+        .filter(wanted)
+        .map(|service| (service.key.service.to_string(), state.realm().service(&service.key)))
+        .collect();
+    let page = Page {
+        usual: 10,
+        ..Page::of_100("ListServices", request.next_token.as_deref(), request.max_results)
+    };
+    let (service_arns, next_token) = page.cut(entries, Order::Ascending)?;
+    Ok(ListServicesResponse { service_arns: Some(service_arns), next_token })
+}

@@ -1,0 +1,135 @@
+//! Tasks: stop, describe, list. Starting them is in [`crate::run`].
+//! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
+
+use aws::Error;
+use aws::ecs::{
+    DescribeTasksRequest, DescribeTasksResponse, DesiredStatus as WireDesired, ErrorKind,
+    ListTasksRequest, ListTasksResponse, StopTaskRequest, StopTaskResponse, TaskField,
+};
+use model::{ClusterName, DesiredStatus, Family, State, Task};
+use scheduler::{Command, Reply};
+
+use crate::door::{Door, odd_reply};
+use crate::errors::{invalid, missing};
+use crate::page::{Order, Page};
+use crate::refuse::PARAMETER;
+use crate::{refer, task_view, view};
+
+/// How many tasks can be described at once.
+const MOST_DESCRIBED: usize = 100;
+
+/// The longest `reason`.
+const LONGEST_REASON: usize = 1024;
+
+pub(crate) async fn stop(door: &Door, request: StopTaskRequest) -> Result<StopTaskResponse, Error> {
+    let cluster = refer::cluster(&door.snapshot(), request.cluster.as_deref())?;
+    let key = refer::task(door.realm(), &cluster, request.task.as_deref().unwrap_or_default())?;
+    let reason = request.reason.filter(|reason| !reason.is_empty());
+    if reason.as_ref().is_some_and(|reason| reason.chars().count() > LONGEST_REASON) {
+        return Err(invalid(format!("reason: it is longer than {LONGEST_REASON} characters.")));
+    }
+    let committed = door.submit(Command::StopTask { key, reason }).await?;
+    let Reply::Task(key) = &committed.reply else {
+        return Err(odd_reply("StopTask", &committed.reply));
+    };
+    let state = &committed.state;
+    Ok(StopTaskResponse {
+        task: state.task(key).map(|task| task_view::task_view(state, task, true)),
+    })
+}
+
+pub(crate) fn describe(
+    state: &State,
+    request: &DescribeTasksRequest,
+) -> Result<DescribeTasksResponse, Error> {
+    let cluster = refer::cluster(state, request.cluster.as_deref())?;
+    let given = request.tasks.as_deref().unwrap_or_default();
+    if given.is_empty() {
+        return Err(invalid("Tasks cannot be empty."));
+    }
+    if given.len() > MOST_DESCRIBED {
+        return Err(invalid(format!("tasks: at most {MOST_DESCRIBED} can be described at once.")));
+    }
+    let tags = request.include.as_ref().is_some_and(|include| include.contains(&TaskField::Tags));
+    let (mut tasks, mut failures) = (Vec::new(), Vec::new());
+    for given in given {
+        let key = refer::task(state.realm(), &cluster, given)?;
+        match state.task(&key) {
+            Some(task) => tasks.push(task_view::task_view(state, task, tags)),
+            None => failures.push(missing(state.realm().task(&key))),
+        }
+    }
+    Ok(DescribeTasksResponse { tasks: Some(tasks), failures: Some(failures) })
+}
+
+/// Every filter that is given must hold. Without `desiredStatus` it is RUNNING, as ECS has it.
+pub(crate) fn list(state: &State, request: &ListTasksRequest) -> Result<ListTasksResponse, Error> {
+    let cluster = refer::cluster(state, request.cluster.as_deref())?;
+    PARAMETER.text("daemonName", request.daemon_name.as_ref(), "daemons are")?;
+    let desired = match &request.desired_status {
+        None | Some(WireDesired::Running) => Some(DesiredStatus::Running),
+        Some(WireDesired::Stopped) => Some(DesiredStatus::Stopped),
+        // ECS never wants a task to be pending, so there is none.
+        Some(WireDesired::Pending) => None,
+        Some(WireDesired::Unrecognized(text)) => {
+            return Err(invalid(format!("desiredStatus: \"{text}\" is no status of a task.")));
+        }
+    };
+    let wanted = |task: &&Task| {
+        Some(task.progress.desired) == desired
+            && request
+                .started_by
+                .as_ref()
+                .is_none_or(|by| task.facts.started_by.as_ref() == Some(by))
+            && request
+                .launch_type
+                .as_ref()
+                .is_none_or(|launch| *launch == view::launch_type(task.facts.launch_type))
+            && request
+                .family
+                .as_ref()
+                .is_none_or(|family| task.facts.definition.family.as_str() == family)
+    };
+    let entries = candidates(state, &cluster, request)?
+        .into_iter()
+        .filter(wanted)
+        .map(|task| (task.facts.key.task.to_string(), state.realm().task(&task.facts.key)))
+        .collect();
+    let page = Page::of_100("ListTasks", request.next_token.as_deref(), request.max_results);
+    let (task_arns, next_token) = page.cut(entries, Order::Ascending)?;
+    Ok(ListTasksResponse { task_arns: Some(task_arns), next_token })
+}
+
+/// The tasks of the narrowest index that the filters allow, held against the others of its kind.
+fn candidates<'a>(
+    state: &'a State,
+    cluster: &ClusterName,
+    request: &ListTasksRequest,
+) -> Result<Vec<&'a Task>, Error> {
+    let realm = state.realm();
+    let service = match request.service_name.as_deref() {
+        None => None,
+        Some(given) => {
+            let key = refer::service(realm, cluster, given)?;
+            if state.service(&key).is_none() {
+                return Err(ErrorKind::ServiceNotFoundException.with("Service not found."));
+            }
+            Some(key)
+        }
+    };
+    let instance = match request.container_instance.as_deref() {
+        None => None,
+        Some(given) => Some(refer::instance(realm, cluster, given)?),
+    };
+    Ok(match (service, instance, request.family.as_deref()) {
+        (Some(service), instance, _) => state
+            .tasks_of(&service)
+            .filter(|task| instance.as_ref().is_none_or(|key| task.facts.instance_key() == *key))
+            .collect(),
+        (None, Some(instance), _) => state.tasks_on(&instance).collect(),
+        (None, None, Some(family)) => {
+            state.tasks_of_family(cluster, &Family::from(family)).collect()
+        }
+        (None, None, None) => state.tasks(cluster).collect(),
+    })
+}

@@ -1,0 +1,9 @@
+//! The whole door against a state in memory: requests in, answers out.
+
+mod bench;
+mod everything;
+mod identity;
+mod neighbours;
+mod nodes;
+mod services;
+mod tasks;

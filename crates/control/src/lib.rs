@@ -1,0 +1,68 @@
+//! The loops and the agent sessions: what moves the cluster without being asked.
+//!
+//! The planning loop wakes on a change, looks at everything and submits commands. A session tells an
+//! agent what it should run and turns what the agent says into commands. Neither keeps anything that
+//! the state has: after a restart both begin from it.
+//!
+//! Invariants: nothing here decides (that is `scheduler`) and nothing here writes but through
+//! `store.submit`; `api` and this room do not know each other.
+
+mod acs;
+mod docker;
+mod handshake;
+mod merge;
+mod outbox;
+mod payload;
+mod planner;
+mod sessions;
+mod tcs;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use scheduler::Command;
+use shell::{Clock, Shutdown};
+use stdx::Entropy;
+use store::{Store, SubmitError};
+
+use sessions::Sessions;
+
+/// What the sessions share.
+#[derive(Clone, Debug)]
+pub(crate) struct Control {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) shutdown: Shutdown,
+}
+
+/// Begins: no agent is connected yet, the planning loop runs, and the routes for agents are ready.
+///
+/// The routes are `/acs/ws` and `/tcs/ws`, which DiscoverPollEndpoint's answers must name. They do not
+/// check who asks: the caller puts its own check in front.
+///
+/// # Errors
+///
+/// If the store cannot take the first command.
+pub async fn start(
+    store: Store,
+    clock: Arc<dyn Clock>,
+    chance: Box<dyn Entropy>,
+    shutdown: Shutdown,
+) -> Result<Router, SubmitError> {
+    store.submit(Command::DisconnectAll).await?;
+    let sessions = Arc::new(Sessions::default());
+    let control = Control {
+        store: store.clone(),
+        clock: clock.clone(),
+        sessions,
+        shutdown: shutdown.clone(),
+    };
+    tokio::spawn(sessions::route(control.clone()));
+    tokio::spawn(planner::run(store, clock, chance, shutdown));
+    Ok(Router::new()
+        .route("/acs/ws", get(acs::connect))
+        .route("/tcs/ws", get(tcs::connect))
+        .with_state(control))
+}

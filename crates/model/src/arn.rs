@@ -1,0 +1,213 @@
+//! Amazon Resource Names, made from keys and read back into keys.
+//! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/security_iam_service-with-iam.html>
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ClusterName, DefinitionKey, Family, InstanceId, InstanceKey, Revision, ServiceKey, ServiceName,
+    TaskId, TaskKey,
+};
+
+/// Whose resources these are: the account and the region that this Wharf is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Realm {
+    /// `aws`.
+    pub partition: String,
+    /// Such as `us-east-1`.
+    pub region: String,
+    /// Twelve digits.
+    pub account: String,
+}
+
+/// What an ECS ARN names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// `cluster/NAME`
+    Cluster(ClusterName),
+    /// `service/CLUSTER/NAME`
+    Service(ServiceKey),
+    /// `task/CLUSTER/ID`
+    Task(TaskKey),
+    /// `container-instance/CLUSTER/ID`
+    Instance(InstanceKey),
+    /// `task-definition/FAMILY:REVISION`
+    Definition(DefinitionKey),
+    /// `container/CLUSTER/TASK/ID`
+    Container(TaskKey, String),
+}
+
+/// Why a text is not an ARN of this realm.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArnError {
+    /// It has not the form of an ECS ARN.
+    #[error("\"{0}\" is not an Amazon ECS ARN")]
+    Form(String),
+    /// It is another account's.
+    #[error("{arn} belongs to account {theirs}, this is account {ours}")]
+    Account {
+        /// The whole ARN.
+        arn: String,
+        /// Its account.
+        theirs: String,
+        /// This realm's.
+        ours: String,
+    },
+    /// It is another region's.
+    #[error("{arn} belongs to region {theirs}, this is region {ours}")]
+    Region {
+        /// The whole ARN.
+        arn: String,
+        /// Its region.
+        theirs: String,
+        /// This realm's.
+        ours: String,
+    },
+}
+
+impl Realm {
+    /// A realm in the partition `aws`.
+    pub fn new(region: impl Into<String>, account: impl Into<String>) -> Self {
+        Self { partition: "aws".to_owned(), region: region.into(), account: account.into() }
+    }
+
+    fn ecs(&self, rest: std::fmt::Arguments<'_>) -> String {
+        format!("arn:{}:ecs:{}:{}:{rest}", self.partition, self.region, self.account)
+    }
+
+    /// A cluster's ARN.
+    pub fn cluster(&self, name: &ClusterName) -> String {
+        self.ecs(format_args!("cluster/{name}"))
+    }
+
+    /// A service's ARN, in the long form.
+    pub fn service(&self, key: &ServiceKey) -> String {
+        self.ecs(format_args!("service/{}/{}", key.cluster, key.service))
+    }
+
+    /// A task's ARN, in the long form.
+    pub fn task(&self, key: &TaskKey) -> String {
+        self.ecs(format_args!("task/{}/{}", key.cluster, key.task))
+    }
+
+    /// A container instance's ARN, in the long form.
+    pub fn instance(&self, key: &InstanceKey) -> String {
+        self.ecs(format_args!("container-instance/{}/{}", key.cluster, key.instance))
+    }
+
+    /// A task definition's ARN.
+    pub fn definition(&self, key: &DefinitionKey) -> String {
+        self.ecs(format_args!("task-definition/{key}"))
+    }
+
+    /// A container's ARN.
+    pub fn container(&self, task: &TaskKey, id: &str) -> String {
+        self.ecs(format_args!("container/{}/{}/{id}", task.cluster, task.task))
+    }
+
+    /// The ARN of the account's root, who owns everything.
+    pub fn root(&self) -> String {
+        format!("arn:{}:iam::{}:root", self.partition, self.account)
+    }
+
+    /// Reads an ECS ARN of this realm.
+    pub fn parse(&self, arn: &str) -> Result<Resource, ArnError> {
+        let form = || ArnError::Form(arn.to_owned());
+        let parts: Vec<&str> = arn.splitn(6, ':').collect();
+        let [prefix, partition, service, region, account, resource] = parts[..] else {
+            return Err(form());
+        };
+        if prefix != "arn" || partition != self.partition || service != "ecs" {
+            return Err(form());
+        }
+        if region != self.region {
+            let (theirs, ours) = (region.to_owned(), self.region.clone());
+            return Err(ArnError::Region { arn: arn.to_owned(), theirs, ours });
+        }
+        if account != self.account {
+            let (theirs, ours) = (account.to_owned(), self.account.clone());
+            return Err(ArnError::Account { arn: arn.to_owned(), theirs, ours });
+        }
+        let parts: Vec<&str> = resource.split('/').collect();
+        if parts.iter().any(|part| part.is_empty()) {
+            return Err(form());
+        }
+        Ok(match parts[..] {
+            ["cluster", name] => Resource::Cluster(name.into()),
+            ["service", cluster, service] => Resource::Service(ServiceKey {
+                cluster: cluster.into(),
+                service: ServiceName::from(service),
+            }),
+            ["task", cluster, task] => {
+                Resource::Task(TaskKey { cluster: cluster.into(), task: TaskId::from(task) })
+            }
+            ["container-instance", cluster, instance] => Resource::Instance(InstanceKey {
+                cluster: cluster.into(),
+                instance: InstanceId::from(instance),
+            }),
+            ["task-definition", key] => {
+                Resource::Definition(DefinitionKey::parse(key).ok_or_else(form)?)
+            }
+            ["container", cluster, task, id] => Resource::Container(
+                TaskKey { cluster: cluster.into(), task: TaskId::from(task) },
+                id.to_owned(),
+            ),
+            _ => return Err(form()),
+        })
+    }
+}
+
+impl DefinitionKey {
+    /// Reads `family:revision`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (family, revision) = text.rsplit_once(':')?;
+        let revision: u32 = revision.parse().ok().filter(|r| *r > 0)?;
+        (!family.is_empty())
+            .then(|| Self { family: Family::from(family), revision: Revision(revision) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_is_read_back() {
+        let realm = Realm::new("eu-west-1", "123456789012");
+        let task = TaskKey { cluster: "default".into(), task: "0f".into() };
+        let service = ServiceKey { cluster: "default".into(), service: "web".into() };
+        let instance = InstanceKey { cluster: "c".into(), instance: "9a".into() };
+        let definition = DefinitionKey { family: "web".into(), revision: Revision(12) };
+        for (arn, resource) in [
+            (realm.cluster(&"c".into()), Resource::Cluster("c".into())),
+            (realm.task(&task), Resource::Task(task.clone())),
+            (realm.service(&service), Resource::Service(service)),
+            (realm.instance(&instance), Resource::Instance(instance)),
+            (realm.definition(&definition), Resource::Definition(definition)),
+            (realm.container(&task, "x"), Resource::Container(task.clone(), "x".into())),
+        ] {
+            assert_eq!(realm.parse(&arn), Ok(resource), "{arn}");
+        }
+    }
+
+    #[test]
+    fn what_is_foreign_says_whose_it_is() {
+        let realm = Realm::new("eu-west-1", "123456789012");
+        let form = |text: &str| Err(ArnError::Form(text.to_owned()));
+        for text in [
+            "",
+            "web",
+            "arn:aws:ecs:eu-west-1:123456789012:",
+            "arn:aws:ecs:eu-west-1:123456789012:cluster/",
+            "arn:aws:ecs:eu-west-1:123456789012:task/x",
+            "arn:aws:ecs:eu-west-1:123456789012:task-definition/web",
+            "arn:aws:ecs:eu-west-1:123456789012:task-definition/web:0",
+            "arn:aws:s3:eu-west-1:123456789012:cluster/c",
+        ] {
+            assert_eq!(realm.parse(text), form(text));
+        }
+        let other = realm.parse("arn:aws:ecs:us-east-1:123456789012:cluster/c");
+        assert!(matches!(other, Err(ArnError::Region { .. })));
+        let other = realm.parse("arn:aws:ecs:eu-west-1:000000000000:cluster/c");
+        assert!(matches!(other, Err(ArnError::Account { .. })));
+    }
+}

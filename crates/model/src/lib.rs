@@ -1,0 +1,45 @@
+//! What is true: the entities of a cluster, their identities and legal life-cycles, the [`State`]
+//! that holds them, and the [`Change`]s by which it moves.
+//!
+//! Invariants: nothing here reads a clock, draws a random number or does I/O; nothing here knows
+//! JSON, HTTP or how AWS spells a status (that is the door's). Facts are stored, counts are derived:
+//! every count is a fold over facts, kept by an index inside [`State::apply`] and nowhere else.
+
+mod arn;
+mod change;
+mod cluster;
+mod definition;
+mod id;
+mod index;
+mod instance;
+mod resources;
+mod service;
+mod state;
+mod tags;
+mod task;
+mod token;
+
+pub use arn::{ArnError, Realm, Resource};
+pub use change::{Address, Change, Table};
+pub use cluster::{Cluster, ClusterStatus};
+pub use definition::{
+    ContainerSpec, DefinitionStatus, Document, LaunchType, NetworkMode, PlacementConstraint,
+    PlacementStrategy, PortMapping, SpreadField, TaskDefinition, TaskSpec,
+};
+pub use id::{
+    ClusterName, ContainerName, DefinitionKey, DeploymentId, Family, InstanceId, InstanceKey,
+    Revision, ServiceKey, ServiceName, TaskId, TaskKey,
+};
+pub use instance::{AgentInfo, Attribute, Instance, InstanceStatus};
+pub use resources::{HostPort, Protocol, Resources};
+pub use service::{
+    CircuitBreaker, Deployment, DeploymentConfig, DeploymentStatus, PropagateTags, RolloutState,
+    Service, ServiceEvent, ServiceStatus,
+};
+pub use state::State;
+pub use tags::Tags;
+pub use task::{
+    ContainerFacts, ContainerProgress, ContainerStatus, DesiredStatus, HealthStatus,
+    NetworkBinding, StopCode, Task, TaskFacts, TaskProgress, TaskStatus,
+};
+pub use token::{TokenKey, TokenRecord};

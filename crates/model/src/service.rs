@@ -1,0 +1,200 @@
+//! A service: so many tasks of a definition, kept running, and the deployments that change it.
+
+use serde::{Deserialize, Serialize};
+use stdx::Timestamp;
+
+use crate::{
+    DefinitionKey, DeploymentId, LaunchType, PlacementConstraint, PlacementStrategy, ServiceKey,
+    Tags,
+};
+
+/// A replica service. Its counts are folds over its tasks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Where it is found.
+    pub key: ServiceKey,
+    /// Whether it is kept running.
+    pub status: ServiceStatus,
+    /// How many tasks it should have.
+    pub desired_count: u32,
+    /// Where its capacity comes from.
+    pub launch_type: LaunchType,
+    /// How it is updated.
+    pub config: DeploymentConfig,
+    /// Where its tasks may be placed, beside what their definition says.
+    pub constraints: Vec<PlacementConstraint>,
+    /// How to choose among the instances that fit.
+    pub strategy: Vec<PlacementStrategy>,
+    /// The primary one first, then those that it replaces, newest first. Never empty while active.
+    pub deployments: Vec<Deployment>,
+    /// What its last completed deployment runs: the circuit breaker brings it back.
+    pub stable: Option<DefinitionKey>,
+    /// Whether its tasks get `aws:ecs:*` tags.
+    pub enable_ecs_managed_tags: bool,
+    /// Whose tags its tasks get.
+    pub propagate_tags: PropagateTags,
+    /// Its tags.
+    pub tags: Tags,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The ARN of who made it.
+    pub created_by: String,
+    /// When it last said that it reached a steady state, to say so once for each disturbance.
+    pub steady_since: Option<Timestamp>,
+    /// When it became inactive.
+    pub inactive_since: Option<Timestamp>,
+    /// When it last said that it could not place a task, to say so seldom.
+    pub placement_failed_at: Option<Timestamp>,
+    /// The number of its next event; events are kept in a ring of [`ServiceEvent::KEPT`].
+    pub next_event: u64,
+}
+
+/// A service's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ServiceStatus {
+    /// Kept as asked.
+    Active,
+    /// Deleted, while its tasks stop.
+    Draining,
+    /// Deleted and empty; still described for a while.
+    Inactive,
+}
+
+/// Whose tags a service's tasks get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PropagateTags {
+    /// Nobody's.
+    None,
+    /// The service's.
+    Service,
+    /// The task definition's.
+    TaskDefinition,
+}
+
+/// How a rolling update goes.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html>
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeploymentConfig {
+    /// At most so many percent of the desired count exist at once, rounded down; 200 by default.
+    pub maximum_percent: u32,
+    /// At least so many percent of the desired count run at any moment, rounded up; 100 by default.
+    pub minimum_healthy_percent: u32,
+    /// Ends a deployment that cannot succeed.
+    pub circuit_breaker: CircuitBreaker,
+}
+
+/// Ends a deployment that cannot succeed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CircuitBreaker {
+    /// Whether it acts.
+    pub enable: bool,
+    /// Whether the last completed deployment is then brought back.
+    pub rollback: bool,
+}
+
+/// One state that a service was asked to be in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// `ecs-svc/` and digits.
+    pub id: DeploymentId,
+    /// Whether it is the one to reach.
+    pub status: DeploymentStatus,
+    /// What it runs.
+    pub definition: DefinitionKey,
+    /// How many tasks it should have at present; an old one's shrinks to zero.
+    pub desired_count: u32,
+    /// Where its capacity comes from.
+    pub launch_type: LaunchType,
+    /// How far it has come.
+    pub rollout: RolloutState,
+    /// The same in words.
+    pub rollout_reason: String,
+    /// So many of its tasks failed since it last was steady.
+    pub failed_tasks: u32,
+    /// So many of its tasks failed one after the other; none after one that stayed. Drives the
+    /// back-off.
+    pub failures_in_a_row: u32,
+    /// No task of it is started before this. Tasks made since then have come after its last failure.
+    pub not_before: Option<Timestamp>,
+    /// The failed deployment that this one undoes, if the circuit breaker made it; it is not itself
+    /// subject to the circuit breaker.
+    pub rolls_back: Option<DeploymentId>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A deployment's place in its service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeploymentStatus {
+    /// The one to reach.
+    Primary,
+    /// Being replaced; it still has tasks.
+    Active,
+}
+
+/// How far a deployment has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RolloutState {
+    /// On its way.
+    InProgress,
+    /// Steady.
+    Completed,
+    /// Given up by the circuit breaker.
+    Failed,
+}
+
+/// Something that happened to a service, as users read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceEvent {
+    /// Its place in the service's history; it grows by one.
+    pub number: u64,
+    /// A UUID.
+    pub id: String,
+    /// When.
+    pub at: Timestamp,
+    /// In words: `(service NAME) …`.
+    pub message: String,
+}
+
+impl ServiceEvent {
+    /// How many events of a service are kept, as ECS does.
+    pub const KEPT: u64 = 100;
+}
+
+impl Default for DeploymentConfig {
+    fn default() -> Self {
+        Self {
+            maximum_percent: 200,
+            minimum_healthy_percent: 100,
+            circuit_breaker: CircuitBreaker::default(),
+        }
+    }
+}
+
+impl DeploymentConfig {
+    /// The most tasks that may exist at once for a desired count: rounded down, as ECS does.
+    pub fn most(&self, desired: u32) -> u32 {
+        let most = u64::from(desired) * u64::from(self.maximum_percent) / 100;
+        u32::try_from(most).unwrap_or(u32::MAX)
+    }
+
+    /// The fewest tasks that must run for a desired count: rounded up, as ECS does.
+    pub fn fewest(&self, desired: u32) -> u32 {
+        let fewest = (u64::from(desired) * u64::from(self.minimum_healthy_percent)).div_ceil(100);
+        u32::try_from(fewest).unwrap_or(u32::MAX)
+    }
+}
+
+impl Service {
+    /// The deployment to reach.
+    pub fn primary(&self) -> Option<&Deployment> {
+        self.deployments.iter().find(|d| d.status == DeploymentStatus::Primary)
+    }
+
+    /// The deployment with this id.
+    pub fn deployment(&self, id: &DeploymentId) -> Option<&Deployment> {
+        self.deployments.iter().find(|d| d.id == *id)
+    }
+}

@@ -1,0 +1,425 @@
+//! The whole truth as one value. A clone is a snapshot and costs next to nothing: maps share
+//! structure, entities are behind `Arc`s.
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet, Vector};
+use stdx::Timestamp;
+
+use crate::index::{Counts, TaskIndex, Usage};
+use crate::{
+    Change, Cluster, ClusterName, DefinitionKey, DefinitionStatus, Family, HostPort, Instance,
+    InstanceKey, Realm, Resources, Revision, Service, ServiceEvent, ServiceKey, Task,
+    TaskDefinition, TaskKey, TaskProgress, TokenKey, TokenRecord,
+};
+
+/// Everything that is true of a realm at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    realm: Arc<Realm>,
+    clusters: OrdMap<ClusterName, Arc<Cluster>>,
+    definitions: OrdMap<DefinitionKey, Arc<TaskDefinition>>,
+    instances: OrdMap<InstanceKey, Arc<Instance>>,
+    services: OrdMap<ServiceKey, Arc<Service>>,
+    events: OrdMap<ServiceKey, Vector<Arc<ServiceEvent>>>,
+    tasks: OrdMap<TaskKey, Task>,
+    // Progress that came before its task's facts: only while records are loaded.
+    early: OrdMap<TaskKey, Arc<TaskProgress>>,
+    tokens: OrdMap<TokenKey, Arc<TokenRecord>>,
+    // Tokens by age and definitions on their way out, for those who forget them.
+    token_ages: OrdSet<(Timestamp, TokenKey)>,
+    deleting: OrdSet<DefinitionKey>,
+    index: TaskIndex,
+}
+
+impl State {
+    /// A realm in which nothing is.
+    pub fn new(realm: Realm) -> Self {
+        Self {
+            realm: Arc::new(realm),
+            clusters: OrdMap::new(),
+            definitions: OrdMap::new(),
+            instances: OrdMap::new(),
+            services: OrdMap::new(),
+            events: OrdMap::new(),
+            tasks: OrdMap::new(),
+            early: OrdMap::new(),
+            tokens: OrdMap::new(),
+            token_ages: OrdSet::new(),
+            deleting: OrdSet::new(),
+            index: TaskIndex::default(),
+        }
+    }
+
+    /// Takes a change in. Total: any change may come to any state, also twice.
+    pub fn apply(&mut self, change: &Change) {
+        match change {
+            Change::PutCluster(cluster) => {
+                self.clusters.insert(cluster.name.clone(), cluster.clone());
+            }
+            Change::DeleteCluster(name) => {
+                self.clusters.remove(name);
+            }
+            Change::PutDefinition(definition) => {
+                if definition.status == DefinitionStatus::DeleteInProgress {
+                    self.deleting.insert(definition.key.clone());
+                } else {
+                    self.deleting.remove(&definition.key);
+                }
+                self.definitions.insert(definition.key.clone(), definition.clone());
+            }
+            Change::DeleteDefinition(key) => {
+                self.deleting.remove(key);
+                self.definitions.remove(key);
+            }
+            Change::PutInstance(instance) => {
+                self.instances.insert(instance.key.clone(), instance.clone());
+            }
+            Change::DeleteInstance(key) => {
+                self.instances.remove(key);
+            }
+            Change::PutService(service) => {
+                self.services.insert(service.key.clone(), service.clone());
+            }
+            Change::DeleteService(key) => {
+                self.services.remove(key);
+                self.events.remove(key);
+            }
+            Change::PutEvent(key, event) => self.put_event(key, event),
+            Change::PutTask(facts) => self.put_task(facts),
+            Change::PutProgress(key, progress) => self.put_progress(key, progress),
+            Change::DeleteTask(key) => {
+                if let Some(task) = self.tasks.remove(key) {
+                    self.index.remove(&task);
+                }
+                self.early.remove(key);
+            }
+            Change::PutToken(record) => {
+                self.remove_token(&record.key);
+                self.token_ages.insert((record.at, record.key.clone()));
+                self.tokens.insert(record.key.clone(), record.clone());
+            }
+            Change::DeleteToken(key) => self.remove_token(key),
+        }
+    }
+
+    fn remove_token(&mut self, key: &TokenKey) {
+        if let Some(before) = self.tokens.remove(key) {
+            self.token_ages.remove(&(before.at, key.clone()));
+        }
+    }
+
+    fn put_event(&mut self, key: &ServiceKey, event: &Arc<ServiceEvent>) {
+        let events = self.events.entry(key.clone()).or_default();
+        // Newest first. While records are loaded they come in the order of the ring.
+        let at = events.iter().position(|e| e.number <= event.number).unwrap_or(events.len());
+        if events.get(at).is_some_and(|e| e.number == event.number) {
+            events.set(at, event.clone());
+        } else {
+            events.insert(at, event.clone());
+        }
+        while u64::try_from(events.len()).is_ok_and(|n| n > ServiceEvent::KEPT) {
+            events.pop_back();
+        }
+    }
+
+    fn put_task(&mut self, facts: &Arc<crate::TaskFacts>) {
+        let progress = match self.tasks.remove(&facts.key) {
+            Some(before) => {
+                self.index.remove(&before);
+                before.progress
+            }
+            None => match self.early.remove(&facts.key) {
+                Some(progress) => progress,
+                None => Arc::new(TaskProgress::first(facts)),
+            },
+        };
+        let task = Task { facts: facts.clone(), progress };
+        self.index.insert(&task);
+        self.tasks.insert(facts.key.clone(), task);
+    }
+
+    fn put_progress(&mut self, key: &TaskKey, progress: &Arc<TaskProgress>) {
+        let Some(before) = self.tasks.get(key).cloned() else {
+            self.early.insert(key.clone(), progress.clone());
+            return;
+        };
+        self.index.remove(&before);
+        let task = Task { facts: before.facts, progress: progress.clone() };
+        self.index.insert(&task);
+        self.tasks.insert(key.clone(), task);
+    }
+}
+
+// === Reading ===
+
+impl State {
+    /// Whose realm it is.
+    pub fn realm(&self) -> &Realm {
+        &self.realm
+    }
+
+    /// A cluster, active or not.
+    pub fn cluster(&self, name: &ClusterName) -> Option<&Arc<Cluster>> {
+        self.clusters.get(name)
+    }
+
+    /// Every cluster by name, inactive ones too.
+    pub fn clusters(&self) -> impl Iterator<Item = &Arc<Cluster>> {
+        self.clusters.values()
+    }
+
+    /// A task definition in any status.
+    pub fn definition(&self, key: &DefinitionKey) -> Option<&Arc<TaskDefinition>> {
+        self.definitions.get(key)
+    }
+
+    /// Every task definition by family and number.
+    pub fn definitions(&self) -> impl DoubleEndedIterator<Item = &Arc<TaskDefinition>> {
+        self.definitions.values()
+    }
+
+    /// The definitions of a family by number.
+    pub fn family(&self, family: &Family) -> impl DoubleEndedIterator<Item = &Arc<TaskDefinition>> {
+        let first = DefinitionKey { family: family.clone(), revision: Revision(0) };
+        let last = DefinitionKey { family: family.clone(), revision: Revision(u32::MAX) };
+        self.definitions.range(first..=last).map(|(_, definition)| definition)
+    }
+
+    /// The newest definition of a family that may start tasks.
+    pub fn latest_active(&self, family: &Family) -> Option<&Arc<TaskDefinition>> {
+        self.family(family).rev().find(|d| d.status == DefinitionStatus::Active)
+    }
+
+    /// A container instance.
+    pub fn instance(&self, key: &InstanceKey) -> Option<&Arc<Instance>> {
+        self.instances.get(key)
+    }
+
+    /// Every container instance of every cluster.
+    pub fn all_instances(&self) -> impl Iterator<Item = &Arc<Instance>> {
+        self.instances.values()
+    }
+
+    /// The container instances of a cluster by id.
+    pub fn instances(&self, cluster: &ClusterName) -> impl Iterator<Item = &Arc<Instance>> {
+        let first = InstanceKey { cluster: cluster.clone(), instance: "".into() };
+        let cluster = cluster.clone();
+        self.instances
+            .range(first..)
+            .take_while(move |(key, _)| key.cluster == cluster)
+            .map(|(_, instance)| instance)
+    }
+
+    /// A service in any status.
+    pub fn service(&self, key: &ServiceKey) -> Option<&Arc<Service>> {
+        self.services.get(key)
+    }
+
+    /// Every service of every cluster.
+    pub fn all_services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.services.values()
+    }
+
+    /// The services of a cluster by name.
+    pub fn services(&self, cluster: &ClusterName) -> impl Iterator<Item = &Arc<Service>> {
+        let first = ServiceKey { cluster: cluster.clone(), service: "".into() };
+        let cluster = cluster.clone();
+        self.services
+            .range(first..)
+            .take_while(move |(key, _)| key.cluster == cluster)
+            .map(|(_, service)| service)
+    }
+
+    /// What happened to a service, newest first, at most [`ServiceEvent::KEPT`].
+    pub fn events(&self, key: &ServiceKey) -> impl Iterator<Item = &Arc<ServiceEvent>> {
+        self.events.get(key).into_iter().flatten()
+    }
+
+    /// A task.
+    pub fn task(&self, key: &TaskKey) -> Option<&Task> {
+        self.tasks.get(key)
+    }
+
+    /// Every task of every cluster.
+    pub fn all_tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values()
+    }
+
+    /// The tasks of a cluster by id.
+    pub fn tasks(&self, cluster: &ClusterName) -> impl Iterator<Item = &Task> {
+        let first = TaskKey { cluster: cluster.clone(), task: "".into() };
+        let cluster = cluster.clone();
+        self.tasks
+            .range(first..)
+            .take_while(move |(key, _)| key.cluster == cluster)
+            .map(|(_, task)| task)
+    }
+
+    /// The tasks placed on an instance, stopped ones too while they are remembered.
+    pub fn tasks_on(&self, key: &InstanceKey) -> impl Iterator<Item = &Task> {
+        self.found(&key.cluster, self.index.by_instance.get(key))
+    }
+
+    /// The tasks of a service, stopped ones too while they are remembered.
+    pub fn tasks_of(&self, key: &ServiceKey) -> impl Iterator<Item = &Task> {
+        self.found(&key.cluster, self.index.by_service.get(key))
+    }
+
+    /// The tasks of a family in a cluster, stopped ones too while they are remembered.
+    pub fn tasks_of_family(
+        &self,
+        cluster: &ClusterName,
+        family: &Family,
+    ) -> impl Iterator<Item = &Task> {
+        self.found(cluster, self.index.by_family.get(&(cluster.clone(), family.clone())))
+    }
+
+    fn found<'a>(
+        &'a self,
+        cluster: &ClusterName,
+        ids: Option<&'a imbl::OrdSet<crate::TaskId>>,
+    ) -> impl Iterator<Item = &'a Task> {
+        let cluster = cluster.clone();
+        ids.into_iter().flatten().filter_map(move |id| {
+            self.tasks.get(&TaskKey { cluster: cluster.clone(), task: id.clone() })
+        })
+    }
+
+    /// How many tasks, stopped ones too, were started from a definition and are remembered.
+    pub fn uses_of(&self, key: &DefinitionKey) -> u32 {
+        self.index.by_definition.get(key).copied().unwrap_or(0)
+    }
+
+    /// A client token as first used.
+    pub fn token(&self, key: &TokenKey) -> Option<&Arc<TokenRecord>> {
+        self.tokens.get(key)
+    }
+
+    /// Every client token that is remembered.
+    pub fn tokens(&self) -> impl Iterator<Item = &Arc<TokenRecord>> {
+        self.tokens.values()
+    }
+
+    /// Every client token that is remembered with the instant of its first use, oldest first.
+    pub fn tokens_by_age(&self) -> impl Iterator<Item = &(Timestamp, TokenKey)> {
+        self.token_ages.iter()
+    }
+
+    /// Every task that is over with the instant at which it stopped, oldest first.
+    pub fn stopped_tasks(&self) -> impl Iterator<Item = &(Timestamp, TaskKey)> {
+        self.index.stopped.iter()
+    }
+
+    /// The definitions that are deleted and still remembered.
+    pub fn deleting_definitions(&self) -> impl Iterator<Item = &DefinitionKey> {
+        self.deleting.iter()
+    }
+
+    /// The tasks that are not over though their instance is gone.
+    pub fn tasks_without_instance(&self) -> impl Iterator<Item = &Task> {
+        // Both are in the order of keys: one pass over each, since the loops ask again and again.
+        let mut instances = self.instances.keys().peekable();
+        self.index
+            .by_instance
+            .iter()
+            .filter(move |(key, _)| {
+                while instances.next_if(|instance| instance < key).is_some() {}
+                instances.peek() != Some(key)
+            })
+            .flat_map(|(key, ids)| self.found(&key.cluster, Some(ids)))
+            .filter(|task| task.holds_resources())
+    }
+
+    /// The container instances of a cluster by id, each with what it has left of `(CPU units, MiB)`,
+    /// as [`State::left`] has it: one pass for those who look at every instance.
+    pub fn offers(
+        &self,
+        cluster: &ClusterName,
+    ) -> impl Iterator<Item = (&Arc<Instance>, (u32, u32))> {
+        let first = InstanceKey { cluster: cluster.clone(), instance: "".into() };
+        let mut usage = self.index.usage.range(first..).peekable();
+        self.instances(cluster).map(move |instance| {
+            while usage.next_if(|(key, _)| **key < instance.key).is_some() {}
+            let used = usage.next_if(|(key, _)| **key == instance.key).map(|(_, usage)| usage);
+            (instance, left(instance, used))
+        })
+    }
+
+    /// `(running, pending)` tasks of a cluster.
+    pub fn cluster_counts(&self, name: &ClusterName) -> (u32, u32) {
+        pair(self.index.clusters.get(name))
+    }
+
+    /// `(running, pending)` tasks of a service.
+    pub fn service_counts(&self, key: &ServiceKey) -> (u32, u32) {
+        pair(self.index.services.get(key))
+    }
+
+    /// `(running, pending)` tasks of an instance.
+    pub fn instance_counts(&self, key: &InstanceKey) -> (u32, u32) {
+        pair(self.index.instances.get(key))
+    }
+
+    /// What an instance has left for further tasks: CPU and memory that no task holds, and the ports
+    /// that are taken, by the host or by tasks.
+    pub fn remaining(&self, instance: &Instance) -> Resources {
+        let mut left = instance.registered.clone();
+        (left.cpu, left.memory) = self.left(instance);
+        if let Some(usage) = self.index.usage.get(&instance.key) {
+            left.ports.extend(usage.ports.keys().copied());
+        }
+        left
+    }
+
+    /// What an instance has left of `(CPU units, MiB)`: [`State::remaining`] without the ports.
+    pub fn left(&self, instance: &Instance) -> (u32, u32) {
+        left(instance, self.index.usage.get(&instance.key))
+    }
+
+    /// Whether a port of an instance is taken, by the host or by a task.
+    pub fn port_taken(&self, instance: &Instance, port: HostPort) -> bool {
+        instance.registered.ports.contains(&port)
+            || self.index.usage.get(&instance.key).is_some_and(|u| u.ports.contains_key(&port))
+    }
+
+    /// Every record as the change that makes it, in loading order: the state as a stream.
+    pub fn records(&self) -> impl Iterator<Item = Change> + '_ {
+        let clusters = self.clusters.values().cloned().map(Change::PutCluster);
+        let definitions = self.definitions.values().cloned().map(Change::PutDefinition);
+        let instances = self.instances.values().cloned().map(Change::PutInstance);
+        let services = self.services.values().cloned().map(Change::PutService);
+        let events = self.events.iter().flat_map(|(key, events)| {
+            events.iter().map(|event| Change::PutEvent(key.clone(), event.clone()))
+        });
+        let tasks = self.tasks.values().flat_map(|task| {
+            let key = task.facts.key.clone();
+            [Change::PutTask(task.facts.clone()), Change::PutProgress(key, task.progress.clone())]
+        });
+        let tokens = self.tokens.values().cloned().map(Change::PutToken);
+        clusters
+            .chain(definitions)
+            .chain(instances)
+            .chain(services)
+            .chain(events)
+            .chain(tasks)
+            .chain(tokens)
+    }
+}
+
+fn left(instance: &Instance, usage: Option<&Usage>) -> (u32, u32) {
+    let less = |total: u32, used: u64| {
+        u32::try_from(u64::from(total).saturating_sub(used)).unwrap_or(total)
+    };
+    let total = &instance.registered;
+    usage.map_or((total.cpu, total.memory), |usage| {
+        (less(total.cpu, usage.cpu), less(total.memory, usage.memory))
+    })
+}
+
+fn pair(counts: Option<&Counts>) -> (u32, u32) {
+    counts.map_or((0, 0), |c| (c.running, c.pending))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! What the engine makes ready for a container before its shim starts it: folders, files, devices, and
+//! the specification.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::places::{Places, SandboxRecord, remove_tree};
+use super::{etc, system};
+use crate::engine::init::Order;
+use crate::engine::overlay::Overlay;
+use crate::shim::proto::StartOrder;
+use crate::spec::{self, Facts, HostDevice};
+use crate::{ContainerSpec, Mount, NetworkMode, RuntimeError};
+
+/// A container's folders.
+#[derive(Debug)]
+pub(crate) struct Folders {
+    run: PathBuf,
+    state: PathBuf,
+    log: PathBuf,
+}
+
+impl Folders {
+    pub(crate) fn of(places: &Places, container: &ContainerSpec) -> Self {
+        Self {
+            run: places.container_run(&container.sandbox, &container.id),
+            state: places.container_state(&container.sandbox, &container.id),
+            log: places.log(&container.sandbox, &container.id),
+        }
+    }
+
+    /// Removes what was made, but not the log.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        remove_tree(&self.state)?;
+        remove_tree(&self.run)
+    }
+}
+
+/// Makes everything and returns the order. What was made stays behind if it fails: call
+/// [`Folders::remove`].
+pub(crate) fn prepare(
+    container: &ContainerSpec,
+    sandbox: &SandboxRecord,
+    lower: Vec<PathBuf>,
+    folders: &Folders,
+) -> Result<StartOrder, RuntimeError> {
+    let invalid = |why| RuntimeError::Invalid { id: container.id.to_string(), why };
+    let facts = Facts {
+        rootfs: folders.run.join("rootfs"),
+        etc: folders.run.clone(),
+        cgroup: format!("{}/{}", sandbox.group, container.id),
+        network: sandbox.spec.network,
+        network_namespace: None,
+        sandbox_limits: sandbox.spec.limits,
+        devices: container.devices.iter().map(device).collect::<Result<_, _>>().map_err(invalid)?,
+    };
+    let built = spec::build(container, &facts).map_err(invalid)?;
+    let stop_signal = signal_number(&container.stop_signal).map_err(invalid)?;
+    let overlay = Overlay {
+        lower,
+        upper: folders.state.join("upper"),
+        work: folders.state.join("work"),
+        at: facts.rootfs.clone(),
+    };
+    make_files(container, sandbox.spec.network, folders, &overlay)
+        .map_err(system(format!("make the folders of {}", container.id)))?;
+    for mount in &container.mounts {
+        if let Mount::Bind { source, .. } = mount {
+            let what = || system(format!("make the mount source {}", source.display()));
+            if !source.try_exists().map_err(what())? {
+                fs::create_dir_all(source).map_err(what())?;
+            }
+        }
+    }
+    Ok(StartOrder {
+        id: container.id.clone(),
+        order: Order {
+            spec: built,
+            root: overlay,
+            user: container.user.clone(),
+            groups: container.groups.clone(),
+            init: container.init,
+            output: container.log != crate::LogMode::None,
+            open_stdin: container.open_stdin,
+        },
+        log: container.log,
+        log_folder: folders.log.clone(),
+        folder: folders.run.clone(),
+        health: container.health.clone(),
+        stop_signal,
+    })
+}
+
+fn make_files(
+    container: &ContainerSpec,
+    network: NetworkMode,
+    folders: &Folders,
+    overlay: &Overlay,
+) -> io::Result<()> {
+    for folder in [&overlay.upper, &overlay.work, &overlay.at] {
+        fs::create_dir_all(folder)?;
+    }
+    let hostname = match network {
+        NetworkMode::Private => spec::hostname(container).map_err(io::Error::other)?,
+        NetworkMode::Host => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+    };
+    fs::write(folders.run.join("hosts"), etc::hosts(container, &hostname))?;
+    fs::write(folders.run.join("hostname"), format!("{hostname}\n"))?;
+    let resolv = etc::resolv_conf(container, network, &node_resolv_conf(network));
+    fs::write(folders.run.join("resolv.conf"), resolv)
+}
+
+/// The node's name servers; where its file only names a local stub, the file behind the stub.
+fn node_resolv_conf(network: NetworkMode) -> String {
+    let own = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    if network == NetworkMode::Private && etc::is_stub(&own) {
+        return fs::read_to_string("/run/systemd/resolve/resolv.conf").unwrap_or(own);
+    }
+    own
+}
+
+fn device((host, container, access): &(String, String, String)) -> Result<HostDevice, String> {
+    let metadata = fs::metadata(host).map_err(|error| format!("the device {host}: {error}"))?;
+    let kind = metadata.file_type();
+    if !kind.is_block_device() && !kind.is_char_device() {
+        return Err(format!("{host} is not a device"));
+    }
+    if access.is_empty() || !access.chars().all(|c| "rwm".contains(c)) {
+        return Err(format!("the access \"{access}\" to {host} is not made of r, w and m"));
+    }
+    let path = if container.is_empty() { host } else { container };
+    if !Path::new(path).is_absolute() {
+        return Err(format!("the device's path {path} is not absolute"));
+    }
+    Ok(HostDevice {
+        path: path.into(),
+        block: kind.is_block_device(),
+        major: rustix::fs::major(metadata.rdev()),
+        minor: rustix::fs::minor(metadata.rdev()),
+        mode: metadata.mode(),
+        access: access.clone(),
+    })
+}
+
+/// The signals that programs are asked to end with.
+const SIGNALS: [(&str, i32); 22] = [
+    ("HUP", libc::SIGHUP),
+    ("INT", libc::SIGINT),
+    ("QUIT", libc::SIGQUIT),
+    ("ILL", libc::SIGILL),
+    ("TRAP", libc::SIGTRAP),
+    ("ABRT", libc::SIGABRT),
+    ("BUS", libc::SIGBUS),
+    ("FPE", libc::SIGFPE),
+    ("KILL", libc::SIGKILL),
+    ("USR1", libc::SIGUSR1),
+    ("SEGV", libc::SIGSEGV),
+    ("USR2", libc::SIGUSR2),
+    ("PIPE", libc::SIGPIPE),
+    ("ALRM", libc::SIGALRM),
+    ("TERM", libc::SIGTERM),
+    ("CHLD", libc::SIGCHLD),
+    ("CONT", libc::SIGCONT),
+    ("STOP", libc::SIGSTOP),
+    ("TSTP", libc::SIGTSTP),
+    ("WINCH", libc::SIGWINCH),
+    ("IO", libc::SIGIO),
+    ("PWR", libc::SIGPWR),
+];
+
+/// A signal by name (with or without `SIG`), `RTMIN+n`, or number.
+pub(crate) fn signal_number(name: &str) -> Result<i32, String> {
+    if name.is_empty() {
+        return Ok(libc::SIGTERM);
+    }
+    let unknown = || format!("\"{name}\" is not a signal");
+    if let Ok(number) = name.parse::<i32>() {
+        return if (1..=64).contains(&number) { Ok(number) } else { Err(unknown()) };
+    }
+    let upper = name.to_ascii_uppercase();
+    let short = upper.strip_prefix("SIG").unwrap_or(&upper);
+    // The numbers that Docker gives them, whatever the C library keeps for itself.
+    for (word, base, sign) in [("RTMIN+", 34, 1), ("RTMAX-", 64, -1)] {
+        if let Some(offset) = short.strip_prefix(word).and_then(|n| n.parse::<i32>().ok()) {
+            return Some(base + sign * offset)
+                .filter(|n| (34..=64).contains(n))
+                .ok_or_else(unknown);
+        }
+    }
+    match short {
+        "RTMIN" => Ok(34),
+        "RTMAX" => Ok(64),
+        _ => {
+            let found = SIGNALS.iter().find(|(known, _)| *known == short);
+            found.map(|(_, number)| *number).ok_or_else(unknown)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_read_as_images_name_them() {
+        for (name, number) in
+            [("", 15), ("SIGTERM", 15), ("quit", 3), ("9", 9), ("SIGRTMIN+3", 37), ("RTMAX-1", 63)]
+        {
+            assert_eq!(signal_number(name), Ok(number), "{name}");
+        }
+        for name in ["SIGNOPE", "0", "65", "RTMIN+31", "RTMAX--5", "-1"] {
+            assert!(signal_number(name).is_err(), "{name}");
+        }
+    }
+}

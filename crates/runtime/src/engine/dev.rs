@@ -1,0 +1,73 @@
+//! `/dev` of a container: nodes, links, and the terminal.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
+use rustix::pty::OpenptFlags;
+
+use super::root::{self, Kind};
+use super::{Attempt, Fault, mounts};
+
+/// The links that programs expect.
+const LINKS: [(&str, &str); 4] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
+
+/// Fills `/dev`, which is a fresh tmpfs.
+pub(crate) fn fill(root: impl AsFd, devices: &[LinuxDevice]) -> Result<(), Fault> {
+    let what = || "fill /dev".to_owned();
+    let dev = root::locate_unlinked(&root, Path::new("/dev")).attempt(what)?;
+    for device in devices {
+        make(&root, device)?;
+    }
+    for (name, target) in LINKS {
+        rustix::fs::symlinkat(target, &dev, name).attempt(what)?;
+    }
+    if root::locate(&root, Path::new("/proc/kcore")).is_ok() {
+        rustix::fs::symlinkat("/proc/kcore", &dev, "core").attempt(what)?;
+    }
+    rustix::fs::symlinkat("pts/ptmx", &dev, "ptmx").attempt(what)
+}
+
+fn make(root: impl AsFd, device: &LinuxDevice) -> Result<(), Fault> {
+    let what = || format!("make the device {}", device.path().display());
+    let (Some(folder), Some(name)) = (device.path().parent(), device.path().file_name()) else {
+        return Err(Fault::refused(what(), "it is not a path of a file"));
+    };
+    let folder = root::ensure(root, folder, Kind::Folder)?;
+    let kind = match device.typ() {
+        LinuxDeviceType::B => FileType::BlockDevice,
+        LinuxDeviceType::P => FileType::Fifo,
+        LinuxDeviceType::C | LinuxDeviceType::U => FileType::CharacterDevice,
+        LinuxDeviceType::A => return Err(Fault::refused(what(), "it has no type")),
+    };
+    let number = |n: i64| u32::try_from(n).unwrap_or(0);
+    let node = rustix::fs::makedev(number(device.major()), number(device.minor()));
+    let mode = Mode::from(device.file_mode().unwrap_or(0o666) & 0o7777);
+    rustix::fs::mknodat(&folder, name, kind, mode, node).attempt(what)?;
+    // The umask does not count for devices.
+    rustix::fs::chmodat(&folder, name, mode, AtFlags::empty()).attempt(what)?;
+    let (uid, gid) = (device.uid().unwrap_or(0), device.gid().unwrap_or(0));
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    rustix::fs::chownat(&folder, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+        .attempt(what)
+}
+
+/// Opens a terminal of the container's own devpts, shows it as `/dev/console`, and returns both ends.
+pub(crate) fn terminal(root: impl AsFd) -> Result<(OwnedFd, OwnedFd), Fault> {
+    let what = || "open a terminal".to_owned();
+    let pts = root::locate_unlinked(&root, Path::new("/dev/pts")).attempt(what)?;
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let master = rustix::fs::openat(&pts, "ptmx", flags, Mode::empty()).attempt(what)?;
+    rustix::pty::unlockpt(&master).attempt(what)?;
+    let peer = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let slave = rustix::pty::ioctl_tiocgptpeer(&master, peer).attempt(what)?;
+    let console = root::ensure(&root, Path::new("/dev/console"), Kind::File)?;
+    mounts::put(mounts::copy_at(&slave, Path::new(""), false)?, console)?;
+    Ok((master, slave))
+}

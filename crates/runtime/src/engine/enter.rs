@@ -1,0 +1,104 @@
+//! A further program in a running container.
+//!
+//! A helper process joins the container's namespaces and then makes the program's process with the
+//! supervisor as its parent (`CLONE_PARENT`), because joining a pid namespace counts only for children.
+
+use std::os::fd::OwnedFd;
+
+use oci_spec::runtime::Spec;
+use rustix::fs::{Mode, OFlags};
+
+use super::cgroup::Entry;
+use super::exec::set_rlimits;
+use super::init::becoming;
+use super::{Attempt, Fault, pid1, process, sys, users};
+
+/// What is to run, and where.
+#[derive(Debug)]
+pub(crate) struct Enter<'a> {
+    /// The container's first process.
+    pub(crate) target: OwnedFd,
+    /// How to get into its cgroup.
+    pub(crate) entry: Entry,
+    /// Told as by [`super::init::run`]; `P` and the pid in decimal comes first.
+    pub(crate) status: OwnedFd,
+    /// Standard output and error.
+    pub(crate) output: OwnedFd,
+    /// The container's specification: capabilities, filter, limits and variables are taken from it.
+    pub(crate) spec: &'a Spec,
+    /// `user[:group]`, looked up in the container.
+    pub(crate) user: &'a str,
+    /// Further groups.
+    pub(crate) groups: &'a [String],
+    /// Program and arguments.
+    pub(crate) args: &'a [String],
+    /// Added to the container's own variables; these win.
+    pub(crate) env: &'a [String],
+}
+
+/// Lives the helper's life.
+pub(crate) fn run(enter: &Enter<'_>) -> ! {
+    match go(enter) {
+        Ok(never) => match never {},
+        Err(fault) => pid1::report(&enter.status, &fault),
+    }
+    sys::exit_now(127)
+}
+
+fn go(enter: &Enter<'_>) -> Result<std::convert::Infallible, Fault> {
+    sys::reset_signals();
+    process::die_with_parent()?;
+    process::set_name(c"exec");
+    process::set_oom_score(0)?;
+    enter.entry.attach_self()?;
+    // From here on the container's processes can see this one.
+    sys::prctl(libc::PR_SET_DUMPABLE, 0, 0).attempt(|| "hide the memory".into())?;
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .attempt(|| "open /dev/null".into())?;
+    sys::become_stdio(null, 0).attempt(|| "set standard input".into())?;
+    for number in [1, 2] {
+        sys::become_stdio(&enter.output, number).attempt(|| "set standard output".into())?;
+    }
+    let mut kinds = libc::CLONE_NEWNS
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWNET
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWUTS;
+    if matches!(enter.entry, Entry::Birth(_)) {
+        kinds |= libc::CLONE_NEWCGROUP;
+    }
+    sys::join_namespaces(&enter.target, kinds).attempt(|| "join the container".into())?;
+    match sys::clone3(libc::CLONE_PARENT, None).attempt(|| "make a process".into())? {
+        sys::Fork::Parent(pid) => {
+            rustix::io::write(&enter.status, format!("P{pid}\n").as_bytes())
+                .attempt(|| "tell the pid".into())?;
+            sys::exit_now(0)
+        }
+        sys::Fork::Child => Err(program(enter)),
+    }
+}
+
+fn program(enter: &Enter<'_>) -> Fault {
+    let run = || {
+        sys::new_session_keyring();
+        rustix::process::setsid().attempt(|| "begin a session".into())?;
+        let what = || "open the root".to_owned();
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let slash = rustix::fs::open("/", flags, Mode::empty()).attempt(what)?;
+        let process = enter.spec.process().as_ref();
+        let process =
+            process.ok_or_else(|| Fault::refused("read the specification", "no process"))?;
+        set_rlimits(process)?;
+        let user = users::resolve(&slash, enter.user, enter.groups)?;
+        let mut becoming = becoming(enter.spec, process, user, process.cwd().clone())?;
+        becoming.args = enter.args.to_vec();
+        let name = |line: &str| line.split('=').next().unwrap_or_default().to_owned();
+        becoming.env.retain(|old| !enter.env.iter().any(|new| name(new) == name(old)));
+        becoming.env.extend(enter.env.iter().cloned());
+        Err::<std::convert::Infallible, _>(becoming.go())
+    };
+    match run() {
+        Ok(never) => match never {},
+        Err(fault) => fault,
+    }
+}

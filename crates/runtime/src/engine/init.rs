@@ -1,0 +1,260 @@
+//! The first process of a container, from its birth in new namespaces to its program.
+//!
+//! It is born before it is needed: it enters its cgroup and its network, then waits for an order. Only
+//! then are limits, root and program known. Nothing here runs in a process with threads.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::{Mount, Process, Spec};
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::{MountPropagationFlags, UnmountFlags};
+use serde::{Deserialize, Serialize};
+
+use super::caps::Sets;
+use super::cgroup::Entry;
+use super::exec::{Become, set_rlimits};
+use super::overlay::Overlay;
+use super::root::{self, Kind};
+use super::{Attempt, Fault, dev, mount_options, mounts, pid1, process, seccomp, sys, users};
+
+/// The namespaces that each container has for itself.
+pub(crate) const NAMESPACES: i32 =
+    libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+
+/// What the first process is born with.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    /// How it gets into its cgroup.
+    pub(crate) entry: Entry,
+    /// The network to join; none for the node's.
+    pub(crate) network: Option<OwnedFd>,
+    /// Where its order comes from and where it tells how the start went.
+    pub(crate) socket: OwnedFd,
+    /// Standard input, output and error.
+    pub(crate) stdio: [OwnedFd; 3],
+    /// What it shows of its cgroup under `/sys/fs/cgroup`.
+    pub(crate) views: Vec<(String, PathBuf)>,
+}
+
+/// What it is to become.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Order {
+    /// The specification. Its user is a placeholder: see `user`.
+    pub(crate) spec: Spec,
+    /// The root.
+    pub(crate) root: Overlay,
+    /// `user[:group]`, looked up in the image.
+    pub(crate) user: String,
+    /// Further groups, looked up in the image.
+    pub(crate) groups: Vec<String>,
+    /// A small init as process 1.
+    pub(crate) init: bool,
+    /// Whether anybody reads the output; else it goes to `/dev/null`.
+    pub(crate) output: bool,
+    /// Standard input stays open; else it is `/dev/null`.
+    pub(crate) open_stdin: bool,
+}
+
+/// Lives the first process's life. Told to the other end of the socket: `T` with a terminal's master,
+/// `E` and the reason if the start failed; its end without either means that the program runs.
+pub(crate) fn run(setup: &Setup) -> ! {
+    match begin(setup) {
+        Ok(()) => sys::exit_now(0),
+        Err(fault) => pid1::report(&setup.socket, &fault),
+    }
+    sys::exit_now(127)
+}
+
+fn begin(setup: &Setup) -> Result<(), Fault> {
+    sys::reset_signals();
+    process::die_with_parent()?;
+    // What the supervisor holds, such as other containers' pipes, would stay open while this waits.
+    let mut keep = setup.entry.descriptors();
+    keep.extend(setup.network.iter().map(AsRawFd::as_raw_fd));
+    keep.push(setup.socket.as_raw_fd());
+    keep.extend(setup.stdio.iter().map(AsRawFd::as_raw_fd));
+    sys::close_all_but(&keep);
+    process::set_name(c"container");
+    process::set_oom_score(0)?;
+    setup.entry.attach_self()?;
+    if let Some(network) = &setup.network {
+        sys::join_namespaces(network, libc::CLONE_NEWNET).attempt(|| "join the network".into())?;
+    }
+    // What the node mounts later still shows until the order comes; nothing goes the other way.
+    let flow = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", flow).attempt(|| "detach the mounts from the node".into())?;
+    rustix::process::umask(Mode::from(0o022));
+    let Some(order) = receive(&setup.socket)? else { return Ok(()) };
+    container(&order, setup)
+}
+
+/// Reads one message: its length in four bytes, then JSON. None if the supervisor has let go.
+fn receive(socket: &OwnedFd) -> Result<Option<Order>, Fault> {
+    let what = || "receive the order".to_owned();
+    let mut length = [0; 4];
+    if !read_all(socket, &mut length).attempt(what)? {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; usize::try_from(u32::from_le_bytes(length)).unwrap_or(0)];
+    if !read_all(socket, &mut bytes).attempt(what)? {
+        return Ok(None);
+    }
+    let order = serde_json::from_slice(&bytes).map_err(std::io::Error::other).attempt(what)?;
+    Ok(Some(order))
+}
+
+fn read_all(socket: &OwnedFd, mut into: &mut [u8]) -> std::io::Result<bool> {
+    while !into.is_empty() {
+        let read = rustix::io::retry_on_intr(|| rustix::io::read(socket, &mut *into))?;
+        if read == 0 {
+            return Ok(false);
+        }
+        into = &mut into[read..];
+    }
+    Ok(true)
+}
+
+fn container(order: &Order, setup: &Setup) -> Result<(), Fault> {
+    let spec = &order.spec;
+    let program = spec
+        .process()
+        .as_ref()
+        .ok_or_else(|| Fault::refused("read the specification", "it has no process"))?;
+    if let Some(score) = program.oom_score_adj().filter(|score| *score != 0) {
+        process::set_oom_score(score)?;
+    }
+    sys::new_session_keyring();
+    // It fails only for a process that leads a group already, which a new one does not.
+    rustix::process::setsid().attempt(|| "begin a session".into())?;
+    let root = build_root(order, &setup.views)?;
+    set_stdio(order, setup, &root)?;
+    pivot(&root)?;
+    drop(root);
+    let slash = open_root()?;
+    settle(spec, &slash)?;
+    let mut cwd = program.cwd().clone();
+    if cwd.as_os_str().is_empty() {
+        cwd = PathBuf::from("/");
+    }
+    root::ensure(&slash, &cwd, Kind::Folder).map_err(|fault| Fault {
+        attempt: format!("make the working directory \"{}\"", cwd.display()),
+        source: fault.source,
+    })?;
+    set_rlimits(program)?;
+    let user = users::resolve(&slash, &order.user, &order.groups)?;
+    let become_it = becoming(spec, program, user, cwd)?;
+    if order.init { Err(pid1::run(&become_it, &setup.socket)) } else { Err(become_it.go()) }
+}
+
+/// What a specification's process becomes, as a given user.
+pub(crate) fn becoming(
+    spec: &Spec,
+    process: &Process,
+    user: users::User,
+    cwd: PathBuf,
+) -> Result<Become, Fault> {
+    let profile = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    Ok(Become {
+        user,
+        sets: process.capabilities().as_ref().map(Sets::of),
+        filters: profile.map(seccomp::filters).transpose()?,
+        no_new_privileges: process.no_new_privileges().unwrap_or(false),
+        cwd,
+        args: process.args().clone().unwrap_or_default(),
+        env: process.env().clone().unwrap_or_default(),
+    })
+}
+
+fn open_root() -> Result<OwnedFd, Fault> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open("/", flags, Mode::empty()).attempt(|| "open the root".into())
+}
+
+fn build_root(order: &Order, views: &[(String, PathBuf)]) -> Result<OwnedFd, Fault> {
+    let root = order.root.mount()?;
+    let linux = order.spec.linux().as_ref();
+    for mount in order.spec.mounts().iter().flatten() {
+        if mount.typ().as_deref() == Some("cgroup") {
+            show_cgroup(&root, mount, views)?;
+            continue;
+        }
+        mounts::carry_out(&root, mount)?;
+        if mount.destination() == Path::new("/dev") {
+            let devices = linux.and_then(|linux| linux.devices().as_deref()).unwrap_or_default();
+            dev::fill(&root, devices)?;
+        }
+    }
+    Ok(root)
+}
+
+/// The container's own cgroup, so that programs find their limits: on v2 the file system itself in a
+/// cgroup namespace, on v1 its folder of each hierarchy.
+fn show_cgroup(root: &OwnedFd, mount: &Mount, views: &[(String, PathBuf)]) -> Result<(), Fault> {
+    let options = mount_options::parse(mount.options().as_deref().unwrap_or_default());
+    let target = root::ensure(root, mount.destination(), Kind::Folder)?;
+    if views.iter().any(|(name, _)| name.is_empty()) {
+        sys::new_cgroup_namespace().attempt(|| "make a cgroup namespace".into())?;
+        return mounts::put(mounts::fresh("cgroup2", "cgroup", &options)?, target);
+    }
+    let folder = mount_options::parse(&["mode=755".into()]);
+    let cover = mounts::fresh("tmpfs", "tmpfs", &folder)?;
+    mounts::put(&cover, target)?;
+    for (name, folder) in views {
+        let copy = mounts::copy_of(folder, false)?;
+        mounts::set_attributes(&copy, false, options.attributes)?;
+        mounts::put(copy, root::ensure(root, &mount.destination().join(name), Kind::Folder)?)?;
+    }
+    mounts::set_attributes(&cover, false, options.attributes)
+}
+
+fn set_stdio(order: &Order, setup: &Setup, root: &OwnedFd) -> Result<(), Fault> {
+    let what = || "set standard input and output".to_owned();
+    let terminal = order.spec.process().as_ref().is_some_and(|p| p.terminal().unwrap_or(false));
+    if terminal {
+        let (master, slave) = dev::terminal(root)?;
+        process::send_with_fds(&setup.socket, b"T", &[std::os::fd::AsFd::as_fd(&master)])
+            .attempt(what)?;
+        sys::set_controlling_terminal(&slave).attempt(what)?;
+        for number in 0..3 {
+            sys::become_stdio(&slave, number).attempt(what)?;
+        }
+        return Ok(());
+    }
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .attempt(what)?;
+    let [input, output, error] = &setup.stdio;
+    sys::become_stdio(if order.open_stdin { input } else { &null }, 0).attempt(what)?;
+    sys::become_stdio(if order.output { output } else { &null }, 1).attempt(what)?;
+    sys::become_stdio(if order.output { error } else { &null }, 2).attempt(what)
+}
+
+fn pivot(root: &OwnedFd) -> Result<(), Fault> {
+    let what = || "enter the root".to_owned();
+    rustix::process::fchdir(root).attempt(what)?;
+    // The old root is put over the new one and then let go, so that no folder is needed for it.
+    rustix::process::pivot_root(".", ".").attempt(what)?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH).attempt(what)?;
+    rustix::process::chdir("/").attempt(what)
+}
+
+/// What remains once the container's root is the root.
+fn settle(spec: &Spec, slash: &OwnedFd) -> Result<(), Fault> {
+    if let Some(name) = spec.hostname() {
+        rustix::system::sethostname(name.as_bytes())
+            .attempt(|| format!("set the host name \"{name}\""))?;
+    }
+    let Some(linux) = spec.linux() else { return Ok(()) };
+    let mut settings: Vec<_> = linux.sysctl().iter().flatten().collect();
+    settings.sort();
+    for (name, value) in settings {
+        let path = if name.contains('/') { name.clone() } else { name.replace('.', "/") };
+        std::fs::write(Path::new("/proc/sys").join(path), value)
+            .attempt(|| format!("set {name} to \"{value}\""))?;
+    }
+    if spec.root().as_ref().is_some_and(|root| root.readonly().unwrap_or(false)) {
+        mounts::seal_root()?;
+    }
+    mounts::make_readonly(slash, linux.readonly_paths().as_deref().unwrap_or_default())?;
+    mounts::mask(slash, linux.masked_paths().as_deref().unwrap_or_default())
+}

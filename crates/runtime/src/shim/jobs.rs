@@ -1,0 +1,230 @@
+//! Programs that a shim runs in its containers: on request, or to probe their health.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags};
+
+use super::proto::{Failure, FailureKind, Reply};
+use super::{Shim, clock};
+use crate::engine::{Attempt, Fault, enter, process, sys};
+use crate::{ContainerId, ExecResult, ExecSpec};
+
+/// The status of a program that was killed for its time, as `timeout(1)` has it.
+const TIMED_OUT: i32 = 124;
+
+/// What a program is run for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The connection that asked.
+    Reply(u64),
+    /// The container's health check.
+    Probe,
+}
+
+/// One program, under way.
+#[derive(Debug)]
+pub(crate) struct Job {
+    container: ContainerId,
+    purpose: Purpose,
+    helper: i32,
+    pid: Option<i32>,
+    said: Vec<u8>,
+    collected: Vec<u8>,
+    max_output: usize,
+    killed: bool,
+    pub(crate) status: Option<OwnedFd>,
+    pub(crate) output: Option<OwnedFd>,
+    pub(crate) deadline: Option<Duration>,
+}
+
+impl Job {
+    /// Kills it: the helper, or the program with its process group.
+    pub(crate) fn kill(&mut self) {
+        self.killed = true;
+        self.deadline = None;
+        let target = self.pid.map_or(self.helper, |pid| -pid);
+        // Gone already is as good.
+        if sys::kill(target, libc::SIGKILL).is_err() {
+            sys::kill(self.pid.unwrap_or(self.helper), libc::SIGKILL).unwrap_or_default();
+        }
+    }
+
+    fn refusal(&self) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.said);
+        let rest = match text.strip_prefix('P') {
+            Some(rest) => rest.split_once('\n').map_or("", |(_, rest)| rest),
+            None => &text,
+        };
+        rest.strip_prefix('E').map(str::to_owned)
+    }
+
+    fn learn_pid(&mut self) {
+        let text = String::from_utf8_lossy(&self.said);
+        let line = text.strip_prefix('P').and_then(|rest| rest.split_once('\n'));
+        self.pid = line.and_then(|(pid, _)| pid.parse().ok());
+    }
+
+    fn read_output(&mut self) -> bool {
+        let mut chunk = [0; 16 << 10];
+        let Some(output) = &self.output else { return false };
+        match rustix::io::read(output, &mut chunk) {
+            Ok(0) => self.output = None,
+            Ok(read) => {
+                let room = self.max_output.saturating_sub(self.collected.len());
+                self.collected.extend_from_slice(&chunk[..read.min(room)]);
+                return true;
+            }
+            Err(Errno::INTR) => return true,
+            Err(Errno::AGAIN) => {}
+            Err(_) => self.output = None,
+        }
+        false
+    }
+}
+
+impl Shim {
+    /// Runs a program; the answer comes when it has ended.
+    pub(crate) fn exec(
+        &mut self,
+        from: u64,
+        id: &ContainerId,
+        spec: &ExecSpec,
+    ) -> Result<Option<Reply>, Failure> {
+        self.run_in(id, spec, Purpose::Reply(from))?;
+        Ok(None)
+    }
+
+    /// Begins to run a program in a container.
+    pub(crate) fn run_in(
+        &mut self,
+        id: &ContainerId,
+        spec: &ExecSpec,
+        purpose: Purpose,
+    ) -> Result<(), Failure> {
+        let missing = || Failure::new(FailureKind::NotFound, id.as_str());
+        let container = self.containers.get(id).ok_or_else(missing)?;
+        if !container.is_running() {
+            return Err(Failure::new(FailureKind::Invalid, format!("{id} does not run")));
+        }
+        let order = &container.order.order;
+        let pid = Pid::from_raw(container.pid).ok_or_else(missing)?;
+        let target = rustix::process::pidfd_open(pid, PidfdFlags::empty())
+            .attempt(|| format!("open the process of {id}"))?;
+        let entry = self.cgroups.entry(&container.record.cgroup)?;
+        let (status, their_status) = process::socket_pair()?;
+        let (output, their_output) = process::pipe()?;
+        let user = if spec.user.is_empty() { &order.user } else { &spec.user };
+        let into = entry.for_clone();
+        let enter = enter::Enter {
+            target,
+            entry,
+            status: their_status,
+            output: their_output,
+            spec: &order.spec,
+            user,
+            groups: if spec.user.is_empty() { &order.groups } else { &[] },
+            args: &spec.args,
+            env: &spec.env,
+        };
+        let helper = match sys::clone3(0, into).attempt(|| "make a process".into())? {
+            sys::Fork::Child => enter::run(&enter),
+            sys::Fork::Parent(pid) => pid,
+        };
+        drop(enter);
+        for fd in [status.as_fd(), output.as_fd()] {
+            rustix::fs::fcntl_setfl(fd, OFlags::NONBLOCK)
+                .attempt(|| "set a pipe not to block".into())?;
+        }
+        let job = Job {
+            container: id.clone(),
+            purpose,
+            helper,
+            pid: None,
+            said: Vec::new(),
+            collected: Vec::new(),
+            max_output: spec.max_output,
+            killed: false,
+            status: Some(status),
+            output: Some(output),
+            deadline: clock::monotonic().checked_add(spec.timeout),
+        };
+        self.jobs.insert(self.next_job, job);
+        self.next_job += 1;
+        Ok(())
+    }
+
+    /// Hears what a program's processes say of its start.
+    pub(crate) fn hear_job(&mut self, id: u64) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let mut chunk = [0; 4096];
+        while let Some(status) = &job.status {
+            match rustix::io::read(status, &mut chunk) {
+                Ok(0) => job.status = None,
+                Ok(read) => job.said.extend_from_slice(&chunk[..read]),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                Err(_) => job.status = None,
+            }
+        }
+        if job.pid.is_none() {
+            job.learn_pid();
+            if let Some((pid, killed)) = job.pid.map(|pid| (pid, job.killed)) {
+                if let Some(code) = self.strays.remove(&pid) {
+                    self.finish_job(id, code);
+                } else if killed {
+                    job.kill();
+                }
+            }
+        }
+    }
+
+    /// Reads what a program has written at present.
+    pub(crate) fn read_job_output(&mut self, id: u64) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.read_output();
+        }
+    }
+
+    /// A child ended; whether it belonged to a program.
+    pub(crate) fn job_ended(&mut self, pid: i32, code: i32) -> bool {
+        let mut jobs = self.jobs.iter();
+        let found = jobs.find(|(_, job)| job.pid == Some(pid) || job.helper == pid);
+        let Some((id, job)) = found.map(|(id, job)| (*id, job)) else { return false };
+        // The helper ends well once it has told the program's pid.
+        if job.pid == Some(pid) || job.pid.is_none() {
+            self.finish_job(id, code);
+        }
+        true
+    }
+
+    fn finish_job(&mut self, id: u64, code: i32) {
+        let Some(mut job) = self.jobs.remove(&id) else { return };
+        while job.read_output() {}
+        let refusal = job.refusal();
+        match job.purpose {
+            Purpose::Probe => {
+                let succeeded = code == 0 && !job.killed && refusal.is_none();
+                self.probed(&job.container, succeeded);
+            }
+            Purpose::Reply(to) => {
+                let reply = match refusal {
+                    Some(why) => Reply::Failed(Failure::new(FailureKind::Start, why)),
+                    None => Reply::Executed(ExecResult {
+                        code: if job.killed { TIMED_OUT } else { code },
+                        output: job.collected,
+                    }),
+                };
+                self.connections.reply(to, &reply);
+            }
+        }
+    }
+}
+
+impl From<Fault> for String {
+    fn from(fault: Fault) -> Self {
+        fault.line()
+    }
+}

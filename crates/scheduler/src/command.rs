@@ -1,0 +1,375 @@
+//! What may be asked of the state, and what is answered.
+
+use model::{
+    AgentInfo, Attribute, Change, CircuitBreaker, ClusterName, ContainerName, ContainerStatus,
+    DefinitionKey, DeploymentId, Document, Family, HealthStatus, InstanceId, InstanceKey,
+    InstanceStatus, LaunchType, NetworkBinding, PlacementConstraint, PlacementStrategy,
+    PropagateTags, Resource, Resources, ServiceKey, Tags, TaskId, TaskKey, TaskSpec, TaskStatus,
+};
+use stdx::Timestamp;
+
+use crate::Failure;
+
+/// Everything that can change the state. Those of users and agents come through the door and the
+/// sessions; those of [`crate::plan`] come from the loops, and are checked again when they commit.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    // --- users ---
+    /// CreateCluster. Again for an active cluster: nothing happens.
+    CreateCluster {
+        /// Its name.
+        name: ClusterName,
+        /// Its tags.
+        tags: Tags,
+    },
+    /// DeleteCluster.
+    DeleteCluster(ClusterName),
+    /// RegisterTaskDefinition: the family's next number.
+    RegisterDefinition {
+        /// Its family.
+        family: Family,
+        /// What was registered.
+        document: Document,
+        /// What follows from it.
+        spec: TaskSpec,
+        /// Its tags.
+        tags: Tags,
+        /// The ARN of who asks.
+        by: String,
+    },
+    /// DeregisterTaskDefinition.
+    DeregisterDefinition(DefinitionKey),
+    /// DeleteTaskDefinitions, one of them: only an inactive one.
+    DeleteDefinition(DefinitionKey),
+    /// RunTask.
+    RunTask(RunTask),
+    /// StartTask: placed by the caller.
+    StartTask {
+        /// Where; ids as the caller gave them.
+        instances: Vec<InstanceId>,
+        /// What; its `count`, constraints and strategy are not used.
+        run: RunTask,
+    },
+    /// StopTask.
+    StopTask {
+        /// Which.
+        key: TaskKey,
+        /// Why, in the caller's words.
+        reason: Option<String>,
+    },
+    /// CreateService.
+    CreateService(CreateService),
+    /// UpdateService.
+    UpdateService(UpdateService),
+    /// DeleteService.
+    DeleteService {
+        /// Which.
+        key: ServiceKey,
+        /// Also when its desired count is not zero.
+        force: bool,
+    },
+    /// UpdateContainerInstancesState, one of them.
+    SetInstanceStatus {
+        /// Which.
+        key: InstanceKey,
+        /// To what.
+        status: InstanceStatus,
+    },
+    /// DeregisterContainerInstance.
+    DeregisterInstance {
+        /// Which.
+        key: InstanceKey,
+        /// Also when tasks run on it; they are then stopped for the books and their service replaces
+        /// them.
+        force: bool,
+    },
+    /// TagResource.
+    Tag {
+        /// What.
+        resource: Resource,
+        /// Added; they win over those of the same key.
+        tags: Tags,
+    },
+    /// UntagResource.
+    Untag {
+        /// What.
+        resource: Resource,
+        /// Keys to remove.
+        keys: Vec<String>,
+    },
+
+    // --- agents ---
+    /// RegisterContainerInstance, the first time or again.
+    RegisterInstance(RegisterInstance),
+    /// The agent's session began or ended.
+    AgentSession {
+        /// Whose.
+        key: InstanceKey,
+        /// What is now known of it (`connected_changed_at` is set by the decision).
+        agent: AgentInfo,
+    },
+    /// SubmitTaskStateChange and SubmitContainerStateChange: what an agent has seen. A report never
+    /// moves a task back; one for an unknown task is answered and forgotten.
+    ReportTask(TaskReport),
+    /// TCS health reports.
+    ReportHealth {
+        /// Whose.
+        key: TaskKey,
+        /// Verdicts by container.
+        health: Vec<(ContainerName, HealthStatus)>,
+    },
+
+    // --- loops (made by `plan`) ---
+    /// Start tasks of a deployment, as many as are still wanted and fit.
+    LaunchServiceTasks {
+        /// Whose.
+        service: ServiceKey,
+        /// For which of its deployments.
+        deployment: DeploymentId,
+        /// How many.
+        count: u32,
+    },
+    /// Stop tasks of a service, as many as its percentages still allow.
+    StopServiceTasks {
+        /// Whose.
+        service: ServiceKey,
+        /// Which, and why.
+        tasks: Vec<(TaskId, StopCause)>,
+    },
+    /// Move a service's deployments on: counts, completion, failure, roll-back, its end.
+    StepService {
+        /// Which.
+        service: ServiceKey,
+    },
+    /// The instance of a task is gone for good: the task is stopped for the books.
+    LoseTask {
+        /// Which.
+        key: TaskKey,
+        /// In words.
+        reason: String,
+    },
+    /// A stopped task, an old token, an inactive service or a deleted definition has been kept long
+    /// enough.
+    Forget(Vec<Forget>),
+    /// After a start of the server: no session stands.
+    DisconnectAll,
+}
+
+/// Why a service's task is stopped by its service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StopCause {
+    /// There are more than wanted, or the service is being deleted.
+    ScaleIn,
+    /// A newer deployment takes its place.
+    Replaced,
+    /// Its container health checks fail.
+    Unhealthy,
+    /// Its instance drains.
+    Draining,
+}
+
+/// What may be forgotten.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Forget {
+    /// A stopped task.
+    Task(TaskKey),
+    /// A client token.
+    Token(model::TokenKey),
+    /// An inactive service.
+    Service(ServiceKey),
+    /// A deleted definition that nothing refers to.
+    Definition(DefinitionKey),
+}
+
+/// RunTask and StartTask.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunTask {
+    /// Where.
+    pub cluster: ClusterName,
+    /// What. The door has resolved `family` to its newest active number.
+    pub definition: DefinitionKey,
+    /// How many: 1 to 10.
+    pub count: u32,
+    /// Where capacity comes from.
+    pub launch_type: LaunchType,
+    /// `family:NAME` unless given.
+    pub group: Option<String>,
+    /// Anybody's note; at most 128 characters.
+    pub started_by: Option<String>,
+    /// As it came.
+    pub overrides: Option<Document>,
+    /// CPU and memory of the task or its containers where overridden; already validated against the
+    /// definition.
+    pub resize: Resize,
+    /// Beside those of the definition.
+    pub constraints: Vec<PlacementConstraint>,
+    /// How to choose.
+    pub strategy: Vec<PlacementStrategy>,
+    /// Tags of each task.
+    pub tags: Tags,
+    /// Whether the definition's tags are added.
+    pub propagate_from_definition: bool,
+    /// Whether `aws:ecs:*` tags are added.
+    pub enable_ecs_managed_tags: bool,
+    /// Makes a repetition harmless: `(token, fingerprint of the request)`.
+    pub client_token: Option<(String, u64)>,
+}
+
+/// Overrides that change what is reserved.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resize {
+    /// The task's CPU units.
+    pub cpu: Option<u32>,
+    /// The task's MiB.
+    pub memory: Option<u32>,
+    /// By container: CPU units, hard and soft MiB.
+    pub containers: Vec<ContainerResize>,
+}
+
+/// A container's name with CPU units, hard and soft MiB where overridden.
+pub type ContainerResize = (ContainerName, Option<u32>, Option<u32>, Option<u32>);
+
+/// CreateService.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CreateService {
+    /// Where it will be found.
+    pub key: ServiceKey,
+    /// What it runs.
+    pub definition: DefinitionKey,
+    /// How many.
+    pub desired_count: u32,
+    /// Where capacity comes from.
+    pub launch_type: LaunchType,
+    /// `(maximum, minimum)` percent where given.
+    pub percents: (Option<u32>, Option<u32>),
+    /// The circuit breaker where given.
+    pub circuit_breaker: Option<CircuitBreaker>,
+    /// Beside those of the definition.
+    pub constraints: Vec<PlacementConstraint>,
+    /// How to choose.
+    pub strategy: Vec<PlacementStrategy>,
+    /// Its tags.
+    pub tags: Tags,
+    /// Whose tags its tasks get.
+    pub propagate_tags: PropagateTags,
+    /// Whether its tasks get `aws:ecs:*` tags.
+    pub enable_ecs_managed_tags: bool,
+    /// The ARN of who asks.
+    pub by: String,
+    /// Makes a repetition harmless.
+    pub client_token: Option<(String, u64)>,
+}
+
+/// UpdateService: what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UpdateService {
+    /// Which.
+    pub key: Option<ServiceKey>,
+    /// What it runs from now on.
+    pub definition: Option<DefinitionKey>,
+    /// How many.
+    pub desired_count: Option<u32>,
+    /// `(maximum, minimum)` percent.
+    pub percents: (Option<u32>, Option<u32>),
+    /// The circuit breaker.
+    pub circuit_breaker: Option<CircuitBreaker>,
+    /// Its own constraints anew.
+    pub constraints: Option<Vec<PlacementConstraint>>,
+    /// Its strategy anew.
+    pub strategy: Option<Vec<PlacementStrategy>>,
+    /// Whose tags its tasks get.
+    pub propagate_tags: Option<PropagateTags>,
+    /// Whether its tasks get `aws:ecs:*` tags.
+    pub enable_ecs_managed_tags: Option<bool>,
+    /// A new deployment even if nothing else changed.
+    pub force_new_deployment: bool,
+}
+
+/// RegisterContainerInstance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RegisterInstance {
+    /// Where.
+    pub cluster: ClusterName,
+    /// Its id from before, when it comes back.
+    pub known_as: Option<InstanceId>,
+    /// What the node calls itself.
+    pub ec2_instance_id: Option<String>,
+    /// What it has.
+    pub resources: Resources,
+    /// What it says of itself.
+    pub attributes: Vec<Attribute>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// What an agent has seen of a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskReport {
+    /// Which task.
+    pub key: TaskKey,
+    /// Its status, if the report is of the task and not of one container only.
+    pub status: Option<TaskStatus>,
+    /// The agent's words.
+    pub reason: Option<String>,
+    /// Those containers that changed.
+    pub containers: Vec<ContainerReport>,
+    /// The pulling of images began.
+    pub pull_started_at: Option<Timestamp>,
+    /// The pulling of images ended.
+    pub pull_stopped_at: Option<Timestamp>,
+    /// The last container ended.
+    pub execution_stopped_at: Option<Timestamp>,
+}
+
+/// What an agent has seen of a container: what is absent has not changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContainerReport {
+    /// Which.
+    pub name: ContainerName,
+    /// Its status.
+    pub status: Option<ContainerStatus>,
+    /// The runtime's name for it.
+    pub runtime_id: Option<String>,
+    /// `sha256:…`
+    pub image_digest: Option<String>,
+    /// Its exit status.
+    pub exit_code: Option<i32>,
+    /// What went wrong.
+    pub reason: Option<String>,
+    /// Where its ports are published, when that is known.
+    pub bindings: Option<Vec<NetworkBinding>>,
+}
+
+/// What a command does: the changes to commit and the answer for the caller.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// In order; empty if nothing changes.
+    pub changes: Vec<Change>,
+    /// For the caller, once the changes are durable.
+    pub reply: Reply,
+}
+
+/// What the caller is told. What it shows is read from the state as it then is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// Done.
+    Done,
+    /// A cluster was made, changed or deleted.
+    Cluster(ClusterName),
+    /// A definition was registered, deregistered or deleted.
+    Definition(DefinitionKey),
+    /// Tasks were placed, and some perhaps not.
+    Tasks {
+        /// Those placed.
+        placed: Vec<TaskKey>,
+        /// Why not the others.
+        failures: Vec<Failure>,
+    },
+    /// A task was told to stop.
+    Task(TaskKey),
+    /// A service was made, changed or deleted.
+    Service(ServiceKey),
+    /// An instance registered, changed or was deregistered. The value is as it was at that moment,
+    /// since a deregistered one is gone from the state.
+    Instance(Box<model::Instance>),
+}

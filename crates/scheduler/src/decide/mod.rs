@@ -1,0 +1,99 @@
+//! Decisions: what a command does to a state, or why it is refused. One file for each family.
+
+mod clusters;
+mod definitions;
+mod instances;
+pub(crate) mod planned;
+mod reports;
+mod run_task;
+mod services;
+mod tags;
+mod tokens;
+
+use std::sync::Arc;
+
+use model::{
+    Change, Cluster, ClusterName, ClusterStatus, DefinitionKey, DefinitionStatus, State,
+    TaskDefinition, TaskKey, TaskProgress,
+};
+use stdx::{Entropy, Timestamp};
+
+use crate::desk::Desk;
+use crate::{Command, Outcome, Rejection, Reply};
+
+/// What `command` does to `state` at the instant `now`, with identities drawn from `ids`. It is pure:
+/// equal arguments give equal answers. Nothing is changed by a refusal.
+pub fn decide(
+    state: &State,
+    command: &Command,
+    now: Timestamp,
+    ids: &mut dyn Entropy,
+) -> Result<Outcome, Rejection> {
+    let mut desk = Desk::new(state, now, ids);
+    let reply = answer(&mut desk, command)?;
+    Ok(Outcome { changes: desk.finish(), reply })
+}
+
+fn answer(desk: &mut Desk<'_>, command: &Command) -> Result<Reply, Rejection> {
+    match command {
+        Command::CreateCluster { name, tags } => clusters::create(desk, name, tags),
+        Command::DeleteCluster(name) => clusters::delete(desk, name),
+        Command::RegisterDefinition { family, document, spec, tags, by } => {
+            let registered = definitions::Registered { document, spec, tags, by };
+            definitions::register(desk, family, registered)
+        }
+        Command::DeregisterDefinition(key) => definitions::deregister(desk, key),
+        Command::DeleteDefinition(key) => definitions::delete(desk, key),
+        Command::RunTask(run) => run_task::run(desk, run),
+        Command::StartTask { instances, run } => run_task::start(desk, instances, run),
+        Command::StopTask { key, reason } => run_task::stop(desk, key, reason.as_deref()),
+        Command::CreateService(create) => services::create(desk, create),
+        Command::UpdateService(update) => services::update(desk, update),
+        Command::DeleteService { key, force } => services::delete(desk, key, *force),
+        Command::SetInstanceStatus { key, status } => instances::set_status(desk, key, *status),
+        Command::DeregisterInstance { key, force } => instances::deregister(desk, key, *force),
+        Command::Tag { resource, tags } => tags::tag(desk, resource, tags),
+        Command::Untag { resource, keys } => tags::untag(desk, resource, keys),
+        Command::RegisterInstance(register) => instances::register(desk, register),
+        Command::AgentSession { key, agent } => instances::session(desk, key, agent),
+        Command::ReportTask(report) => reports::task(desk, report),
+        Command::ReportHealth { key, health } => reports::health(desk, key, health),
+        Command::LaunchServiceTasks { service, deployment, count } => {
+            planned::launch(desk, service, deployment, *count)
+        }
+        Command::StopServiceTasks { service, tasks } => planned::stop(desk, service, tasks),
+        Command::StepService { service } => planned::step(desk, service),
+        Command::LoseTask { key, reason } => planned::lose(desk, key, reason),
+        Command::Forget(what) => planned::forget(desk, what),
+        Command::DisconnectAll => instances::disconnect_all(desk),
+    }
+}
+
+/// The cluster, if it may be used.
+fn active_cluster<'a>(state: &'a State, name: &ClusterName) -> Result<&'a Arc<Cluster>, Rejection> {
+    state
+        .cluster(name)
+        .filter(|c| c.status == ClusterStatus::Active)
+        .ok_or_else(|| Rejection::ClusterNotFound(name.clone()))
+}
+
+/// The definition, if it may start something new.
+fn active_definition<'a>(
+    state: &'a State,
+    key: &DefinitionKey,
+) -> Result<&'a Arc<TaskDefinition>, Rejection> {
+    let definition =
+        state.definition(key).ok_or_else(|| Rejection::DefinitionNotFound(key.clone()))?;
+    match definition.status {
+        DefinitionStatus::Active => Ok(definition),
+        DefinitionStatus::Inactive | DefinitionStatus::DeleteInProgress => {
+            Err(Rejection::DefinitionInactive(key.clone()))
+        }
+    }
+}
+
+/// A task's next step, one version on.
+fn progress(key: &TaskKey, mut next: TaskProgress) -> Change {
+    next.version += 1;
+    Change::PutProgress(key.clone(), Arc::new(next))
+}

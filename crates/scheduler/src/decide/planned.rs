@@ -1,0 +1,210 @@
+//! What the loops propose, checked again at its commit: no longer true, or no longer within the
+//! percentages, and it is refused as stale or done in part.
+
+use model::{
+    Change, DefinitionKey, DefinitionStatus, DeploymentId, PropagateTags, Service, ServiceKey,
+    ServiceStatus, State, StopCode, Tags, TaskFacts, TaskId, TaskKey, TaskStatus, TokenKey,
+};
+
+use super::run_task::{containers, stamp, told_to_stop};
+use super::{instances, progress, reports};
+use crate::complaints::complain;
+use crate::desk::Desk;
+use crate::placement::Board;
+use crate::replicas::{self, BATCH, Tally, Terms};
+use crate::{Forget, Rejection, Reply, StopCause, failures, rollout, timing, words};
+
+/// Starts tasks of a deployment, as many as are still wanted and fit.
+pub(super) fn launch(
+    desk: &mut Desk<'_>,
+    key: &ServiceKey,
+    deployment: &DeploymentId,
+    count: u32,
+) -> Result<Reply, Rejection> {
+    let service = desk.state.service(key).ok_or(Rejection::Stale)?.clone();
+    if service.primary().is_none_or(|d| d.id != *deployment) {
+        return Err(Rejection::Stale);
+    }
+    let tally = Tally::new(desk.state, &service, desk.now);
+    let count = replicas::launch(&service, &tally, desk.now).count.min(count).min(BATCH);
+    let terms = Terms::of(desk.state, &service).filter(|_| count > 0).ok_or(Rejection::Stale)?;
+    let template = template(desk, &service, deployment, &terms);
+    let mut board = Board::new(desk.state, terms.wish(&service));
+    let (mut placed, mut failed) = (Vec::new(), None);
+    for _ in 0..count {
+        match board.place(desk.ids) {
+            Ok(instance) => placed.push(stamp(desk, &template, instance)),
+            Err(failure) => {
+                failed = Some(failure);
+                break;
+            }
+        }
+    }
+    if !placed.is_empty() {
+        if let Some(draft) = desk.draft(key) {
+            draft.steady_since = None;
+            draft.placement_failed_at = None;
+        }
+        desk.say(key, &words::started(placed.iter().map(|key| &key.task)));
+    }
+    let failures = failed.clone().into_iter().collect();
+    if let Some(failure) = failed
+        && !complain(desk, &service, &words::unplaced(&failure))
+        && placed.is_empty()
+    {
+        return Err(Rejection::Stale);
+    }
+    Ok(Reply::Tasks { placed, failures })
+}
+
+/// A task of this deployment, all but its id, its place and its containers' ids.
+fn template(
+    desk: &Desk<'_>,
+    service: &Service,
+    deployment: &DeploymentId,
+    terms: &Terms,
+) -> TaskFacts {
+    let key = &service.key;
+    let mut tags = match service.propagate_tags {
+        PropagateTags::None => Tags::default(),
+        PropagateTags::Service => service.tags.clone(),
+        PropagateTags::TaskDefinition => terms.definition.tags.clone(),
+    };
+    if service.enable_ecs_managed_tags {
+        tags.0.insert("aws:ecs:clusterName".to_owned(), key.cluster.to_string());
+        tags.0.insert("aws:ecs:serviceName".to_owned(), key.service.to_string());
+    }
+    TaskFacts {
+        key: TaskKey { cluster: key.cluster.clone(), task: "".into() },
+        definition: terms.definition.key.clone(),
+        instance: "".into(),
+        launch_type: service.launch_type,
+        group: format!("service:{}", key.service),
+        started_by: Some(deployment.to_string()),
+        service: Some(key.service.clone()),
+        deployment: Some(deployment.clone()),
+        overrides: None,
+        reserved: terms.needs.clone(),
+        containers: containers(&terms.definition.spec),
+        tags,
+        enable_ecs_managed_tags: service.enable_ecs_managed_tags,
+        created_at: desk.now,
+    }
+}
+
+/// Stops tasks of a service, those that may still be stopped.
+pub(super) fn stop(
+    desk: &mut Desk<'_>,
+    key: &ServiceKey,
+    tasks: &[(TaskId, StopCause)],
+) -> Result<Reply, Rejection> {
+    let service = desk.state.service(key).ok_or(Rejection::Stale)?.clone();
+    let tally = Tally::new(desk.state, &service, desk.now);
+    let stops = replicas::still_to_stop(&service, &tally, tasks);
+    if stops.is_empty() {
+        return Err(Rejection::Stale);
+    }
+    let primary = service.primary().map(|d| d.id.clone());
+    for (id, cause) in &stops {
+        let task_key = TaskKey { cluster: key.cluster.clone(), task: id.clone() };
+        let Some(task) = desk.state.task(&task_key).cloned() else { continue };
+        let reason = words::stopped_by_service(*cause, primary.as_ref());
+        let code = StopCode::ServiceSchedulerInitiated;
+        let mut next = told_to_stop(&task.progress, desk.now, code, reason);
+        if desk.state.instance(&task.facts.instance_key()).is_none() {
+            reports::end(&mut next, desk.now);
+        }
+        desk.put(progress(&task_key, next));
+        let Some(deployment) = &task.facts.deployment else { continue };
+        if *cause == StopCause::Unhealthy {
+            desk.say(key, &words::unhealthy(id));
+            let why = words::unhealthy(id);
+            failures::count(desk, key, deployment, task.facts.created_at, &why);
+        } else if *cause != StopCause::ScaleIn
+            && let Some(draft) = desk.draft(key)
+            && let Some(old) = draft.deployments.iter_mut().find(|d| d.id == *deployment)
+            && primary.as_ref() != Some(deployment)
+        {
+            old.desired_count = old.desired_count.saturating_sub(1);
+        }
+    }
+    desk.disturb(key);
+    desk.say(key, &words::stopped(stops.iter().map(|(id, _)| id)));
+    Ok(Reply::Service(key.clone()))
+}
+
+/// Moves a service's deployments on.
+pub(super) fn step(desk: &mut Desk<'_>, key: &ServiceKey) -> Result<Reply, Rejection> {
+    rollout::step(desk, key);
+    if desk.is_idle() { Err(Rejection::Stale) } else { Ok(Reply::Service(key.clone())) }
+}
+
+/// A task's instance is gone for good.
+pub(super) fn lose(desk: &mut Desk<'_>, key: &TaskKey, reason: &str) -> Result<Reply, Rejection> {
+    let task = desk.state.task(key).ok_or(Rejection::Stale)?;
+    let gone = desk.state.instance(&task.facts.instance_key()).is_none();
+    if !gone || task.progress.status == TaskStatus::Stopped {
+        return Err(Rejection::Stale);
+    }
+    instances::lose(desk, task, reason.to_owned());
+    Ok(Reply::Task(key.clone()))
+}
+
+/// Forgets what has been kept long enough, of that which is proposed.
+pub(super) fn forget(desk: &mut Desk<'_>, what: &[Forget]) -> Result<Reply, Rejection> {
+    for item in what {
+        let due = forgettable_at(desk.state, item).is_some_and(|at| at <= desk.now);
+        if due {
+            desk.put(match item {
+                Forget::Task(key) => Change::DeleteTask(key.clone()),
+                Forget::Token(key) => Change::DeleteToken(key.clone()),
+                Forget::Service(key) => Change::DeleteService(key.clone()),
+                Forget::Definition(key) => Change::DeleteDefinition(key.clone()),
+            });
+        }
+    }
+    if desk.is_idle() { Err(Rejection::Stale) } else { Ok(Reply::Done) }
+}
+
+/// When something may be forgotten; none while it may not be.
+pub(crate) fn forgettable_at(state: &State, what: &Forget) -> Option<stdx::Timestamp> {
+    match what {
+        Forget::Task(key) => task_forgettable_at(state, key),
+        Forget::Token(key) => token_forgettable_at(state, key),
+        Forget::Service(key) => {
+            let service = state.service(key)?;
+            (service.status == ServiceStatus::Inactive)
+                .then(|| service.inactive_since.unwrap_or(service.created_at))
+                .map(|at| at + timing::INACTIVE_SERVICES_KEPT)
+        }
+        Forget::Definition(key) => {
+            definition_forgettable(state, key).then_some(stdx::Timestamp::EPOCH)
+        }
+    }
+}
+
+fn task_forgettable_at(state: &State, key: &TaskKey) -> Option<stdx::Timestamp> {
+    let task = state.task(key)?;
+    (task.progress.status == TaskStatus::Stopped)
+        .then(|| task.progress.stopped_at.unwrap_or(task.facts.created_at))
+        .map(|at| at + timing::STOPPED_TASKS_KEPT)
+}
+
+fn token_forgettable_at(state: &State, key: &TokenKey) -> Option<stdx::Timestamp> {
+    state.token(key).map(|record| record.at + timing::TOKENS_KEPT)
+}
+
+/// A deleted definition goes when nothing refers to it. The highest of its family stays, so that its
+/// number is not given again.
+fn definition_forgettable(state: &State, key: &DefinitionKey) -> bool {
+    let deleted =
+        state.definition(key).is_some_and(|d| d.status == DefinitionStatus::DeleteInProgress);
+    let highest = state.family(&key.family).next_back().is_none_or(|d| d.key == *key);
+    if !deleted || highest || state.uses_of(key) > 0 {
+        return false;
+    }
+    !state.all_services().any(|service| {
+        service.stable.as_ref() == Some(key)
+            || service.deployments.iter().any(|d| d.definition == *key)
+    })
+}

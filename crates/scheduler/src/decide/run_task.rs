@@ -1,0 +1,258 @@
+//! RunTask, StartTask and StopTask.
+
+use std::sync::Arc;
+
+use model::{
+    Change, ContainerFacts, DesiredStatus, InstanceId, LaunchType, Resources, StopCode, Tags,
+    TaskDefinition, TaskFacts, TaskKey, TaskSpec, TaskStatus,
+};
+
+use super::tokens::Use;
+use crate::desk::Desk;
+use crate::placement::{self, Board, Group, Wish};
+use crate::{Failure, Rejection, Reply, Resize, RunTask, words};
+
+/// The most tasks, or instances, of one call: an ECS limit.
+const MOST_A_CALL: usize = 10;
+
+/// RunTask: places what fits, and tells of the rest why not.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
+pub(super) fn run(desk: &mut Desk<'_>, run: &RunTask) -> Result<Reply, Rejection> {
+    let token =
+        Use { cluster: &run.cluster, operation: "RunTask", token: run.client_token.as_ref() };
+    super::active_cluster(desk.state, &run.cluster)?;
+    if let Some(record) = token.before(desk)? {
+        return Ok(again(run, &record.made));
+    }
+    let most = u32::try_from(MOST_A_CALL).unwrap_or(u32::MAX);
+    if run.count == 0 || run.count > most {
+        return Err(invalid("count", format!("{} is not from 1 to {most}", run.count)));
+    }
+    let (definition, distinct) = admit(desk, run)?;
+    let template = template(desk, run, &definition);
+    let mut board = Board::new(desk.state, wish(run, &definition, &template, distinct));
+    let (mut placed, mut failures) = (Vec::new(), Vec::new());
+    for _ in 0..run.count {
+        match board.place(desk.ids) {
+            Ok(instance) => placed.push(stamp(desk, &template, instance)),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    Ok(settle(desk, &token, placed, failures))
+}
+
+/// StartTask: each instance gets one task, if it fits.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StartTask.html>
+pub(super) fn start(
+    desk: &mut Desk<'_>,
+    instances: &[InstanceId],
+    run: &RunTask,
+) -> Result<Reply, Rejection> {
+    let token =
+        Use { cluster: &run.cluster, operation: "StartTask", token: run.client_token.as_ref() };
+    super::active_cluster(desk.state, &run.cluster)?;
+    if let Some(record) = token.before(desk)? {
+        return Ok(again(run, &record.made));
+    }
+    if instances.is_empty() || instances.len() > MOST_A_CALL {
+        let why = format!("{} instances; give from 1 to {MOST_A_CALL}", instances.len());
+        return Err(invalid("containerInstances", why));
+    }
+    // Whoever chooses the instances has chosen: constraints and strategy are RunTask's.
+    let definition = runnable(desk, run)?;
+    let template = template(desk, run, &definition);
+    let mut board = Board::new(desk.state, wish(run, &definition, &template, false));
+    let (mut placed, mut failures) = (Vec::new(), Vec::new());
+    for instance in instances {
+        match board.place_on(instance) {
+            Ok(instance) => placed.push(stamp(desk, &template, instance)),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    Ok(settle(desk, &token, placed, failures))
+}
+
+fn settle(
+    desk: &mut Desk<'_>,
+    token: &Use<'_>,
+    placed: Vec<TaskKey>,
+    failures: Vec<Failure>,
+) -> Reply {
+    // A call that did nothing may be tried again with its token.
+    if !placed.is_empty() {
+        token.remember(desk, placed.iter().map(|key| key.task.to_string()).collect());
+    }
+    Reply::Tasks { placed, failures }
+}
+
+fn again(run: &RunTask, made: &[String]) -> Reply {
+    let key = |id: &String| TaskKey { cluster: run.cluster.clone(), task: id.as_str().into() };
+    Reply::Tasks { placed: made.iter().map(key).collect(), failures: Vec::new() }
+}
+
+fn invalid(member: &str, why: String) -> Rejection {
+    Rejection::Invalid { member: member.to_owned(), why }
+}
+
+/// The definition, if it may be run this way, and whether its tasks keep apart.
+fn admit(desk: &Desk<'_>, run: &RunTask) -> Result<(Arc<TaskDefinition>, bool), Rejection> {
+    let definition = runnable(desk, run)?;
+    let distinct = placement::distinct(&definition.spec, &run.constraints)?;
+    Ok((definition, distinct))
+}
+
+fn runnable(desk: &Desk<'_>, run: &RunTask) -> Result<Arc<TaskDefinition>, Rejection> {
+    let definition = super::active_definition(desk.state, &run.definition)?.clone();
+    compatible(&definition, run.launch_type)?;
+    Ok(definition)
+}
+
+/// Whether a definition may run on this kind of capacity.
+pub(super) fn compatible(
+    definition: &TaskDefinition,
+    launch_type: LaunchType,
+) -> Result<(), Rejection> {
+    if launch_type == LaunchType::Fargate {
+        return Err(Rejection::NotBuilt(
+            "the launch type FARGATE (use EC2, with a container instance of the cluster)"
+                .to_owned(),
+        ));
+    }
+    let for_types = &definition.spec.compatibilities;
+    if for_types.is_empty() || for_types.contains(&launch_type) {
+        return Ok(());
+    }
+    let named: Vec<&str> = for_types.iter().map(|t| words::launch_type(*t)).collect();
+    Err(Rejection::Incompatible {
+        definition: definition.key.clone(),
+        why: format!(
+            "it was registered for {}, not for {}; register a revision whose requiresCompatibilities names {}",
+            named.join(" and "),
+            words::launch_type(launch_type),
+            words::launch_type(launch_type)
+        ),
+    })
+}
+
+fn wish<'a>(
+    run: &'a RunTask,
+    definition: &'a TaskDefinition,
+    template: &'a TaskFacts,
+    distinct: bool,
+) -> Wish<'a> {
+    Wish {
+        cluster: &run.cluster,
+        launch_type: run.launch_type,
+        needs: &template.reserved,
+        attributes: &definition.spec.required_attributes,
+        distinct,
+        group: Group::Named(&template.group, &definition.key.family),
+        strategy: placement::run_strategy(&run.strategy),
+    }
+}
+
+/// A task of this call, all but its id, its place and its containers' ids.
+fn template(desk: &Desk<'_>, run: &RunTask, definition: &TaskDefinition) -> TaskFacts {
+    let mut tags = Tags::default();
+    if run.propagate_from_definition {
+        tags = tags.with(&definition.tags);
+    }
+    tags = tags.with(&run.tags);
+    if run.enable_ecs_managed_tags {
+        tags.0.insert("aws:ecs:clusterName".to_owned(), run.cluster.to_string());
+    }
+    TaskFacts {
+        key: TaskKey { cluster: run.cluster.clone(), task: "".into() },
+        definition: definition.key.clone(),
+        instance: "".into(),
+        launch_type: run.launch_type,
+        group: run.group.clone().unwrap_or_else(|| format!("family:{}", definition.key.family)),
+        started_by: run.started_by.clone(),
+        service: None,
+        deployment: None,
+        overrides: run.overrides.clone(),
+        reserved: resized(&definition.spec, &run.resize),
+        containers: containers(&definition.spec),
+        tags,
+        enable_ecs_managed_tags: run.enable_ecs_managed_tags,
+        created_at: desk.now,
+    }
+}
+
+/// The containers of a definition, whose ids are still to be drawn.
+pub(super) fn containers(spec: &TaskSpec) -> Vec<ContainerFacts> {
+    let named =
+        |name: &model::ContainerName| ContainerFacts { name: name.clone(), id: String::new() };
+    spec.containers.iter().map(|c| named(&c.name)).collect()
+}
+
+/// Makes a task from a template: draws its ids and commits it to its instance.
+pub(super) fn stamp(desk: &mut Desk<'_>, template: &TaskFacts, instance: InstanceId) -> TaskKey {
+    let mut facts = template.clone();
+    facts.key.task = desk.ids.hex32().into();
+    facts.instance = instance;
+    for container in &mut facts.containers {
+        container.id = desk.ids.uuid();
+    }
+    let key = facts.key.clone();
+    desk.put(Change::PutTask(Arc::new(facts)));
+    key
+}
+
+/// What a task reserves with overrides.
+fn resized(spec: &TaskSpec, resize: &Resize) -> Resources {
+    let mut spec = spec.clone();
+    spec.cpu = resize.cpu.or(spec.cpu);
+    spec.memory = resize.memory.or(spec.memory);
+    for (name, cpu, hard, soft) in &resize.containers {
+        if let Some(container) = spec.containers.iter_mut().find(|c| c.name == *name) {
+            container.cpu = cpu.unwrap_or(container.cpu);
+            container.memory = hard.or(container.memory);
+            container.memory_reservation = soft.or(container.memory_reservation);
+        }
+    }
+    spec.reservation()
+}
+
+/// StopTask: the task is told to stop. Again, or once it is over: nothing happens.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html>
+pub(super) fn stop(
+    desk: &mut Desk<'_>,
+    key: &TaskKey,
+    reason: Option<&str>,
+) -> Result<Reply, Rejection> {
+    super::active_cluster(desk.state, &key.cluster)?;
+    let task = desk.state.task(key).ok_or_else(|| Rejection::TaskNotFound(key.clone()))?;
+    let reply = Reply::Task(key.clone());
+    if task.progress.desired == DesiredStatus::Stopped
+        || task.progress.status == TaskStatus::Stopped
+    {
+        return Ok(reply);
+    }
+    let reason = reason.filter(|r| !r.is_empty()).unwrap_or(words::STOPPED_BY_USER).to_owned();
+    let mut next = told_to_stop(&task.progress, desk.now, StopCode::UserInitiated, reason);
+    if desk.state.instance(&task.facts.instance_key()).is_none() {
+        // Nobody is left who would report its end.
+        super::reports::end(&mut next, desk.now);
+    }
+    desk.put(super::progress(key, next));
+    if let Some(service) = task.facts.service_key() {
+        desk.disturb(&service);
+    }
+    Ok(reply)
+}
+
+/// A task's progress once it is told to stop, and why.
+pub(super) fn told_to_stop(
+    before: &model::TaskProgress,
+    now: stdx::Timestamp,
+    code: StopCode,
+    reason: String,
+) -> model::TaskProgress {
+    let mut next = before.clone();
+    next.desired = DesiredStatus::Stopped;
+    next.stopping_at = Some(now);
+    next.stop_code = Some(code);
+    next.stopped_reason = Some(reason);
+    next
+}

@@ -1,0 +1,24 @@
+//! What ought to happen: [`decide`] answers a command with changes or a refusal, [`plan`] looks at
+//! everything and proposes commands with the reasons for them.
+//!
+//! Invariants: nothing here reads a clock, draws a random number except from its argument, or does
+//! I/O; nothing here knows the store or the wire. A refusal carries its reasons as values; words are
+//! made from them in [`words`], once.
+
+mod command;
+mod complaints;
+mod decide;
+mod desk;
+mod failures;
+mod placement;
+mod plan;
+mod rejection;
+mod replicas;
+mod rollout;
+pub mod timing;
+pub mod words;
+
+pub use command::*;
+pub use decide::decide;
+pub use plan::{Plan, Report, Waiting, plan};
+pub use rejection::*;

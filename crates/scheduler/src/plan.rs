@@ -1,0 +1,254 @@
+//! The plan: what is to be done now about everything, as commands that are checked again when they
+//! commit, with a report of what waits for what.
+//!
+//! It takes no input but the state, so it may be asked at any moment and after any loss; when there
+//! is nothing to do it is empty. A service that is as it should be costs a few comparisons.
+
+use model::{RolloutState, Service, ServiceStatus, State, TaskKey};
+use stdx::{SeededEntropy, Timestamp};
+
+use crate::decide::planned::forgettable_at;
+use crate::desk::Desk;
+use crate::replicas::{self, BATCH, Tally, Terms};
+use crate::{
+    Command, Failure, FailureReason, Forget, complaints, placement, rollout, timing, words,
+};
+
+/// What is to be done, why things wait, and when to look again though nothing changes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// In order. Each is checked again when it commits; [`crate::Rejection::Stale`] is no error.
+    pub commands: Vec<Command>,
+    /// Services that are not as they should be, and what each waits for.
+    pub report: Vec<Report>,
+    /// The earliest instant at which time alone changes the plan.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// Why a service is not as it should be. [`words::waiting`] tells it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// Which.
+    pub service: model::ServiceKey,
+    /// What it waits for.
+    pub why: Waiting,
+}
+
+/// What a service waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Waiting {
+    /// A place: no instance takes its next task.
+    Place(Failure),
+    /// The end of a back-off.
+    BackOff {
+        /// Until then.
+        until: Timestamp,
+        /// After so many failures in a row.
+        failures: u32,
+    },
+    /// Other percentages: these allow no step.
+    Room {
+        /// Its maximum percent.
+        maximum_percent: u32,
+        /// Its minimum healthy percent.
+        minimum_healthy_percent: u32,
+    },
+    /// A new deployment, since this one was given up.
+    Failed {
+        /// Which.
+        deployment: model::DeploymentId,
+    },
+    /// Its tasks: so many that are to become healthy, and to stop.
+    Tasks {
+        /// Not healthy yet.
+        starting: u32,
+        /// Not over yet.
+        stopping: u32,
+    },
+}
+
+/// What ought to be done about `state` at the instant `now`. Chance, where a strategy asks for it,
+/// follows from `seed`.
+pub fn plan(state: &State, now: Timestamp, seed: u64) -> Plan {
+    let mut planner = Planner { state, now, seed, plan: Plan::default() };
+    for task in state.tasks_without_instance() {
+        planner.plan.commands.push(Command::LoseTask {
+            key: task.facts.key.clone(),
+            reason: words::instance_gone(&task.facts.instance),
+        });
+    }
+    for service in state.all_services() {
+        if !settled(state, service) {
+            planner.service(service);
+        }
+    }
+    planner.forget();
+    planner.plan
+}
+
+/// Whether a service is as it should be, from what is counted anyway. Whatever changes that without
+/// changing the counts clears `steady_since`.
+fn settled(state: &State, service: &Service) -> bool {
+    service.status == ServiceStatus::Active
+        && service.steady_since.is_some()
+        && service.deployments.len() == 1
+        && service
+            .deployments
+            .first()
+            .is_some_and(|d| d.rollout == RolloutState::Completed && d.failures_in_a_row == 0)
+        && state.service_counts(&service.key) == (service.desired_count, 0)
+}
+
+/// Whether a task that found no place may find one when another task of its service stops.
+const fn helped_by_a_stop(reason: FailureReason) -> bool {
+    match reason {
+        FailureReason::Cpu
+        | FailureReason::Memory
+        | FailureReason::Ports
+        | FailureReason::Constraint => true,
+        FailureReason::Agent
+        | FailureReason::Attribute
+        | FailureReason::Missing
+        | FailureReason::Inactive
+        | FailureReason::NoInstances => false,
+    }
+}
+
+struct Planner<'a> {
+    state: &'a State,
+    now: Timestamp,
+    seed: u64,
+    plan: Plan,
+}
+
+impl Planner<'_> {
+    fn wake(&mut self, at: Timestamp) {
+        if at > self.now {
+            self.plan.wake_at = Some(self.plan.wake_at.map_or(at, |before| before.min(at)));
+        }
+    }
+
+    fn report(&mut self, service: &Service, why: Waiting) {
+        self.plan.report.push(Report { service: service.key.clone(), why });
+    }
+
+    fn service(&mut self, service: &Service) {
+        if service.status == ServiceStatus::Inactive {
+            return;
+        }
+        let tally = Tally::new(self.state, service, self.now);
+        if let Some(at) = tally.next_healthy_at {
+            self.wake(at);
+        }
+        let launch = replicas::launch(service, &tally, self.now);
+        let mut blocked = launch.no_room;
+        if launch.count > 0
+            && let Some(reason) = self.launch(service, launch.count)
+            && helped_by_a_stop(reason)
+        {
+            blocked += launch.count;
+        }
+        let stops = replicas::stops(service, &tally, blocked);
+        if !stops.is_empty() {
+            let service = service.key.clone();
+            self.plan.commands.push(Command::StopServiceTasks { service, tasks: stops });
+        } else if let Some(waiting) = launch.waiting {
+            if let Waiting::BackOff { until, .. } = waiting {
+                self.wake(until);
+            }
+            self.report(service, waiting);
+        } else if launch.count == 0
+            && let Some(waiting) = tally.unfinished()
+        {
+            self.report(service, waiting);
+        }
+        self.step(service);
+    }
+
+    /// Starts tasks if at least one finds a place; else says why not, when that is due, and tells
+    /// the kind of reason.
+    fn launch(&mut self, service: &Service, count: u32) -> Option<FailureReason> {
+        let terms = Terms::of(self.state, service)?;
+        let primary = service.primary()?;
+        let command = |count| Command::LaunchServiceTasks {
+            service: service.key.clone(),
+            deployment: primary.id.clone(),
+            count,
+        };
+        let failure = match placement::somewhere(self.state, &terms.wish(service)) {
+            Ok(()) => {
+                let mut left = count;
+                while left > 0 {
+                    self.plan.commands.push(command(left.min(BATCH)));
+                    left -= left.min(BATCH);
+                }
+                return None;
+            }
+            Err(failure) => failure,
+        };
+        let due = complaints::due(self.state, service, &words::unplaced(&failure));
+        if due <= self.now {
+            // Its decision finds no place either, and says so.
+            self.plan.commands.push(command(1));
+        } else {
+            self.wake(due);
+        }
+        let reason = failure.reason;
+        self.report(service, Waiting::Place(failure));
+        Some(reason)
+    }
+
+    /// Moves the deployments on if that would change anything.
+    fn step(&mut self, service: &Service) {
+        let mut ids = SeededEntropy::new(self.seed);
+        let mut desk = Desk::new(self.state, self.now, &mut ids);
+        let wake = rollout::step(&mut desk, &service.key);
+        if !desk.is_idle() {
+            self.plan.commands.push(Command::StepService { service: service.key.clone() });
+        }
+        if let Some(at) = wake {
+            self.wake(at);
+        }
+    }
+
+    /// What has been kept long enough.
+    fn forget(&mut self) {
+        let state = self.state;
+        let mut due = Vec::new();
+        for (at, key) in state.stopped_tasks() {
+            if *at + timing::STOPPED_TASKS_KEPT > self.now {
+                self.wake(*at + timing::STOPPED_TASKS_KEPT);
+                break;
+            }
+            due.push(Forget::Task(TaskKey::clone(key)));
+        }
+        for (at, key) in state.tokens_by_age() {
+            if *at + timing::TOKENS_KEPT > self.now {
+                self.wake(*at + timing::TOKENS_KEPT);
+                break;
+            }
+            due.push(Forget::Token(key.clone()));
+        }
+        for key in state.deleting_definitions() {
+            let item = Forget::Definition(key.clone());
+            if forgettable_at(state, &item).is_some() {
+                due.push(item);
+            }
+        }
+        for service in state.all_services().filter(|s| s.status == ServiceStatus::Inactive) {
+            let item = Forget::Service(service.key.clone());
+            match forgettable_at(state, &item) {
+                Some(at) if at <= self.now => {
+                    // Its events are records of their own: a batch for itself.
+                    self.plan.commands.push(Command::Forget(vec![item]));
+                }
+                Some(at) => self.wake(at),
+                None => {}
+            }
+        }
+        // A task has two records; so many stay within every engine's limits.
+        for some in due.chunks(BATCH as usize / 2) {
+            self.plan.commands.push(Command::Forget(some.to_vec()));
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Why a command is refused, and why a task could not be placed: as values.
+
+use model::{
+    ClusterName, DefinitionKey, Family, HostPort, InstanceId, InstanceKey, ServiceKey, TaskKey,
+};
+
+/// Why a command is refused. The door turns each into an AWS error and a sentence, in one place.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rejection {
+    /// No such active cluster.
+    ClusterNotFound(ClusterName),
+    /// The cluster still has registered instances.
+    ClusterContainsInstances(ClusterName, usize),
+    /// The cluster still has services.
+    ClusterContainsServices(ClusterName, usize),
+    /// The cluster still has tasks.
+    ClusterContainsTasks(ClusterName, usize),
+    /// No such definition.
+    DefinitionNotFound(DefinitionKey),
+    /// The family has no active definition.
+    FamilyNotFound(Family),
+    /// The definition is not active, so it starts nothing new.
+    DefinitionInactive(DefinitionKey),
+    /// A definition must be deregistered before it is deleted.
+    DefinitionActive(DefinitionKey),
+    /// The definition cannot be run that way.
+    Incompatible {
+        /// Which.
+        definition: DefinitionKey,
+        /// What does not go together, and what would.
+        why: String,
+    },
+    /// No such service.
+    ServiceNotFound(ServiceKey),
+    /// The service is being deleted or is deleted.
+    ServiceNotActive(ServiceKey),
+    /// A service by that name exists and was made otherwise.
+    ServiceExists(ServiceKey),
+    /// A service by that name is still draining.
+    ServiceDraining(ServiceKey),
+    /// The service still wants tasks and the deletion is not forced.
+    ServiceHasTasks(ServiceKey, u32),
+    /// No such task.
+    TaskNotFound(TaskKey),
+    /// No such instance.
+    InstanceNotFound(InstanceKey),
+    /// Tasks run on the instance and its deregistration is not forced.
+    InstanceHasTasks(InstanceKey, usize),
+    /// A request with the same client token asked for something else.
+    TokenReused(String),
+    /// A value that ECS refuses.
+    Invalid {
+        /// Where in the request.
+        member: String,
+        /// What is wrong and what would be right.
+        why: String,
+    },
+    /// Something real that is not built yet.
+    NotBuilt(String),
+    /// Too many of something.
+    Limit(String),
+    /// What a planned command relied on holds no longer; the loop looks again.
+    Stale,
+}
+
+/// Why one task of a request was not placed: ECS's `failures[]`.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html>
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// The instance that came nearest, or that was asked for; none if the cluster has none.
+    pub instance: Option<InstanceId>,
+    /// The kind of reason.
+    pub reason: FailureReason,
+    /// For each instance what it lacks, in the order of their ids; of the first
+    /// [`Failure::DETAILED`].
+    pub detail: Vec<(InstanceId, Lack)>,
+}
+
+impl Failure {
+    /// Of so many instances it is told what they lack.
+    pub const DETAILED: usize = 100;
+}
+
+/// The kinds of reason in `failures[]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FailureReason {
+    /// `AGENT`: the instance's agent is not connected.
+    Agent,
+    /// `ATTRIBUTE`: an attribute that the definition requires is missing.
+    Attribute,
+    /// `RESOURCE:CPU`
+    Cpu,
+    /// `RESOURCE:MEMORY`
+    Memory,
+    /// `RESOURCE:PORTS`
+    Ports,
+    /// `MISSING`: no such instance.
+    Missing,
+    /// `INACTIVE`: the instance drains.
+    Inactive,
+    /// `DISTINCT`-like refusals of placement constraints.
+    Constraint,
+    /// `EMPTY`: the cluster has no instance at all (ECS refuses the call; the door does so).
+    NoInstances,
+}
+
+/// What one instance lacks for a task.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lack {
+    /// Its agent is away.
+    AgentDisconnected,
+    /// It drains.
+    Draining,
+    /// It does not exist.
+    Unknown,
+    /// It is of another launch type.
+    LaunchType,
+    /// CPU units: wanted and left.
+    Cpu {
+        /// Wanted.
+        wants: u32,
+        /// Left.
+        has: u32,
+    },
+    /// MiB: wanted and left.
+    Memory {
+        /// Wanted.
+        wants: u32,
+        /// Left.
+        has: u32,
+    },
+    /// A host port that is taken.
+    Port(HostPort),
+    /// A required attribute.
+    Attribute(String),
+    /// A task of the group is there already.
+    NotDistinct,
+    /// An expression that does not hold.
+    Expression(String),
+}

@@ -1,0 +1,54 @@
+//! How long things wait, in one place.
+
+use std::time::Duration;
+
+/// A service's task that ends by itself before this counts as failed; one that stays so long ends
+/// the back-off of its deployment.
+pub const STAYS: Duration = Duration::from_secs(60);
+
+/// A deployment that the circuit breaker watches, or that has failed again and again, proves itself
+/// so long: its tasks count as healthy, and it as complete, when they have stayed.
+pub const TRIAL: Duration = Duration::from_secs(20);
+
+/// A task without health checks counts as healthy once it has been up so long: what falls over at
+/// once replaces nothing.
+pub const SETTLES: Duration = Duration::from_secs(5);
+
+/// The longest back-off between attempts of a deployment whose tasks fail, as ECS has it.
+pub const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
+
+/// How long a stopped task is described.
+pub const STOPPED_TASKS_KEPT: Duration = Duration::from_secs(60 * 60);
+
+/// How long an inactive service is described.
+pub const INACTIVE_SERVICES_KEPT: Duration = Duration::from_secs(60 * 60);
+
+/// How long a client token makes a repeated request harmless.
+pub const TOKENS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// ECS says the same about a placement again after six hours …
+pub const SAME_AGAIN: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// … and something new about it not more often than this.
+pub const OTHER_AGAIN: Duration = Duration::from_secs(60);
+
+/// How long a deployment waits before its next task after so many failures in a row: the first
+/// replacement is immediate, then one second, doubling.
+pub fn backoff(failures_in_a_row: u32) -> Duration {
+    match failures_in_a_row {
+        0 | 1 => Duration::ZERO,
+        n => Duration::from_secs(1_u64 << (n - 2).min(32)).min(LONGEST_BACKOFF),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_replacement_is_immediate_and_the_last_waits_a_quarter_of_an_hour() {
+        let seconds: Vec<u64> = (0..14).map(|n| backoff(n).as_secs()).collect();
+        assert_eq!(seconds, [0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]);
+        assert_eq!(backoff(u32::MAX), LONGEST_BACKOFF);
+    }
+}

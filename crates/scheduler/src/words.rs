@@ -1,0 +1,327 @@
+//! What is said, in one place: ECS's sentences where ECS has one, with what helps added behind them.
+//! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html>
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use model::{
+    DeploymentId, HostPort, InstanceId, LaunchType, Protocol, Realm, ServiceName, TaskId,
+    TaskProgress,
+};
+
+use crate::{Failure, FailureReason, Lack, Rejection, StopCause, Waiting};
+
+/// Why a task is stopped whose user gave no reason.
+pub const STOPPED_BY_USER: &str = "Task stopped by user";
+/// Why a task is over whose instance was deregistered with force.
+pub const DEREGISTERED_BY_FORCE: &str = "Container instance deregistration forced by user";
+/// Why a task ended after one of its essential containers.
+pub const ESSENTIAL_EXITED: &str = "Essential container in task exited";
+/// Why a task never ran, if nobody knows better.
+pub const FAILED_TO_START: &str = "Task failed to start";
+/// Why the circuit breaker gave a deployment up.
+pub const TASKS_FAILED_TO_START: &str = "ECS deployment circuit breaker: tasks failed to start.";
+/// An event's end.
+pub const STEADY: &str = "has reached a steady state.";
+
+const SEE: &str =
+    "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.";
+/// An event's end: the percentages of a service allow no step.
+pub const BLOCKED: &str = "was unable to stop or start tasks during a deployment because of the \
+                           service deployment configuration. Update the minimumHealthyPercent or \
+                           maximumPercent value and try again.";
+const UNPLACED: &str = "was unable to place a task";
+/// So many instances are told of one by one.
+const TOLD: usize = 5;
+
+// === Events ===
+
+/// A sentence about a service, as events have it.
+pub fn about(service: &ServiceName, what: &str) -> String {
+    format!("(service {service}) {what}")
+}
+
+/// Tasks were started.
+pub fn started<'a>(tasks: impl ExactSizeIterator<Item = &'a TaskId>) -> String {
+    format!("has started {} tasks:{}.", tasks.len(), listed(tasks))
+}
+
+/// Tasks were told to stop.
+pub fn stopped<'a>(tasks: impl ExactSizeIterator<Item = &'a TaskId>) -> String {
+    format!("has stopped {} running tasks:{}.", tasks.len(), listed(tasks))
+}
+
+fn listed<'a>(tasks: impl Iterator<Item = &'a TaskId>) -> String {
+    tasks.fold(String::new(), |text, task| text + " (task " + task.as_str() + ")")
+}
+
+/// A task's health checks fail.
+pub fn unhealthy(task: &TaskId) -> String {
+    format!("(task {task}) failed container health checks.")
+}
+
+/// A deployment's tasks fail again and again.
+pub fn cannot_start(why: &str, wait: Duration) -> String {
+    format!(
+        "is unable to consistently start tasks successfully. {SEE} Last: {why} The next attempt \
+         follows in {} s.",
+        wait.as_secs()
+    )
+}
+
+/// How a task of a service ended that nobody asked to.
+pub fn task_ended(task: &TaskId, progress: &TaskProgress) -> String {
+    let reason = progress.stopped_reason.as_deref().unwrap_or(FAILED_TO_START);
+    let mut text = format!("(task {task}) {}", reason.trim_end_matches('.'));
+    for container in &progress.containers {
+        if let Some(code) = container.exit_code {
+            // Formatting into a String cannot fail.
+            _ = write!(text, ", container {} exited with code {code}", container.name);
+        }
+        let known = container.reason.as_deref().filter(|r| !reason.contains(r));
+        if let Some(reason) = known {
+            _ = write!(text, " ({})", reason.trim_end_matches('.'));
+        }
+    }
+    text + "."
+}
+
+/// A service could not place a task.
+pub fn unplaced(failure: &Failure) -> String {
+    let start = format!("{UNPLACED} because no container instance met all of its requirements.");
+    let Some(instance) = &failure.instance else {
+        return format!("{start} Reason: No Container Instances were found in your cluster. {SEE}");
+    };
+    let nearest = failure.detail.iter().find(|(id, _)| id == instance).map(|(_, lack)| lack);
+    let lacks = match failure.reason {
+        FailureReason::Cpu => "has insufficient CPU units available.",
+        FailureReason::Memory => "has insufficient memory available.",
+        FailureReason::Ports => "is already using a port required by your task.",
+        FailureReason::Attribute => "is missing an attribute required by your task.",
+        FailureReason::Agent => "encountered error \"AGENT\".",
+        FailureReason::Inactive => "is not ACTIVE.",
+        FailureReason::Missing => "is MISSING.",
+        FailureReason::Constraint => "does not satisfy a placement constraint.",
+        FailureReason::NoInstances => "is missing.",
+    };
+    let more = nearest.map(|lack| format!(" It {}.", self::lack(lack))).unwrap_or_default();
+    format!("{start} The closest matching (container-instance {instance}) {lacks} {SEE}{more}")
+}
+
+/// Whether an event tells what keeps a service from going on.
+pub fn is_complaint(message: &str) -> bool {
+    message.contains(UNPLACED) || message.contains(BLOCKED)
+}
+
+/// The circuit breaker gave a deployment up.
+pub fn deployment_failed(id: &DeploymentId) -> String {
+    format!("(deployment {id}) deployment failed: tasks failed to start.")
+}
+
+/// The circuit breaker brings a deployment back.
+pub fn rolls_back(id: &DeploymentId) -> String {
+    format!("rolling back to (deployment {id}).")
+}
+
+/// A deployment is complete.
+pub fn deployment_completed(id: &DeploymentId) -> String {
+    format!("(deployment {id}) deployment completed.")
+}
+
+// === Rollout and stop reasons ===
+
+/// `rolloutStateReason` of a deployment on its way.
+pub fn in_progress(id: &DeploymentId) -> String {
+    format!("ECS deployment {id} in progress.")
+}
+
+/// `rolloutStateReason` of a complete deployment.
+pub fn completed(id: &DeploymentId) -> String {
+    format!("ECS deployment {id} completed.")
+}
+
+/// `rolloutStateReason` of a deployment that is brought back.
+pub fn rolling_back(id: &DeploymentId) -> String {
+    format!("ECS deployment circuit breaker: rolling back to deploymentId {id}.")
+}
+
+/// `stoppedReason` of a task that its service stops.
+pub fn stopped_by_service(cause: StopCause, deployment: Option<&DeploymentId>) -> String {
+    match (cause, deployment) {
+        (StopCause::Unhealthy, _) => "Task failed container health checks".to_owned(),
+        (_, Some(id)) => format!("Scaling activity initiated by (deployment {id})"),
+        (_, None) => "Scaling activity initiated by its service".to_owned(),
+    }
+}
+
+/// `stoppedReason` of a task whose instance is gone.
+pub fn instance_gone(instance: &InstanceId) -> String {
+    format!("Container instance {instance} is no longer registered")
+}
+
+/// Whether a reason, of a task or a container, says that it never ran.
+pub fn never_started(reason: &str) -> bool {
+    ["Cannot", "ResourceInitializationError", "TaskFailedToStart"]
+        .iter()
+        .any(|prefix| reason.starts_with(prefix))
+}
+
+// === Failures ===
+
+/// `reason` and `detail` of one of `failures[]`.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html>
+pub fn failure(failure: &Failure) -> (String, String) {
+    let reason = match failure.reason {
+        FailureReason::Agent => "AGENT",
+        FailureReason::Attribute => "ATTRIBUTE",
+        FailureReason::Cpu => "RESOURCE:CPU",
+        FailureReason::Memory => "RESOURCE:MEMORY",
+        FailureReason::Ports => "RESOURCE:PORTS",
+        FailureReason::Missing => "MISSING",
+        FailureReason::Inactive => "INACTIVE",
+        FailureReason::Constraint => "DistinctInstance placement constraint unsatisfied.",
+        FailureReason::NoInstances => "No Container Instances were found in your cluster.",
+    };
+    let mut detail = String::new();
+    for (instance, lack) in failure.detail.iter().take(TOLD) {
+        let separator = if detail.is_empty() { "" } else { "; " };
+        _ = write!(detail, "{separator}container instance {instance} {}", self::lack(lack));
+    }
+    match failure.detail.len() {
+        0 => detail.push_str("register a container instance first"),
+        n if n > TOLD => _ = write!(detail, "; {} others do not fit either", n - TOLD),
+        _ => {}
+    }
+    (reason.to_owned(), detail + ".")
+}
+
+/// What an instance lacks: the rest of a sentence about it.
+pub fn lack(lack: &Lack) -> String {
+    match lack {
+        Lack::AgentDisconnected => {
+            "is not connected: start its agent, or wait until it is back".to_owned()
+        }
+        Lack::Draining => "is draining and takes no tasks".to_owned(),
+        Lack::Unknown => "is not registered in the cluster".to_owned(),
+        Lack::LaunchType => "is of another launch type".to_owned(),
+        Lack::Cpu { wants, has } => format!(
+            "has {has} CPU units left and the task wants {wants}: {} are missing",
+            wants.saturating_sub(*has)
+        ),
+        Lack::Memory { wants, has } => format!(
+            "has {has} MiB of memory left and the task wants {wants}: {} are missing",
+            wants.saturating_sub(*has)
+        ),
+        Lack::Port(port) => format!("has host port {} in use", self::port(*port)),
+        Lack::Attribute(name) => format!("has no attribute {name}"),
+        Lack::NotDistinct => "has a task of the group already".to_owned(),
+        Lack::Expression(text) => format!("does not satisfy {text}"),
+    }
+}
+
+fn port(port: HostPort) -> String {
+    let protocol = match port.protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+    };
+    format!("{}/{protocol}", port.port)
+}
+
+/// A launch type as ECS spells it.
+pub const fn launch_type(launch_type: LaunchType) -> &'static str {
+    match launch_type {
+        LaunchType::Ec2 => "EC2",
+        LaunchType::Fargate => "FARGATE",
+        LaunchType::External => "EXTERNAL",
+    }
+}
+
+// === Why things wait ===
+
+/// What a service waits for, as a sentence.
+pub fn waiting(waiting: &Waiting) -> String {
+    match waiting {
+        Waiting::Place(failure) => {
+            let (reason, detail) = self::failure(failure);
+            format!("It waits for a place for its next task ({reason}): {detail}")
+        }
+        Waiting::BackOff { until, failures } => {
+            format!("Its tasks failed {failures} times in a row; the next attempt is at {until}.")
+        }
+        Waiting::Room { maximum_percent, minimum_healthy_percent } => {
+            format!("It {BLOCKED} They are {minimum_healthy_percent} and {maximum_percent}.")
+        }
+        Waiting::Failed { deployment } => format!(
+            "Its deployment {deployment} was given up by the circuit breaker; nothing is started until UpdateService begins another."
+        ),
+        Waiting::Tasks { starting, stopping } => {
+            format!("It waits for {starting} tasks to become healthy and {stopping} to stop.")
+        }
+    }
+}
+
+// === Refusals ===
+
+/// Why a request is refused, in ECS's words where it has some.
+pub fn rejection(rejection: &Rejection, realm: &Realm) -> String {
+    match rejection {
+        Rejection::ClusterNotFound(_) => "Cluster not found.".to_owned(),
+        Rejection::ClusterContainsInstances(name, n) => format!(
+            "The Cluster cannot be deleted while Container Instances are active or draining. {name} has {n}."
+        ),
+        Rejection::ClusterContainsServices(name, n) => {
+            format!("The Cluster cannot be deleted while Services are active. {name} has {n}.")
+        }
+        Rejection::ClusterContainsTasks(name, n) => {
+            format!("The Cluster cannot be deleted while Tasks are active. {name} has {n}.")
+        }
+        Rejection::DefinitionNotFound(key) => {
+            format!("TaskDefinition not found: {}.", realm.definition(key))
+        }
+        Rejection::FamilyNotFound(family) => {
+            format!("TaskDefinition not found: the family {family} has no active revision.")
+        }
+        Rejection::DefinitionInactive(key) => {
+            format!(
+                "TaskDefinition is inactive: {}. Use an active revision.",
+                realm.definition(key)
+            )
+        }
+        Rejection::DefinitionActive(key) => format!(
+            "The specified task definition is still in ACTIVE status: {}. Please deregister the target and try again.",
+            realm.definition(key)
+        ),
+        Rejection::Incompatible { definition, why } => {
+            format!("{} cannot be run that way: {why}.", realm.definition(definition))
+        }
+        Rejection::ServiceNotFound(_) => "Service not found.".to_owned(),
+        Rejection::ServiceNotActive(_) => "Service was not ACTIVE.".to_owned(),
+        Rejection::ServiceExists(key) => format!(
+            "Creation of service was not idempotent. {} exists; change it with UpdateService.",
+            key.service
+        ),
+        Rejection::ServiceDraining(key) => format!(
+            "Unable to Start a service that is still Draining. The tasks of {} are being stopped; try again when it is INACTIVE.",
+            key.service
+        ),
+        Rejection::ServiceHasTasks(_, n) => format!(
+            "The service cannot be stopped while it is scaled above 0. Its desired count is {n}; scale it to 0 first, or delete it with force."
+        ),
+        Rejection::TaskNotFound(key) => {
+            format!("The referenced task was not found: {}.", realm.task(key))
+        }
+        Rejection::InstanceNotFound(key) => {
+            format!("The referenced container instance was not found: {}.", realm.instance(key))
+        }
+        Rejection::InstanceHasTasks(_, n) => format!(
+            "Found running tasks on the instance. {n} are not stopped; stop them first, or deregister it with force."
+        ),
+        Rejection::TokenReused(token) => format!(
+            "The clientToken {token} was used before with other parameters. Use a new token for a new request."
+        ),
+        Rejection::Invalid { member, why } => format!("Invalid value for {member}: {why}."),
+        Rejection::NotBuilt(what) => format!("Wharf does not support {what} yet."),
+        Rejection::Limit(sentence) => sentence.clone(),
+        Rejection::Stale => "The state has moved on; look again.".to_owned(),
+    }
+}

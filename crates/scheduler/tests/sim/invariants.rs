@@ -1,0 +1,107 @@
+//! What holds at every moment of every history.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{
+    Change, DesiredStatus, HealthStatus, Service, ServiceKey, State, Task, TaskKey, TaskStatus,
+};
+use scheduler::Command;
+
+/// Watches a history.
+#[derive(Debug, Default)]
+pub(crate) struct Invariants {
+    furthest: BTreeMap<TaskKey, (TaskStatus, DesiredStatus)>,
+    pub(crate) checked: u64,
+}
+
+impl Invariants {
+    /// Looks at one commit.
+    pub(crate) fn check(
+        &mut self,
+        before: &State,
+        after: &State,
+        command: &Command,
+        changes: &[Change],
+    ) {
+        self.checked += 1;
+        for change in changes {
+            match change {
+                Change::PutProgress(key, progress) => {
+                    let now = (progress.status, progress.desired);
+                    let was = self.furthest.insert(key.clone(), now);
+                    if let Some(was) = was {
+                        assert!(now.0 >= was.0, "{key} went back from {:?} to {:?}", was.0, now.0);
+                        assert!(now.1 >= was.1, "{key} is wanted again");
+                    }
+                }
+                Change::PutTask(facts) => {
+                    never_over_capacity(after, &facts.instance_key());
+                }
+                Change::DeleteTask(key) => {
+                    let task = before.task(key).expect("it was there");
+                    assert_eq!(task.progress.status, TaskStatus::Stopped, "only the stopped");
+                }
+                _ => {}
+            }
+        }
+        match command {
+            Command::LaunchServiceTasks { service, .. } => never_too_many(after, service),
+            Command::StopServiceTasks { service, .. } => never_too_few(before, after, service),
+            _ => {}
+        }
+    }
+}
+
+fn never_over_capacity(state: &State, key: &model::InstanceKey) {
+    let instance = state.instance(key).expect("tasks go where an instance is");
+    let (mut cpu, mut memory, mut ports) = (0, 0, BTreeSet::new());
+    for task in state.tasks_on(key).filter(|t| t.holds_resources()) {
+        cpu += task.facts.reserved.cpu;
+        memory += task.facts.reserved.memory;
+        for port in &task.facts.reserved.ports {
+            assert!(ports.insert(*port), "{port:?} of {key} is given twice");
+        }
+    }
+    assert!(cpu <= instance.registered.cpu, "{key} is over its CPU");
+    assert!(memory <= instance.registered.memory, "{key} is over its memory");
+}
+
+fn never_too_many(state: &State, key: &ServiceKey) {
+    let service = state.service(key).expect("it launches");
+    let live = state.tasks_of(key).filter(|t| t.holds_resources()).count();
+    let most = service.config.most(service.desired_count);
+    assert!(live <= most as usize, "{key} has {live} tasks, at most {most} are allowed");
+}
+
+fn never_too_few(before: &State, after: &State, key: &ServiceKey) {
+    let service = after.service(key).expect("it stops tasks");
+    let (was, is) = (healthy(before, service), healthy(after, service));
+    let fewest = service.config.fewest(service.desired_count) as usize;
+    assert!(is >= was.min(fewest), "{key}: {is} of {was} healthy tasks left, not {fewest}");
+}
+
+/// Tasks of a service that run, are wanted, and pass their health checks: counted the naive way.
+pub(crate) fn healthy(state: &State, service: &Service) -> usize {
+    let passes = |task: &&Task| {
+        let definition = state.definition(&task.facts.definition).expect("it is remembered");
+        let checked = definition.spec.containers[0].has_health_check;
+        !checked || task.progress.containers[0].health == HealthStatus::Healthy
+    };
+    state
+        .tasks_of(&service.key)
+        .filter(|t| t.is_running() && t.progress.desired == DesiredStatus::Running)
+        .filter(|t| state.instance(&t.facts.instance_key()).is_some())
+        .filter(passes)
+        .count()
+}
+
+/// What was committed is all there is: the changes in their order, and the records in any order of
+/// tables' loading, both give the same state.
+pub(crate) fn replays(state: &State, changes: &[Change]) {
+    let mut replayed = State::new(state.realm().clone());
+    changes.iter().for_each(|change| replayed.apply(change));
+    assert!(replayed == *state, "the log gives another state");
+    let mut loaded = State::new(state.realm().clone());
+    state.records().for_each(|record| loaded.apply(&record));
+    assert!(loaded == *state, "the records give another state");
+}

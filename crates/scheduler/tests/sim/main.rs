@@ -1,0 +1,11 @@
+//! The scheduler under virtual time: a state, the loop that plans, and agents that only pretend. The
+//! same seed gives the same history, so whatever fails can be replayed.
+
+mod build;
+mod histories;
+mod invariants;
+mod lifecycle;
+mod placing;
+mod refusals;
+mod scenarios;
+mod world;

@@ -1,0 +1,156 @@
+//! The one writer and its engines.
+//!
+//! Commands queue up; the writer drains the queue, lets `scheduler::decide` answer each against the
+//! state as it then stands, commits all changes of the round in one durable write, and only then
+//! publishes the new state and answers: group commit. Readers take snapshots and never wait.
+//!
+//! Invariants: nobody sees what is not durable; what was acknowledged is there after any crash; this
+//! room does not know what a command means; no other room knows an engine.
+
+mod engine;
+mod memory;
+mod record;
+mod redb_engine;
+mod writer;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use model::{Change, Realm, State};
+use scheduler::{Command, Rejection, Reply};
+use tokio::sync::{broadcast, oneshot, watch};
+
+pub use engine::{Engine, EngineError, Write};
+pub use memory::MemoryEngine;
+pub use record::writes;
+pub use redb_engine::RedbEngine;
+pub use writer::Stats;
+
+/// A handle on the writer. Cheap to clone; the writer ends when the last one is gone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+    queue: std::sync::mpsc::Sender<writer::Request>,
+}
+
+/// What readers look at.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) state: ArcSwap<State>,
+    pub(crate) revision: watch::Sender<u64>,
+    pub(crate) changes: broadcast::Sender<Arc<Batch>>,
+    pub(crate) stats: writer::Counters,
+}
+
+/// What one round of the writer changed, in order.
+#[derive(Debug)]
+pub struct Batch {
+    /// Grows by one with each round that changed something.
+    pub revision: u64,
+    /// What changed.
+    pub changes: Vec<Change>,
+}
+
+/// The answer to a command whose changes are durable.
+#[derive(Debug)]
+pub struct Committed {
+    /// What the decision answered.
+    pub reply: Reply,
+    /// A state at least as new as the commit.
+    pub state: Arc<State>,
+}
+
+/// Why a command has no effect.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The decision refused it.
+    #[error("refused: {0:?}")]
+    Rejected(Rejection),
+    /// The decision is right but could not be made durable; nothing changed.
+    #[error("the change could not be written; nothing was changed: {0}")]
+    Storage(String),
+    /// The decision failed of its own: a bug, told with the command's name. Nothing changed.
+    #[error("the decision on {0} failed of its own; nothing was changed")]
+    Bug(String),
+    /// The writer has ended.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Why a store does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The engine could not give its records.
+    #[error("load the state")]
+    Load(#[source] EngineError),
+    /// The writer's thread could not be started.
+    #[error("start the writer")]
+    Thread(#[source] std::io::Error),
+}
+
+impl Store {
+    /// Loads what the engine holds and starts the writer.
+    pub fn open(
+        engine: Box<dyn Engine>,
+        realm: Realm,
+        clock: Arc<dyn shell::Clock>,
+        entropy: Box<dyn stdx::Entropy>,
+    ) -> Result<Self, StoreError> {
+        let mut engine = engine;
+        let mut state = State::new(realm);
+        let revision = engine.load(&mut |change| state.apply(&change)).map_err(StoreError::Load)?;
+        let shared = Arc::new(Shared {
+            state: ArcSwap::from_pointee(state.clone()),
+            revision: watch::Sender::new(revision),
+            changes: broadcast::Sender::new(1024),
+            stats: writer::Counters::default(),
+        });
+        let (queue, requests) = std::sync::mpsc::channel();
+        let writer = writer::Writer {
+            engine,
+            state,
+            revision,
+            clock,
+            entropy,
+            shared: shared.clone(),
+            unrepaired: false,
+        };
+        std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run(&requests))
+            .map_err(StoreError::Thread)?;
+        Ok(Self { shared, queue })
+    }
+
+    /// Decides a command, makes its changes durable and answers.
+    pub async fn submit(&self, command: Command) -> Result<Committed, SubmitError> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.send(writer::Request { command, answer }).map_err(|_| SubmitError::Closed)?;
+        answered.await.map_err(|_| SubmitError::Closed)?
+    }
+
+    /// The state as it is now. It does not change under the reader.
+    pub fn snapshot(&self) -> Arc<State> {
+        self.shared.state.load_full()
+    }
+
+    /// The number of the newest durable round.
+    pub fn revision(&self) -> u64 {
+        *self.shared.revision.borrow()
+    }
+
+    /// Wakes whoever looks at everything.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.shared.revision.subscribe()
+    }
+
+    /// What exactly moves from now on. A receiver that lags must look at everything once.
+    pub fn changes(&self) -> broadcast::Receiver<Arc<Batch>> {
+        self.shared.changes.subscribe()
+    }
+
+    /// How the writer has done so far.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats.read()
+    }
+}

@@ -1,0 +1,54 @@
+//! How a change is written: its address as an ordered key, itself as MessagePack with named fields,
+//! so that a later version may add some.
+
+use std::collections::BTreeMap;
+
+use model::{Address, Change, Table};
+
+use crate::{EngineError, Write};
+
+/// The first letter of a key tells its kind; letters are in loading order.
+fn letter(table: Table) -> char {
+    match table {
+        Table::Clusters => 'a',
+        Table::Definitions => 'b',
+        Table::Instances => 'c',
+        Table::Services => 'd',
+        Table::Events => 'e',
+        Table::Tasks => 'f',
+        Table::Progress => 'g',
+        Table::Tokens => 'h',
+    }
+}
+
+fn key(address: &Address) -> String {
+    format!("{}/{}", letter(address.table), address.key)
+}
+
+/// The records that a round's changes come down to: the last change of each address.
+pub fn writes(changes: &[Change]) -> Result<Vec<Write>, EngineError> {
+    let mut last: BTreeMap<String, Option<&Change>> = BTreeMap::new();
+    for change in changes {
+        for address in change.addresses() {
+            last.insert(key(&address), (!change.is_delete()).then_some(change));
+        }
+    }
+    last.into_iter()
+        .map(|(key, change)| {
+            let value = match change {
+                None => None,
+                Some(change) => Some(
+                    rmp_serde::to_vec_named(change)
+                        .map_err(|e| EngineError::io(format!("encode the record {key}"), e))?,
+                ),
+            };
+            Ok(Write { key, value })
+        })
+        .collect()
+}
+
+/// Reads a record back.
+pub(crate) fn decode(key: &str, value: &[u8]) -> Result<Change, EngineError> {
+    rmp_serde::from_slice(value)
+        .map_err(|source| EngineError::Record { key: key.to_owned(), source })
+}

@@ -1,0 +1,163 @@
+//! `wharf up`, `wharf server` and `wharf agent`: from the configuration to an orderly end.
+
+use std::io::{IsTerminal, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use cli::{Connection, Target};
+use model::Tags;
+use scheduler::Command;
+use shell::{Clock, Shutdown, ShutdownTrigger, SystemClock, shutdown};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::node::{self, AgentArgs, NodeSettings};
+use crate::places::Places;
+use crate::settings::Settings;
+use crate::{checks, server};
+
+/// Everything on this machine.
+pub(crate) async fn up(settings: Settings) -> Result<()> {
+    let places = Places::of(&settings.data_dir)?;
+    let _lock = places.lock()?;
+    let listener = checks::listen(settings.listen)?;
+    let address = listener.local_addr().context("ask for the listener's address")?;
+    let clock: Arc<dyn Clock> = SystemClock::shared();
+    let (trigger, stop) = shutdown();
+    let begun = clock.now();
+    let server = server::start(&settings, &places, listener, clock.clone(), stop.clone()).await?;
+    let default = Command::CreateCluster { name: "default".into(), tags: Tags::default() };
+    server.store.submit(default).await.context("make the cluster `default`")?;
+    let node = NodeSettings {
+        connection: Connection {
+            endpoint: server.endpoint.clone(),
+            region: settings.region.clone(),
+            credentials: server.root_key.credentials(),
+        },
+        cluster: "default".to_owned(),
+        attributes: vec![(
+            "ecs.availability-zone".to_owned(),
+            Some(format!("{}a", settings.region)),
+        )],
+        subnet: settings.subnet.clone(),
+        api_port: blocked(address),
+    };
+    let agent = node::start(node, &places, clock.clone(), stop.clone()).await?;
+    if agent.joined().await.is_none() {
+        agent.ended().await.context("join the cluster `default`")?;
+        bail!("this machine could not join the cluster `default`");
+    }
+    server.ready.set();
+    tracing::info!(
+        endpoint = server.endpoint,
+        data_dir = %places.data.display(),
+        ms = clock.now().since(begun).as_millis(),
+        "Ready."
+    );
+    banner(&server.endpoint, &places);
+    until_told(trigger, stop).await?;
+    agent.ended().await.context("leave the cluster in order")?;
+    server.served.await.context("wait for the server")?.context("serve")?;
+    farewell(&places);
+    Ok(())
+}
+
+/// The control plane alone.
+pub(crate) async fn server(settings: Settings) -> Result<()> {
+    let places = Places::of(&settings.data_dir)?;
+    let _lock = places.lock()?;
+    let listener = checks::listen(settings.listen)?;
+    let clock: Arc<dyn Clock> = SystemClock::shared();
+    let (trigger, stop) = shutdown();
+    let server = server::start(&settings, &places, listener, clock, stop.clone()).await?;
+    server.ready.set();
+    tracing::info!(endpoint = server.endpoint, data_dir = %places.data.display(), "Ready.");
+    banner(&server.endpoint, &places);
+    until_told(trigger, stop).await?;
+    server.served.await.context("wait for the server")?.context("serve")
+}
+
+/// The node alone.
+pub(crate) async fn agent(args: AgentArgs) -> Result<()> {
+    let places = Places::of(&args.data_dir)?;
+    let _lock = places.lock()?;
+    let target = Target { data_dir: None, endpoint_url: Some(args.server.clone()) };
+    let settings = NodeSettings {
+        connection: Connection::find(&target)?,
+        cluster: args.cluster.clone(),
+        attributes: args.attributes.iter().map(|text| node::attribute(text)).collect(),
+        subnet: args.subnet.clone(),
+        api_port: None,
+    };
+    let (trigger, stop) = shutdown();
+    let agent = node::start(settings, &places, SystemClock::shared(), stop.clone()).await?;
+    tracing::info!(server = args.server, cluster = args.cluster, "The node has started.");
+    let told = until_told(trigger, stop);
+    let ended = agent.ended();
+    tokio::pin!(told, ended);
+    tokio::select! {
+        told = &mut told => told?,
+        ended = &mut ended => {
+            ended.context("join the cluster")?;
+            bail!("the agent has ended");
+        }
+    }
+    ended.await.context("leave the cluster in order")?;
+    farewell(&places);
+    Ok(())
+}
+
+/// Containers must not reach the API on this machine, unless it is meant for other machines too.
+fn blocked(address: SocketAddr) -> Option<u16> {
+    let loopback = match address.ip() {
+        IpAddr::V4(ip) => ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_loopback(),
+    };
+    loopback.then_some(address.port())
+}
+
+/// Waits for SIGINT or SIGTERM, then tells everybody; a second signal ends the process at once.
+async fn until_told(trigger: ShutdownTrigger, mut stop: Shutdown) -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        () = stop.wait() => bail!("a part of the server has ended"),
+    }
+    tracing::info!("Stopping; a second signal stops at once.");
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        std::process::exit(130);
+    });
+    trigger.fire();
+    Ok(())
+}
+
+/// For people; machines read the log.
+fn banner(endpoint: &str, places: &Places) {
+    if !std::io::stderr().is_terminal() {
+        return;
+    }
+    let data = places.data.display();
+    tell(&format!(
+        "\nWharf is ready at {endpoint}.\n\n  eval \"$(wharf env --data-dir {data})\"\n  aws ecs list-container-instances\n  wharf ps\n\nCtrl-C stops the server; tasks go on. `wharf down --data-dir {data}` stops them too.\n\n"
+    ));
+}
+
+fn farewell(places: &Places) {
+    if std::io::stderr().is_terminal() {
+        let data = places.data.display();
+        tell(&format!(
+            "\nStopped. Tasks run on: `wharf up --data-dir {data}` finds them again, `wharf down --data-dir {data}` stops them.\n"
+        ));
+    }
+}
+
+/// A terminal that is gone needs no telling.
+fn tell(text: &str) {
+    drop(std::io::stderr().write_all(text.as_bytes()));
+}

@@ -1,0 +1,208 @@
+//! The control plane put together: store, registry, logs, sessions and the door, on one port.
+
+use std::future::IntoFuture;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use api::{Door, DoorConfig, Endpoints};
+use auth::{EcrToken, RootKey};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::serve::ListenerExt;
+use cli::Profile;
+use model::Realm;
+use registry::{Authorizer, Registry, RegistryConfig};
+use shell::{Clock, OsEntropy, Shutdown};
+use store::{RedbEngine, Store};
+use telemetry::{Logs, LogsConfig};
+
+use crate::checks;
+use crate::places::Places;
+use crate::settings::Settings;
+
+/// A shutdown waits so long for requests that have begun.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two removals of old log events.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+
+/// A control plane that answers.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Where this machine reaches it.
+    pub(crate) endpoint: String,
+    /// The key to everything.
+    pub(crate) root_key: RootKey,
+    /// The one writer, for what the binary itself asks of it.
+    pub(crate) store: Store,
+    /// Set once all that this process is to be stands.
+    pub(crate) ready: Ready,
+    /// Ends when the server has answered its last request.
+    pub(crate) served: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+/// Opens everything durable and serves on the listener until shutdown.
+pub(crate) async fn start(
+    settings: &Settings,
+    places: &Places,
+    listener: TcpListener,
+    clock: Arc<dyn Clock>,
+    shutdown: Shutdown,
+) -> Result<Server> {
+    let address = listener.local_addr().context("ask for the listener's address")?;
+    let endpoint = format!("http://{}", checks::reachable(address));
+    let root_key = match &settings.root_key {
+        Some(key) => key.clone(),
+        None => RootKey::load_or_create(&places.data, &mut OsEntropy)?,
+    };
+    let realm = Realm::new(settings.region.clone(), settings.account.clone());
+    let path = places.data.join("state.redb");
+    let engine = RedbEngine::open(&path).with_context(|| format!("open {}", path.display()))?;
+    let store = Store::open(Box::new(engine), realm.clone(), clock.clone(), Box::new(OsEntropy))
+        .with_context(|| format!("load the state of {}", places.data.display()))?;
+    let registry = open_registry(settings, places, &clock)?;
+    let logs = open_logs(settings, places, &clock)?;
+    tokio::spawn(registry.clone().maintain(shutdown.clone()));
+    tokio::spawn(sweep(logs.clone(), clock.clone(), shutdown.clone()));
+    let ecr_token = Arc::new(EcrToken::new(root_key.secret()));
+    let door = Door::new(DoorConfig {
+        realm,
+        store: store.clone(),
+        registry: registry.clone(),
+        logs,
+        keys: Arc::new(root_key.store(&settings.account)),
+        ecr_token: ecr_token.clone(),
+        clock: clock.clone(),
+        endpoints: Endpoints::under(&endpoint),
+        version: env!("CARGO_PKG_VERSION"),
+    });
+    let agents =
+        control::start(store.clone(), clock.clone(), Box::new(OsEntropy), shutdown.clone()).await?;
+    let routes = Router::new()
+        .merge(api::router(door.clone()))
+        .merge(api::guard(door, agents))
+        .merge(registry::router(registry, passwords(ecr_token, clock)));
+    let ready = Ready::default();
+    let routes = routes.layer(middleware::from_fn_with_state(ready.clone(), not_yet));
+    let profile = Profile {
+        endpoint: endpoint.clone(),
+        region: settings.region.clone(),
+        account: settings.account.clone(),
+        process: std::process::id(),
+    };
+    // Before anybody is answered: who sees it ready may look for this at once.
+    profile.save(&places.data).context("tell tools on this machine where the server is")?;
+    let served = tokio::spawn(serve(listener, routes, shutdown)?);
+    Ok(Server { endpoint, root_key, store, ready, served })
+}
+
+fn open_registry(
+    settings: &Settings,
+    places: &Places,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<Registry>> {
+    Registry::open(RegistryConfig {
+        dir: places.folder("registry")?,
+        account: settings.account.clone(),
+        region: settings.region.clone(),
+        create_on_push: settings.create_on_push,
+        clock: clock.clone(),
+    })
+    .context("open the registry")
+}
+
+fn open_logs(settings: &Settings, places: &Places, clock: &Arc<dyn Clock>) -> Result<Arc<Logs>> {
+    let config = LogsConfig::new(
+        places.folder("logs")?,
+        settings.account.clone(),
+        settings.region.clone(),
+        clock.clone(),
+    );
+    Ok(Arc::new(Logs::open(config).context("open the logs")?))
+}
+
+/// Whether `/readyz` may say so.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ready(Arc<AtomicBool>);
+
+impl Ready {
+    /// From now on.
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Until all stands, `/readyz` says what is missing; everything else is answered.
+async fn not_yet(State(ready): State<Ready>, request: Request, next: Next) -> Response {
+    if request.uri().path() == "/readyz" && !ready.0.load(Ordering::Acquire) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "starting: the node has not joined yet\n")
+            .into_response();
+    }
+    next.run(request).await
+}
+
+/// Lets ECR's user in with a password that ECR gave.
+fn passwords(tokens: Arc<EcrToken>, clock: Arc<dyn Clock>) -> Arc<dyn Authorizer> {
+    Arc::new(move |username: &str, password: &str| {
+        if username != "AWS" {
+            return Err(format!("the user is AWS, not {username:?}"));
+        }
+        let verified = tokens.verify(password, clock.now());
+        verified.map(|_| ()).map_err(|error| error.message())
+    })
+}
+
+/// Serves until shutdown, then finishes what has begun.
+fn serve(
+    listener: TcpListener,
+    routes: Router,
+    shutdown: Shutdown,
+) -> Result<impl Future<Output = std::io::Result<()>> + Send + 'static> {
+    listener.set_nonblocking(true).context("prepare the listener")?;
+    let listener = tokio::net::TcpListener::from_std(listener).context("prepare the listener")?;
+    // Answers are small and somebody waits for each.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "A connection stays with delayed sending.");
+        }
+    });
+    Ok(async move {
+        let mut stop = shutdown.clone();
+        let serving = axum::serve(listener, routes)
+            .with_graceful_shutdown(async move { stop.wait().await })
+            .into_future();
+        let mut stop = shutdown;
+        let patience = async move {
+            stop.wait().await;
+            tokio::time::sleep(PATIENCE).await;
+        };
+        tokio::select! {
+            result = serving => result,
+            () = patience => {
+                tracing::warn!("Some requests did not end in time and were dropped.");
+                Ok(())
+            }
+        }
+    })
+}
+
+/// Removes log events whose time is over, now and then.
+async fn sweep(logs: Arc<Logs>, clock: Arc<dyn Clock>, mut shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = shutdown.wait() => return,
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
+        }
+        match logs.sweep(clock.now()).await {
+            Ok(report) => tracing::debug!(?report, "Old log events were removed."),
+            Err(error) => {
+                tracing::warn!(error = %stdx::chain(&error), "Old log events could not be removed.");
+            }
+        }
+    }
+}

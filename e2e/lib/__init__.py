@@ -1,0 +1,1 @@
+"""What the tests share: the server under test, images, tasks, signed requests, and leftovers."""

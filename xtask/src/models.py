@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Extracts the facts of AWS service models from an installed botocore into models/*.json.
+
+Usage: models.py BOTOCORE_DATA_DIR MODELS_DIR
+
+What is kept is what a wire needs: operations, shapes, members, constraints, error codes and
+pagination. All prose is dropped. Which services are extracted is said by MODELS_DIR/services.json.
+The output is one line an operation and one line a shape, so that the difference between two
+versions of a service reads well.
+"""
+
+import gzip
+import json
+import pathlib
+import sys
+
+METADATA = ["apiVersion", "endpointPrefix", "jsonVersion", "protocol", "protocols", "signingName",
+            "targetPrefix", "xmlNamespace", "serviceId"]
+SHAPE = ["type", "required", "enum", "min", "max", "pattern", "sensitive", "flattened",
+         "timestampFormat", "union", "eventstream", "document", "exception", "fault"]
+MEMBER = ["shape", "locationName", "flattened", "timestampFormat", "jsonvalue", "idempotencyToken",
+          "queryName", "streaming"]
+PAGINATION = ["input_token", "output_token", "limit_key", "result_key", "more_results"]
+
+
+def only(source, keys):
+    return {key: source[key] for key in keys if key in source}
+
+
+def shape(source):
+    facts = only(source, SHAPE)
+    error = source.get("error")
+    if error:
+        facts["error"] = only(error, ["code", "httpStatusCode", "senderFault"])
+    if "members" in source:
+        facts["members"] = {name: only(member, MEMBER) for name, member in source["members"].items()}
+    for inner in ("member", "key", "value"):
+        if inner in source:
+            facts[inner] = only(source[inner], MEMBER)
+    return facts
+
+
+def operation(source, pagination):
+    facts = {}
+    for way in ("input", "output"):
+        if way in source:
+            facts[way] = only(source[way], ["shape", "resultWrapper"])
+    facts["errors"] = [error["shape"] for error in source.get("errors", [])]
+    host = source.get("endpoint", {}).get("hostPrefix")
+    if host:
+        facts["hostPrefix"] = host
+    if pagination:
+        facts["pagination"] = only(pagination, PAGINATION)
+    return facts
+
+
+def read(path):
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as file:
+        return json.load(file)
+
+
+def newest(folder, stem):
+    for version in sorted((entry for entry in folder.iterdir() if entry.is_dir()), reverse=True):
+        for suffix in (".json", ".json.gz"):
+            path = version / (stem + suffix)
+            if path.exists():
+                return path
+    return None
+
+
+def version(data):
+    """The version of the botocore whose data this is."""
+    for line in (data.parent / "__init__.py").read_text().splitlines():
+        if line.startswith("__version__"):
+            return line.split("=")[1].strip().strip("'\"")
+    sys.exit(f"{data.parent} is no botocore: its __init__.py has no __version__")
+
+
+def compact(value):
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=True)
+
+
+def section(name, entries):
+    lines = ",\n".join(f"{compact(key)}:{compact(value)}" for key, value in sorted(entries.items()))
+    return f'"{name}":{{\n{lines}\n}}'
+
+
+def extract(data, service):
+    folder = data / service
+    model = read(newest(folder, "service-2"))
+    paginators = newest(folder, "paginators-1")
+    pages = read(paginators)["pagination"] if paginators else {}
+    metadata = only(model["metadata"], METADATA)
+    operations = {name: operation(source, pages.get(name)) for name, source in model["operations"].items()}
+    shapes = {name: shape(source) for name, source in model["shapes"].items()}
+    source = f"botocore {version(data)}, data/{service}/{newest(folder, 'service-2').parent.name}"
+    return "{\n" + ",\n".join([
+        f'"source":{compact(source)}',
+        f'"metadata":{compact(metadata)}',
+        section("operations", operations),
+        section("shapes", shapes),
+    ]) + "\n}\n"
+
+
+def examples(data, service):
+    """The published example requests and responses: values only."""
+    path = newest(data / service, "examples-1")
+    cases = []
+    for name, entries in sorted(read(path)["examples"].items()):
+        for entry in entries:
+            cases.append({"operation": name, **only(entry, ["input", "output"])})
+    return "[\n" + ",\n".join(compact(case) for case in cases) + "\n]\n"
+
+
+def main():
+    data, models = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    services = json.loads((models / "services.json").read_text())
+    for service in services:
+        (models / f"{service}.json").write_text(extract(data, service))
+        print(f"models/{service}.json")
+        if services[service].get("examples"):
+            (models / "examples").mkdir(exist_ok=True)
+            (models / "examples" / f"{service}.json").write_text(examples(data, service))
+            print(f"models/examples/{service}.json")
+
+
+if __name__ == "__main__":
+    main()
