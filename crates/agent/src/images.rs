@@ -86,6 +86,7 @@ impl Images {
             policy: self.registry.policy(reference),
             credentials: if own { self.credentials().await } else { None },
             endpoint: own.then(|| (self.registry.host.clone(), self.registry.plain_http)),
+            progress: None,
         }
     }
 

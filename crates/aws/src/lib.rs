@@ -1,8 +1,8 @@
 //! How AWS says it: the shapes, operations and errors of the services, their codecs and
 //! validation, clients, and the contract between ECS and its agents.
 //!
-//! Invariant: nothing here knows the domain, does I/O, or reads a clock. [`ecs`], [`ecr`], [`logs`]
-//! and [`sts`] are generated from `models/*.json` by `cargo xtask codegen`; the rest is the runtime
+//! Invariant: nothing here knows the domain, does I/O, or reads a clock. [`ecs`] and its neighbours
+//! are generated from `models/*.json` by `cargo xtask codegen`; the rest is the runtime
 //! they need.
 
 pub mod agent;
@@ -24,7 +24,7 @@ pub use check::{MAX_VIOLATIONS, TypeMismatch};
 pub use client::{ClientError, Transport, TransportError};
 pub use error::{Error, Fault};
 pub use facts::{OperationFacts, Pagination, ServiceFacts};
-pub use r#gen::{ecr, ecs, logs, sts};
+pub use r#gen::{ecr, ecs, iam, logs, secretsmanager, ssm, sts};
 pub use pattern::Pattern;
 pub use protocol::{Call, Protocol, detect};
 pub use validate::{Constraint, Validate, Violation, Wording};
@@ -34,4 +34,12 @@ pub use value::{Blob, Document};
 mod tests;
 
 /// Every service that this build knows.
-pub static SERVICES: &[&ServiceFacts] = &[&ecr::FACTS, &ecs::FACTS, &logs::FACTS, &sts::FACTS];
+pub static SERVICES: &[&ServiceFacts] = &[
+    &ecr::FACTS,
+    &ecs::FACTS,
+    &iam::FACTS,
+    &logs::FACTS,
+    &secretsmanager::FACTS,
+    &ssm::FACTS,
+    &sts::FACTS,
+];

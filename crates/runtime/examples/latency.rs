@@ -78,6 +78,12 @@ fn container(name: &str, stamp: &Path) -> ContainerSpec {
         health: None,
         log: LogMode::Files { max_bytes: 1 << 20, max_files: 2, non_blocking_bytes: None },
         stop_signal: String::new(),
+        network: runtime::ContainerNetwork::default(),
+        ports: Vec::new(),
+        swappiness: None,
+        seccomp: runtime::Seccomp::default(),
+        apparmor: None,
+        labels: BTreeMap::new(),
     }
 }
 
@@ -133,6 +139,8 @@ async fn measure(engine: &Embedded, dir: &Path, name: &str, gap: u64) {
             labels: BTreeMap::new(),
             network: NetworkMode::Private,
             limits: Limits { memory_bytes: Some(512 << 20), ..Limits::default() },
+            pid: runtime::PidMode::default(),
+            ipc: runtime::IpcMode::default(),
         };
         engine.create_sandbox(&sandbox).await.expect("the sandbox is made");
         create.push(monotonic() - begin);

@@ -249,7 +249,7 @@ impl Runtime for Fake {
             return Err(RuntimeError::Invalid { id: spec.id.to_string(), why });
         }
         if let Ok(ContainerStatus { started_at: Some(at), pid, .. }) = self.status(&spec.id) {
-            return Ok(Started { pid: pid.unwrap_or(0), at });
+            return Ok(Started { pid: pid.unwrap_or(0), at, ports: Vec::new(), address: None });
         }
         let script = {
             let state = self.state();
@@ -288,7 +288,7 @@ impl Runtime for Fake {
                 }
             });
         }
-        Ok(Started { pid, at })
+        Ok(Started { pid, at, ports: Vec::new(), address: None })
     }
 
     async fn signal(&self, container: &ContainerId, signal: i32) -> Result<(), RuntimeError> {
@@ -375,7 +375,11 @@ impl Runtime for Fake {
     }
 
     /// A handle that stands for a namespace; it is none, so that nobody configures the node's own.
-    async fn network_namespace(&self, sandbox: &SandboxId) -> Result<OwnedFd, RuntimeError> {
+    async fn network_namespace(
+        &self,
+        sandbox: &SandboxId,
+        _container: Option<&ContainerId>,
+    ) -> Result<OwnedFd, RuntimeError> {
         let state = self.state();
         let held = state.sandboxes.get(sandbox).ok_or_else(|| not_found("sandbox", sandbox))?;
         if held.spec.network == NetworkMode::Host {

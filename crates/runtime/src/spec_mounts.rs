@@ -92,7 +92,9 @@ pub(crate) fn mounts(container: &ContainerSpec, facts: &Facts) -> Result<Vec<Oci
     for name in ["hosts", "hostname", "resolv.conf"] {
         let target = Path::new("/etc").join(name);
         let wanted = |mount: &Mount| match mount {
-            Mount::Bind { target, .. } | Mount::Tmpfs { target, .. } => clean(target),
+            Mount::Bind { target, .. }
+            | Mount::Tmpfs { target, .. }
+            | Mount::Volume { target, .. } => clean(target),
         };
         if !container.mounts.iter().any(|mount| wanted(mount) == target) {
             list.push(mount(&target, "bind", &facts.etc.join(name), &["rbind", "rprivate"])?);
@@ -134,6 +136,7 @@ fn user_mount(asked: &Mount) -> Result<OciMount, String> {
             let access = if *readonly { "ro" } else { "rw" };
             mount(&checked(target)?, "bind", source, &["rbind", "rprivate", access])
         }
+        Mount::Volume { name, .. } => Err(format!("volume {name} is not a volume of this node")),
         Mount::Tmpfs { target, size_bytes, options } => {
             let mut all = vec!["nosuid".to_owned(), "nodev".into(), "noexec".into()];
             for option in options {

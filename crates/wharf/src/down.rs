@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use crate::node;
 use crate::places::Places;
@@ -77,6 +78,7 @@ async fn stop_server(places: &Places) -> Result<()> {
             places.data.display()
         );
     };
+    let ended = pidfd_open(process, PidfdFlags::empty()).ok();
     signal(process, Signal::TERM)?;
     let mut waited = Duration::ZERO;
     while places.lock().is_err() {
@@ -87,6 +89,14 @@ async fn stop_server(places: &Places) -> Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
         waited += Duration::from_millis(20);
+    }
+    // The lock falls free a moment before the process ends, and only then is the rest free.
+    if let Some(ended) = ended {
+        let waiting = tokio::task::spawn_blocking(move || {
+            let patience = Timespec::try_from(PATIENCE).ok();
+            poll(&mut [PollFd::new(&ended, PollFlags::IN)], patience.as_ref())
+        });
+        waiting.await?.context("wait for the server's process")?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The schema: static tables of what each shape is and which constraints it has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::Input;
@@ -30,10 +30,21 @@ pub(super) fn render(input: &Input<'_>) -> Vec<(String, String)> {
         );
         shaped.push(name);
     }
+    // Most are requests and responses by name; Systems Manager has results.
+    let ends_of_operations: BTreeSet<&str> = input
+        .model
+        .operations
+        .values()
+        .flat_map(|operation| [&operation.input, &operation.output])
+        .flatten()
+        .map(|end| end.shape.as_str())
+        .collect();
     for name in input.model.reached(input.plan) {
         let shape = input.model.shape(name);
         if shape.kind == Kind::Structure && !shape.document {
-            let end = name.ends_with("Request") || name.ends_with("Response");
+            let end = ends_of_operations.contains(name)
+                || name.ends_with("Request")
+                || name.ends_with("Response");
             structure(if end { &mut ends } else { &mut structures }, name, shape);
             shaped.push(name.to_owned());
         } else {

@@ -113,8 +113,12 @@ impl Runtime for Containers {
     async fn usage(&self, id: &SandboxId) -> Result<BTreeMap<ContainerId, Usage>, RuntimeError> {
         self.fake.usage(id).await
     }
-    async fn network_namespace(&self, sandbox: &SandboxId) -> Result<OwnedFd, RuntimeError> {
-        self.fake.network_namespace(sandbox).await
+    async fn network_namespace(
+        &self,
+        sandbox: &SandboxId,
+        container: Option<&ContainerId>,
+    ) -> Result<OwnedFd, RuntimeError> {
+        self.fake.network_namespace(sandbox, container).await
     }
     fn log_path(&self, _: &SandboxId, container: &ContainerId) -> Option<PathBuf> {
         Some(self.logs.join(container.as_str()))

@@ -22,6 +22,8 @@ async fn a_new_agent_finds_again_what_runs_and_tells_what_has_ended() {
         labels: BTreeMap::new(),
         network: NetworkMode::Private,
         limits: ContainerLimits::default(),
+        pid: runtime::PidMode::default(),
+        ipc: runtime::IpcMode::default(),
     };
     world.containers.fake.create_sandbox(&stray).await.unwrap();
 

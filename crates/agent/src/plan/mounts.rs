@@ -128,7 +128,9 @@ fn inherited<'a>(
 
 fn target(mount: &Mount) -> &Path {
     match mount {
-        Mount::Bind { target, .. } | Mount::Tmpfs { target, .. } => target,
+        Mount::Bind { target, .. } | Mount::Tmpfs { target, .. } | Mount::Volume { target, .. } => {
+            target
+        }
     }
 }
 

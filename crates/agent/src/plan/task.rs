@@ -60,6 +60,8 @@ pub fn task(order: &Order, node: &NodeFacts) -> Result<TaskPlan, Refusal> {
         labels: labels(order),
         network: if mode == Mode::Host { NetworkMode::Host } else { NetworkMode::Private },
         limits: limits(order),
+        pid: runtime::PidMode::default(),
+        ipc: runtime::IpcMode::default(),
     };
     Ok(TaskPlan {
         order: order.clone(),
@@ -184,6 +186,12 @@ fn blank(id: &ContainerId, sandbox: &str, log: LogMode) -> ContainerSpec {
         health: None,
         log,
         stop_signal: String::new(),
+        network: runtime::ContainerNetwork::default(),
+        ports: Vec::new(),
+        swappiness: None,
+        seccomp: runtime::Seccomp::default(),
+        apparmor: None,
+        labels: BTreeMap::new(),
     }
 }
 

@@ -81,7 +81,7 @@ async fn attach(context: &Context, plan: &TaskPlan) -> Happening {
             }
         }
         NetworkPlan::Bridge(ports) => {
-            let netns = match context.runtime.network_namespace(&plan.sandbox.id).await {
+            let netns = match context.runtime.network_namespace(&plan.sandbox.id, None).await {
                 Ok(netns) => netns,
                 Err(error) => return failed(chain(&error)),
             };

@@ -4,5 +4,8 @@
 
 pub mod ecr;
 pub mod ecs;
+pub mod iam;
 pub mod logs;
+pub mod secretsmanager;
+pub mod ssm;
 pub mod sts;

@@ -7,13 +7,21 @@ use crate::schema::{Kind, Shape};
 use crate::{SERVICES, r#gen};
 
 fn every_structure() -> impl Iterator<Item = (&'static str, &'static Shape, Trip)> {
-    [r#gen::ecr::TRIPS, r#gen::ecs::TRIPS, r#gen::logs::TRIPS, r#gen::sts::TRIPS]
-        .into_iter()
-        .flatten()
-        .map(|(shape, trip)| match shape.kind {
-            Kind::Structure { name, .. } => (name, *shape, *trip),
-            _ => panic!("only structures have types of their own"),
-        })
+    [
+        r#gen::ecr::TRIPS,
+        r#gen::ecs::TRIPS,
+        r#gen::iam::TRIPS,
+        r#gen::logs::TRIPS,
+        r#gen::secretsmanager::TRIPS,
+        r#gen::ssm::TRIPS,
+        r#gen::sts::TRIPS,
+    ]
+    .into_iter()
+    .flatten()
+    .map(|(shape, trip)| match shape.kind {
+        Kind::Structure { name, .. } => (name, *shape, *trip),
+        _ => panic!("only structures have types of their own"),
+    })
 }
 
 #[test]

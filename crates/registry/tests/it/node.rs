@@ -61,6 +61,7 @@ async fn what_is_pushed_here_is_stacked_there() {
         credentials: password
             .map(|p| Credentials { username: "AWS".to_owned(), password: p.to_owned() }),
         endpoint: Some((served.address.to_string(), true)),
+        progress: None,
     };
     let denied = store.ensure(&request(None, PullPolicy::IfAbsent)).await.unwrap_err();
     assert!(matches!(denied, ImageError::Denied { .. }), "{denied:?}");

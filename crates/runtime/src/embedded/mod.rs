@@ -20,6 +20,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use shell::Clock;
 use tokio::sync::mpsc;
@@ -143,8 +144,8 @@ impl Embedded {
         let shown = config.run_dir.display().to_string();
         let places = Places::make(&config.run_dir, &config.state_dir)
             .map_err(system(format!("make {shown} and {}", config.state_dir.display())))?;
-        let lock = places
-            .lock()
+        let lock = patient_lock(&places)
+            .await
             .map_err(system(format!("lock {shown} (is another engine running on it?)")))?;
         let cgroups = Cgroups::detect()?;
         let program = config.helper_exe.clone().unwrap_or_else(zygote_client::own_program);
@@ -166,6 +167,21 @@ impl Embedded {
         inner.adopt_all().await?;
         slots::refill_later(&inner);
         Ok(Self { inner })
+    }
+}
+
+/// The lock of the run folder. An engine that is ending holds it for a moment longer than whatever
+/// else says that it has ended, so one refusal is not yet another engine.
+async fn patient_lock(places: &Places) -> io::Result<File> {
+    let mut patience = 100_u8;
+    loop {
+        match places.lock() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && patience > 0 => {
+                patience -= 1;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            done => return done,
+        }
     }
 }
 

@@ -180,7 +180,17 @@ impl Runtime for Embedded {
             .collect())
     }
 
-    async fn network_namespace(&self, sandbox: &SandboxId) -> Result<OwnedFd, RuntimeError> {
+    async fn network_namespace(
+        &self,
+        sandbox: &SandboxId,
+        container: Option<&ContainerId>,
+    ) -> Result<OwnedFd, RuntimeError> {
+        if let Some(container) = container {
+            return Err(RuntimeError::Unsupported {
+                what: format!("give {container} a network of its own"),
+                why: "the embedded engine does not do that yet".to_owned(),
+            });
+        }
         if self.inner.sandbox(sandbox)?.spec.network == NetworkMode::Host {
             let why = "it uses the node's network and has none of its own".to_owned();
             return Err(RuntimeError::Invalid { id: sandbox.to_string(), why });
@@ -284,7 +294,7 @@ impl Inner {
             if let Some(record) = records.into_iter().find(|r| r.status.id == container.id) {
                 let pid = record.status.pid.unwrap_or(0);
                 if let Some(at) = record.status.started_at {
-                    return Ok(Started { pid, at });
+                    return Ok(Started { pid, at, ports: Vec::new(), address: None });
                 }
             }
         }
@@ -300,7 +310,9 @@ impl Inner {
         let folders = Folders::of(&self.places, container);
         let result = match prepare(container, &sandbox, lower, &folders) {
             Ok(order) => match ask(&folder, &Request::Start(Box::new(order))).await {
-                Ok(Reply::Started { pid, at }) => Ok(Started { pid, at }),
+                Ok(Reply::Started { pid, at }) => {
+                    Ok(Started { pid, at, ports: Vec::new(), address: None })
+                }
                 Ok(Reply::Failed(failure)) => Err(refused(id, failure)),
                 Ok(other) => Err(odd(id, &other)),
                 Err(error) => Err(system(format!("start {id}"))(error)),

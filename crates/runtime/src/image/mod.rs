@@ -170,6 +170,7 @@ impl ImageStore {
                     policy: crate::seam::PullPolicy::IfAbsent,
                     credentials: None,
                     endpoint: None,
+                    progress: None,
                 };
                 let name = reference::parse(&request)?.canonical;
                 records.names.contains_key(&name).then_some(name).into_iter().collect()

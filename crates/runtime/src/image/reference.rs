@@ -178,6 +178,7 @@ mod tests {
             policy: PullPolicy::Always,
             credentials: None,
             endpoint: endpoint.map(|(host, plain)| (host.to_owned(), plain)),
+            progress: None,
         })
     }
 

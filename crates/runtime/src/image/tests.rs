@@ -31,7 +31,13 @@ impl World {
     }
 
     fn request(&self, rest: &str, policy: PullPolicy) -> ImageRequest {
-        ImageRequest { reference: self.fake.name(rest), policy, credentials: None, endpoint: None }
+        ImageRequest {
+            reference: self.fake.name(rest),
+            policy,
+            credentials: None,
+            endpoint: None,
+            progress: None,
+        }
     }
 
     async fn ensure(&self, rest: &str, policy: PullPolicy) -> Result<Image, ImageError> {
@@ -312,6 +318,7 @@ async fn the_right_platform_is_chosen_and_the_name_may_live_elsewhere() {
         policy: PullPolicy::Always,
         credentials: None,
         endpoint: Some((world.fake.address.to_string(), true)),
+        progress: None,
     };
     let pulled = world.store.ensure(&request).await.unwrap();
     assert_eq!(pulled.digest, image.as_str());
@@ -340,6 +347,7 @@ async fn what_is_whole_outlives_the_process_and_what_is_not_does_not() {
         policy: PullPolicy::IfAbsent,
         credentials: None,
         endpoint: None,
+        progress: None,
     };
     let one = store.ensure(&request("v1")).await.unwrap();
     let two = store.ensure(&request("v2")).await.unwrap();
@@ -402,6 +410,7 @@ async fn a_registry_that_is_not_there_is_named() {
         policy: PullPolicy::IfAbsent,
         credentials: None,
         endpoint: None,
+        progress: None,
     };
     let error = store.ensure(&request).await.unwrap_err();
     assert!(matches!(&error, ImageError::Unreachable { host, .. } if *host == address.to_string()));

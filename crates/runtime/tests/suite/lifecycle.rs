@@ -33,6 +33,7 @@ async fn images(node: Node) -> Node {
         policy: PullPolicy::IfAbsent,
         credentials: None,
         endpoint: None,
+        progress: None,
     };
     let image = node.runtime.ensure_image(&request).await.unwrap();
     assert!(image.id.starts_with("sha256:"));
@@ -94,7 +95,7 @@ async fn absent_ones(node: Node) -> Node {
     assert!(missing(node.runtime.stop_container(&id, Duration::ZERO).await.unwrap_err()));
     assert!(missing(node.runtime.exec(&id, &program(&[])).await.unwrap_err()));
     assert!(missing(node.runtime.usage(&sand).await.unwrap_err()));
-    assert!(missing(node.runtime.network_namespace(&sand).await.unwrap_err()));
+    assert!(missing(node.runtime.network_namespace(&sand, None).await.unwrap_err()));
     let lonely = container("box", "absent", &["forever"]);
     assert!(missing(node.runtime.start_container(&lonely).await.unwrap_err()));
     node.runtime.remove_container(&id).await.unwrap();

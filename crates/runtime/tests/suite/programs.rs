@@ -244,7 +244,7 @@ async fn host_network(mut node: Node) -> Node {
     let own = std::fs::read_link("/proc/self/ns/net").unwrap();
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     assert_eq!(log, format!("Ok({own:?})\n{name}"));
-    let error = node.runtime.network_namespace(&"sand".into()).await.unwrap_err();
+    let error = node.runtime.network_namespace(&"sand".into(), None).await.unwrap_err();
     assert!(matches!(error, RuntimeError::Invalid { .. }), "{error:?}");
     node
 }
@@ -261,7 +261,7 @@ async fn usage_counts(node: Node) -> Node {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let handle = node.runtime.network_namespace(&"sand".into()).await.unwrap();
+    let handle = node.runtime.network_namespace(&"sand".into(), None).await.unwrap();
     let own = std::fs::metadata("/proc/self/ns/net").unwrap();
     let theirs = rustix::fs::fstat(handle).unwrap();
     assert_ne!(std::os::unix::fs::MetadataExt::ino(&own), theirs.st_ino);

@@ -226,6 +226,8 @@ pub(crate) fn sandbox(id: &str) -> SandboxSpec {
         labels: BTreeMap::from([("label".to_owned(), "of the suite".to_owned())]),
         network: NetworkMode::Private,
         limits: Limits::default(),
+        pid: runtime::PidMode::default(),
+        ipc: runtime::IpcMode::default(),
     }
 }
 
@@ -263,6 +265,12 @@ pub(crate) fn container(id: &str, sandbox: &str, words: &[&str]) -> ContainerSpe
         health: None,
         log: LogMode::Files { max_bytes: 1 << 20, max_files: 3, non_blocking_bytes: None },
         stop_signal: String::new(),
+        network: runtime::ContainerNetwork::default(),
+        ports: Vec::new(),
+        swappiness: None,
+        seccomp: runtime::Seccomp::default(),
+        apparmor: None,
+        labels: BTreeMap::new(),
     }
 }
 
