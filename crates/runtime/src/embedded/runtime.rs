@@ -13,12 +13,12 @@ use tokio::sync::mpsc;
 use super::places::{SandboxRecord, remove_tree};
 use super::prepare::{Folders, prepare};
 use super::shim_client::{ShimConnection, ask, ask_soon};
-use super::{Embedded, Inner, adopt, check_name, guard, odd, refused, slots, system};
+use super::{Embedded, Inner, adopt, check_name, guard, images, odd, refused, slots, system};
 use crate::shim::proto::{Assign, Record, Reply, Request};
 use crate::{
     ContainerId, ContainerSpec, Event, ExecResult, ExecSpec, Exit, Image, ImageError, ImageRequest,
     NetworkMode, Runtime, RuntimeError, Sandbox, SandboxId, SandboxSpec, SandboxStatus, Started,
-    Usage, spec,
+    StoredImage, Usage, spec,
 };
 
 /// A shim has this long to kill everything.
@@ -28,6 +28,16 @@ const REMOVAL: Duration = Duration::from_secs(10);
 impl Runtime for Embedded {
     async fn ensure_image(&self, request: &ImageRequest) -> Result<Image, ImageError> {
         self.inner.config.images.ensure(request).await
+    }
+
+    async fn images(&self) -> Result<Vec<StoredImage>, RuntimeError> {
+        let inner = Arc::clone(&self.inner);
+        images::off_thread(move || inner.images()).await
+    }
+
+    async fn remove_image(&self, id: &str) -> Result<(), RuntimeError> {
+        let (inner, id) = (Arc::clone(&self.inner), id.to_owned());
+        images::off_thread(move || inner.remove_image(&id)).await
     }
 
     async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<Sandbox, RuntimeError> {
@@ -308,7 +318,11 @@ impl Inner {
             },
         })?;
         let folders = Folders::of(&self.places, container);
-        let result = match prepare(container, &sandbox, lower, &folders) {
+        let prepared = prepare(container, &sandbox, lower, &folders).and_then(|order| {
+            let noted = images::note_image(&self.places, container);
+            noted.map_err(system(format!("note the image of {id}"))).map(|()| order)
+        });
+        let result = match prepared {
             Ok(order) => match ask(&folder, &Request::Start(Box::new(order))).await {
                 Ok(Reply::Started { pid, at }) => {
                     Ok(Started { pid, at, ports: Vec::new(), address: None })

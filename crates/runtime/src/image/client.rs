@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::digest::Digest;
 use super::document::{Descriptor, MANIFEST_TYPES};
+use super::progress::Progress;
 use super::reference::Name;
 use crate::seam::{Credentials, ImageError};
 
@@ -188,7 +189,8 @@ impl<'a> Source<'a> {
             }
             bytes
         };
-        let (sent, bytes) = tokio::join!(self.blob(blob, sender), collect);
+        let mut progress = Progress::none();
+        let (sent, bytes) = tokio::join!(self.blob(blob, sender, &mut progress), collect);
         sent?;
         let actual = Digest::of(&bytes);
         if actual == blob.digest {
@@ -204,12 +206,13 @@ impl<'a> Source<'a> {
         &self,
         blob: &Descriptor,
         to: mpsc::Sender<Bytes>,
+        progress: &mut Progress,
     ) -> Result<(), ImageError> {
         let mut tries = Tries::new();
         let mut offset = 0;
         while offset < blob.size {
             let before = offset;
-            match self.blob_from(blob, &mut offset, &to).await {
+            match self.blob_from(blob, &mut offset, &to, progress).await {
                 Ok(()) if to.is_closed() => return Ok(()),
                 Ok(()) if offset == blob.size => return Ok(()),
                 Ok(()) if offset > blob.size => {
@@ -239,6 +242,7 @@ impl<'a> Source<'a> {
         blob: &Descriptor,
         offset: &mut u64,
         to: &mpsc::Sender<Bytes>,
+        progress: &mut Progress,
     ) -> Result<(), OciDistributionError> {
         let client = self.clients.get(&self.key)?;
         client.store_auth_if_needed(self.name.remote.resolve_registry(), &self.auth).await;
@@ -258,6 +262,7 @@ impl<'a> Source<'a> {
             skip -= known as u64;
             let chunk = chunk.split_off(known);
             *offset += chunk.len() as u64;
+            progress.received(chunk.len());
             if *offset > blob.size || to.send(chunk).await.is_err() {
                 return Ok(());
             }

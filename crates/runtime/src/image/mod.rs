@@ -17,6 +17,7 @@ mod digest;
 mod document;
 mod layers;
 mod platform;
+mod progress;
 mod pull;
 mod records;
 mod reference;
@@ -37,6 +38,7 @@ use std::sync::{
 };
 
 use shell::Clock;
+use stdx::Timestamp;
 
 pub use self::layers::StoreError;
 
@@ -45,7 +47,7 @@ use self::digest::Digest;
 use self::layers::LayerFolder;
 use self::platform::Platform;
 use self::records::{ImageRecord, NameRecord, Records};
-use crate::seam::{Image, ImageConfig, ImageError, ImageRequest};
+use crate::seam::{Image, ImageConfig, ImageError, ImageRequest, StoredImage};
 
 /// Layers that are unpacked at the same time; more would only wait for the disk.
 const MOST_UNPACKING: usize = 4;
@@ -67,6 +69,9 @@ struct Inner {
     /// One at a time pulls a name, and one at a time a layer; the others wait for it.
     turns: Mutex<BTreeMap<String, Weak<tokio::sync::Mutex<()>>>>,
     unpacking: tokio::sync::Semaphore,
+    /// When images were last asked for by this process.
+    used: Mutex<BTreeMap<Digest, Timestamp>>,
+    opened: Timestamp,
     /// Held until the process ends, so that two never share a store.
     _lock: std::fs::File,
 }
@@ -81,17 +86,6 @@ pub struct ImageLayers {
     pub config: ImageConfig,
 }
 
-/// An image in the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredImage {
-    /// [`Image::id`].
-    pub id: String,
-    /// Its names and, for each, the digest of the manifest pulled under it.
-    pub names: Vec<(String, String)>,
-    /// Bytes of all its layers' files, shared ones included.
-    pub bytes: u64,
-}
-
 impl ImageStore {
     /// Opens the store in a folder, which is made if absent and belongs to this process from then
     /// on. What was left by a killed process or a power loss and is not whole is removed.
@@ -100,6 +94,7 @@ impl ImageStore {
         let lock = lock(&dir)?;
         let folder = Arc::new(LayerFolder::open(&dir)?);
         let records = Records::load(&dir, &folder)?;
+        let opened = clock.now();
         Ok(Self {
             inner: Arc::new(Inner {
                 root: dir,
@@ -110,6 +105,8 @@ impl ImageStore {
                 records: RwLock::new(records),
                 turns: Mutex::default(),
                 unpacking: tokio::sync::Semaphore::new(MOST_UNPACKING),
+                used: Mutex::default(),
+                opened,
                 _lock: lock,
             }),
         })
@@ -129,23 +126,32 @@ impl ImageStore {
         };
         let id = Digest::parse(image_id).map_err(|_| absent())?;
         let image = self.inner.records().images.get(&id).cloned().ok_or_else(absent)?;
+        self.inner.used(&id);
         let lower_dirs =
             image.diff_ids.iter().rev().map(|id| self.inner.folder.files(id)).collect();
         Ok(ImageLayers { lower_dirs, config: image.config.clone() })
     }
 
-    /// All images that are present.
+    /// All images that are present. Which containers stand on them the store does not know:
+    /// [`StoredImage::in_use`] is for the runtime to say. An image that was last used by an earlier
+    /// process counts as used when this one opened the store.
     pub fn list(&self) -> Vec<StoredImage> {
         let records = self.inner.records();
         let bytes = |id: &Digest| records.layers.get(id).map_or(0, |facts| facts.bytes);
-        let names = |id: &Digest| {
-            let mine = records.names.values().filter(|name| name.image == *id);
-            mine.map(|name| (name.name.clone(), name.manifest.to_string())).collect()
-        };
-        let stored = |image: &Arc<ImageRecord>| StoredImage {
-            id: image.id.to_string(),
-            names: names(&image.id),
-            bytes: image.diff_ids.iter().map(bytes).sum(),
+        let used = self.inner.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let stored = |image: &Arc<ImageRecord>| {
+            let names = records.names.values().filter(|name| name.image == image.id);
+            let (references, times): (Vec<_>, Vec<_>) =
+                names.map(|name| (name.name.clone(), name.at)).unzip();
+            let pulled_at = times.into_iter().max().unwrap_or_default();
+            StoredImage {
+                id: image.id.to_string(),
+                references,
+                bytes: image.diff_ids.iter().map(bytes).sum(),
+                pulled_at,
+                used_at: used.get(&image.id).copied().unwrap_or(self.inner.opened).max(pulled_at),
+                in_use: false,
+            }
         };
         records.images.values().map(stored).collect()
     }
@@ -194,6 +200,12 @@ impl Inner {
         self.records.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Notes that an image was asked for.
+    fn used(&self, id: &Digest) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.insert(id.clone(), self.clock.now());
+    }
+
     /// The turn of whoever pulls a name or a layer.
     fn turn(&self, of: &str) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns: MutexGuard<'_, _> =
@@ -217,6 +229,8 @@ impl Inner {
             self.folder.remove(&id)?;
             records.layers.remove(&id);
         }
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.retain(|id, _| records.images.contains_key(id));
         Ok(())
     }
 

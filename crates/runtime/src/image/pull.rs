@@ -11,11 +11,12 @@ use super::client::{PATIENT, Source};
 use super::digest::Digest;
 use super::document::{self, Configuration, Descriptor, Manifest};
 use super::layers::{LayerFacts, Staging, StoreError};
+use super::progress::Progress;
 use super::records::{ImageRecord, NameRecord};
 use super::reference::{self, Name};
 use super::stream::{self, Expected, LayerError};
 use super::unpack::UnpackError;
-use crate::seam::{Image, ImageError, ImageRequest, PullPolicy};
+use crate::seam::{Image, ImageError, ImageRequest, PullPolicy, PullStage};
 
 /// How long a registry may take to say whether an image that is here is still the right one, when
 /// the one that is here would do.
@@ -95,8 +96,11 @@ async fn pull(
     let found = find(inner, name, &source).await?;
     let pinned = Pin::new(inner, &found.configuration.diff_ids);
     let each = found.layers.iter().zip(&found.configuration.diff_ids);
-    try_join_all(each.map(|(layer, diff_id)| pull_layer(inner, name, &source, layer, diff_id)))
-        .await?;
+    try_join_all(each.map(|(layer, diff_id)| {
+        let progress = Progress::of(layer, request.progress.as_ref());
+        pull_layer(inner, name, &source, (layer, diff_id), progress)
+    }))
+    .await?;
     let ended = inner.clock.now();
     let image = ImageRecord {
         id: found.id.clone(),
@@ -211,12 +215,13 @@ async fn pull_layer(
     inner: &Arc<Inner>,
     name: &Name,
     source: &Source<'_>,
-    layer: &Descriptor,
-    diff_id: &Digest,
+    (layer, diff_id): (&Descriptor, &Digest),
+    mut progress: Progress,
 ) -> Result<(), ImageError> {
     let turn = inner.turn(diff_id.as_str());
     let _mine = turn.lock().await;
     if inner.records().layers.contains_key(diff_id) {
+        progress.ended(PullStage::Present);
         return Ok(());
     }
     let _slot = inner.unpacking.acquire().await.expect("the semaphore is never closed");
@@ -227,7 +232,7 @@ async fn pull_layer(
         let inner = Arc::clone(inner);
         tokio::task::spawn_blocking(move || make_layer(&inner, receiver, &expected))
     };
-    let fed = source.blob(layer, sender).await;
+    let fed = source.blob(layer, sender, &mut progress).await;
     let made = work.await.unwrap_or_else(|panic| {
         let source = std::io::Error::other(panic);
         Err(Failure::Store(StoreError {
@@ -238,7 +243,10 @@ async fn pull_layer(
     });
     // A stream that broke off explains a layer that is cut off, but not one that was refused.
     match (fed, made) {
-        (_, Ok(())) => Ok(()),
+        (_, Ok(())) => {
+            progress.ended(PullStage::Done);
+            Ok(())
+        }
         (Err(network), Err(Failure::Layer(LayerError::CutOff { .. }))) => Err(network),
         (_, Err(failure)) => Err(explain(inner, name, failure)),
     }
@@ -289,6 +297,7 @@ impl Inner {
     fn present(&self, name: &Name) -> Option<(Digest, Image)> {
         let records = self.records();
         let (record, image) = records.find(&name.canonical)?;
+        self.used(&image.id);
         let present = Image {
             digest: record.manifest.to_string(),
             id: image.id.to_string(),

@@ -4,11 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use shell::SystemClock;
+use shell::{Clock, SystemClock};
 
 use super::testing::{Fake, Layer, gzip, is_root, zstd};
 use super::{ImageLayers, ImageStore};
-use crate::seam::{Credentials, Image, ImageError, ImageRequest, PullPolicy};
+use crate::seam::{Credentials, Image, ImageError, ImageRequest, PullPolicy, PullStage};
 
 const PLAIN: &str = "application/vnd.oci.image.layer.v1.tar";
 const GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
@@ -161,7 +161,7 @@ async fn a_layer_is_stored_once_and_pulled_once() {
     let left = world.store.list();
     let [left] = left.as_slice() else { panic!("{left:?}") };
     assert_eq!(
-        (left.names[0].0.as_str(), left.bytes),
+        (left.references[0].as_str(), left.bytes),
         (world.fake.name("app:two").as_str(), 3_000_003)
     );
     assert!(world.store.remove(&left.id).unwrap());
@@ -324,7 +324,7 @@ async fn the_right_platform_is_chosen_and_the_name_may_live_elsewhere() {
     assert_eq!(pulled.digest, image.as_str());
     // The name stands for the index: as long as it does, nothing is pulled again.
     assert_eq!(world.store.ensure(&request).await.unwrap().pulled, None);
-    assert_eq!(world.store.list()[0].names, [(request.reference.clone(), image.to_string())]);
+    assert_eq!(world.store.list()[0].references, [request.reference.clone()]);
     assert_ne!(top, image);
 
     world.fake.manifest("app", "none", kind, &index(&["s390x", "riscv64"]));
@@ -415,4 +415,34 @@ async fn a_registry_that_is_not_there_is_named() {
     let error = store.ensure(&request).await.unwrap_err();
     assert!(matches!(&error, ImageError::Unreachable { host, .. } if *host == address.to_string()));
     assert!(stdx::chain(&error).contains("refused"), "{}", stdx::chain(&error));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_is_told_how_far_a_pull_is_and_what_is_used() {
+    let Some(world) = World::new().await else { return };
+    let (base, one, two) = (large(), hello("one"), hello("two"));
+    let base = (gzip(&base), GZIP, base.as_slice());
+    world.fake.image("app", "one", &[base.clone(), (one.clone(), PLAIN, &one)]);
+    world.fake.image("app", "two", &[base, (two.clone(), PLAIN, &two)]);
+    let before = SystemClock.now();
+    for (tag, present) in [("app:one", 0), ("app:two", 1)] {
+        let (progress, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let request = world.request(tag, PullPolicy::IfAbsent);
+        world.store.ensure(&ImageRequest { progress: Some(progress), ..request }).await.unwrap();
+        let mut last = std::collections::BTreeMap::new();
+        while let Ok(report) = told.try_recv() {
+            assert!(report.received <= report.total, "{report:?}");
+            let before = last.insert(report.layer.clone(), report.clone());
+            assert!(before.is_none_or(|before| before.received <= report.received), "{report:?}");
+        }
+        assert_eq!(last.len(), 2, "{last:?}");
+        assert!(last.values().all(|report| report.received == report.total), "{last:?}");
+        let was_there = last.values().filter(|report| report.stage == PullStage::Present).count();
+        assert_eq!(was_there, present, "{last:?}");
+    }
+    let images = world.store.list();
+    assert!(images.iter().all(|image| image.pulled_at >= before), "{images:?}");
+    let used = images[0].used_at;
+    world.store.layers(&images[0].id).unwrap();
+    assert!(world.store.list()[0].used_at >= used);
 }
