@@ -3,22 +3,25 @@
 //! Images are scripted by reference; an image without a script is present at once, and its containers
 //! run until they are stopped.
 
-use std::collections::BTreeMap;
-use std::io;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+mod runtime;
+mod session;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use shell::Clock;
 use tokio::sync::mpsc;
 
 use crate::{
-    ContainerId, ContainerSpec, ContainerStatus, Event, ExecResult, ExecSpec, Exit, Health, Image,
-    ImageConfig, ImageError, ImageRequest, NetworkMode, Runtime, RuntimeError, Sandbox, SandboxId,
-    SandboxSpec, SandboxStatus, Started, Usage,
+    ContainerId, ContainerNetwork, ContainerSpec, ContainerStatus, Event, ExecResult, Exit, Health,
+    ImageConfig, Mount, NetworkMode, PublishedPort, RuntimeError, SandboxId, SandboxSpec,
+    StoredImage, Usage, VolumeSpec,
 };
+
+/// The first port that is given to whoever asks for any.
+const FIRST_PORT: u16 = 49_153;
 
 /// What an image and its containers do.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +42,9 @@ pub struct Script {
     pub ignores_term: bool,
     /// What programs in its containers give; success without output if absent.
     pub exec: Option<ExecResult>,
+    /// What a session in its containers prints first. Then it repeats what is typed; a line `exit N`
+    /// ends it, and so does the end of its input.
+    pub session_greeting: Vec<u8>,
     /// What each container uses.
     pub usage: Usage,
 }
@@ -62,7 +68,13 @@ struct Shared {
 struct State {
     scripts: BTreeMap<String, Script>,
     sandboxes: BTreeMap<SandboxId, FakeSandbox>,
+    /// By id: the references it was asked for by, and when first and last.
+    images: BTreeMap<String, StoredImage>,
+    volumes: BTreeMap<String, VolumeSpec>,
+    /// It wires networks itself.
+    owns_network: bool,
     next_pid: u32,
+    next_port: u16,
     receiver: Option<mpsc::UnboundedReceiver<Event>>,
     calls: Vec<String>,
 }
@@ -80,6 +92,8 @@ struct FakeContainer {
     spec: ContainerSpec,
     status: ContainerStatus,
     script: Script,
+    /// What was published, and the address: where it wires networks itself.
+    wired: (Vec<PublishedPort>, Option<Ipv4Addr>),
 }
 
 fn not_found(what: &'static str, id: impl ToString) -> RuntimeError {
@@ -93,7 +107,11 @@ impl Fake {
         let state = State {
             scripts: BTreeMap::new(),
             sandboxes: BTreeMap::new(),
+            images: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            owns_network: false,
             next_pid: 1000,
+            next_port: FIRST_PORT,
             receiver: Some(receiver),
             calls: Vec::new(),
         };
@@ -114,9 +132,21 @@ impl Fake {
         self.state().scripts.insert(reference.into(), script);
     }
 
+    /// Makes it wire networks and publish ports by itself, as Docker Engine does.
+    pub fn own_networks(&self) {
+        self.state().owns_network = true;
+    }
+
+    /// The volumes that there are.
+    pub fn volumes(&self) -> Vec<VolumeSpec> {
+        self.state().volumes.values().cloned().collect()
+    }
+
     /// What was asked of it so far, one line a call: `create_sandbox ID`, `start_container ID`,
     /// `signal ID N`, `stop_container ID SECONDS`, `exec ID PROGRAM`, `remove_container ID`,
-    /// `remove_sandbox ID`, `ensure_image REFERENCE`.
+    /// `remove_sandbox ID`, `ensure_image REFERENCE`, `open_session ID PROGRAM`,
+    /// `resize ID ROWSxCOLUMNS`, `signal_session ID N`, `network_namespace SANDBOX ID` (of a container
+    /// alone), `create_volume NAME`, `remove_volume NAME`, `remove_image ID`.
     pub fn calls(&self) -> Vec<String> {
         self.state().calls.clone()
     }
@@ -192,6 +222,24 @@ impl Fake {
         found.map(|c| c.script.clone()).ok_or_else(|| not_found("container", id))
     }
 
+    fn wired(&self, id: &ContainerId) -> (Vec<PublishedPort>, Option<Ipv4Addr>) {
+        let state = self.state();
+        let found = state.sandboxes.values().find_map(|held| held.containers.get(id));
+        found.map(|c| c.wired.clone()).unwrap_or_default()
+    }
+
+    /// Every volume that a container mounts exists.
+    fn check_volumes(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
+        let state = self.state();
+        match volumes_of(spec).into_iter().find(|name| !state.volumes.contains_key(*name)) {
+            Some(absent) => {
+                let why = format!("volume {absent} is not a volume of this node; make it first");
+                Err(RuntimeError::Invalid { id: spec.id.to_string(), why })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Waits until a container has ended.
     async fn wait(&self, id: &ContainerId) -> Result<Exit, RuntimeError> {
         loop {
@@ -207,197 +255,39 @@ impl Fake {
     }
 }
 
+impl State {
+    /// The ports and address that a runtime which owns the network gives a container.
+    fn wire(&mut self, spec: &ContainerSpec) -> (Vec<PublishedPort>, Option<Ipv4Addr>) {
+        let private = self
+            .sandboxes
+            .get(&spec.sandbox)
+            .is_some_and(|held| held.spec.network == NetworkMode::Private);
+        if !self.owns_network || !private || spec.network == ContainerNetwork::None {
+            return (Vec::new(), None);
+        }
+        let publish = |port: &PublishedPort| {
+            let any = self.next_port;
+            if port.host_port.is_none() {
+                self.next_port = any.checked_add(1).unwrap_or(FIRST_PORT);
+            }
+            PublishedPort { host_port: port.host_port.or(Some(any)), ..*port }
+        };
+        let ports = spec.ports.iter().map(publish).collect();
+        let [.., third, fourth] = self.next_pid.to_be_bytes();
+        (ports, Some(Ipv4Addr::new(172, 17, third, fourth)))
+    }
+}
+
+/// The names of the volumes that a container mounts.
+fn volumes_of(spec: &ContainerSpec) -> BTreeSet<&str> {
+    let names = spec.mounts.iter().filter_map(|mount| match mount {
+        Mount::Volume { name, .. } => Some(name.as_str()),
+        Mount::Bind { .. } | Mount::Tmpfs { .. } => None,
+    });
+    names.collect()
+}
+
 /// The id of a scripted image: its reference, in the form of one.
 fn image_id(reference: &str) -> String {
     format!("sha256:{}", hex::encode(reference))
-}
-
-#[async_trait]
-impl Runtime for Fake {
-    async fn ensure_image(&self, request: &ImageRequest) -> Result<Image, ImageError> {
-        let reference = request.reference.clone();
-        self.note(format!("ensure_image {reference}"));
-        let script = self.state().scripts.get(&reference).cloned().unwrap_or_default();
-        let begin = self.shared.clock.now();
-        tokio::time::sleep(script.pull_delay).await;
-        if let Some(why) = script.pull_error {
-            return Err(ImageError::Denied { reference, host: "registry.fake".into(), why });
-        }
-        let id = image_id(&reference);
-        let pulled = Some((begin, self.shared.clock.now()));
-        Ok(Image { digest: id.clone(), id, config: script.config, pulled })
-    }
-
-    async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<Sandbox, RuntimeError> {
-        self.note(format!("create_sandbox {}", spec.id));
-        let mut state = self.state();
-        if let Some(held) = state.sandboxes.get(&spec.id) {
-            return Ok(Sandbox { id: spec.id.clone(), pid: held.pid });
-        }
-        state.next_pid += 1;
-        let pid = state.next_pid;
-        let containers = BTreeMap::new();
-        let held = FakeSandbox { spec: spec.clone(), pid, alive: true, containers };
-        state.sandboxes.insert(spec.id.clone(), held);
-        Ok(Sandbox { id: spec.id.clone(), pid })
-    }
-
-    async fn start_container(&self, spec: &ContainerSpec) -> Result<Started, RuntimeError> {
-        self.note(format!("start_container {}", spec.id));
-        if spec.args.first().is_none_or(String::is_empty) {
-            let why = "it has no program to run".to_owned();
-            return Err(RuntimeError::Invalid { id: spec.id.to_string(), why });
-        }
-        if let Ok(ContainerStatus { started_at: Some(at), pid, .. }) = self.status(&spec.id) {
-            return Ok(Started { pid: pid.unwrap_or(0), at, ports: Vec::new(), address: None });
-        }
-        let script = {
-            let state = self.state();
-            let named = state.scripts.iter().find(|(name, _)| image_id(name) == spec.image);
-            named.map(|(_, script)| script.clone()).unwrap_or_default()
-        };
-        tokio::time::sleep(script.start_delay).await;
-        if let Some(why) = script.start_error {
-            return Err(RuntimeError::Start { id: spec.id.to_string(), why });
-        }
-        let at = self.shared.clock.now();
-        let pid = {
-            let mut state = self.state();
-            state.next_pid += 1;
-            let pid = state.next_pid;
-            let held = state.sandboxes.get_mut(&spec.sandbox).filter(|held| held.alive);
-            let held = held.ok_or_else(|| not_found("sandbox", &spec.sandbox))?;
-            let status = ContainerStatus {
-                id: spec.id.clone(),
-                pid: Some(pid),
-                started_at: Some(at),
-                exit: None,
-                health: spec.health.as_ref().map(|_| (Health::Unknown, at)),
-            };
-            let container = FakeContainer { spec: spec.clone(), status, script: script.clone() };
-            held.containers.insert(spec.id.clone(), container);
-            pid
-        };
-        if let Some((after, code, oom_killed)) = script.exits {
-            let (fake, id) = (self.clone(), spec.id.clone());
-            tokio::spawn(async move {
-                tokio::time::sleep(after).await;
-                // A container of this name that was started since has another pid.
-                if fake.status(&id).is_ok_and(|status| status.pid == Some(pid)) {
-                    fake.exit(&id, code, oom_killed);
-                }
-            });
-        }
-        Ok(Started { pid, at, ports: Vec::new(), address: None })
-    }
-
-    async fn signal(&self, container: &ContainerId, signal: i32) -> Result<(), RuntimeError> {
-        self.note(format!("signal {container} {signal}"));
-        let ignores = self.script_of(container)?.ignores_term;
-        if signal == libc::SIGKILL || (signal == libc::SIGTERM && !ignores) {
-            self.exit(container, 128 + signal, false);
-        }
-        Ok(())
-    }
-
-    async fn stop_container(
-        &self,
-        container: &ContainerId,
-        grace: Duration,
-    ) -> Result<Exit, RuntimeError> {
-        self.note(format!("stop_container {container} {}", grace.as_secs()));
-        if !self.script_of(container)?.ignores_term && !grace.is_zero() {
-            self.exit(container, 128 + libc::SIGTERM, false);
-        }
-        if let Ok(exit) = tokio::time::timeout(grace, self.wait(container)).await {
-            return exit;
-        }
-        self.exit(container, 128 + libc::SIGKILL, false);
-        self.wait(container).await
-    }
-
-    async fn exec(
-        &self,
-        container: &ContainerId,
-        spec: &ExecSpec,
-    ) -> Result<ExecResult, RuntimeError> {
-        let program = spec.args.first().cloned().unwrap_or_default();
-        self.note(format!("exec {container} {program}"));
-        if program.is_empty() {
-            let why = "a command has at least a program".to_owned();
-            return Err(RuntimeError::Invalid { id: container.to_string(), why });
-        }
-        if self.status(container)?.exit.is_some() {
-            let why = format!("{container} does not run");
-            return Err(RuntimeError::Invalid { id: container.to_string(), why });
-        }
-        let scripted = self.script_of(container)?.exec;
-        Ok(scripted.unwrap_or(ExecResult { code: 0, output: Vec::new() }))
-    }
-
-    async fn remove_sandbox(&self, sandbox: &SandboxId) -> Result<(), RuntimeError> {
-        self.note(format!("remove_sandbox {sandbox}"));
-        self.state().sandboxes.remove(sandbox);
-        self.shared.ended.notify_waiters();
-        Ok(())
-    }
-
-    async fn remove_container(&self, container: &ContainerId) -> Result<(), RuntimeError> {
-        self.note(format!("remove_container {container}"));
-        if self.status(container).is_ok_and(|status| status.exit.is_none()) {
-            let why = "it still runs; stop it before it is removed".to_owned();
-            return Err(RuntimeError::Invalid { id: container.to_string(), why });
-        }
-        for held in self.state().sandboxes.values_mut() {
-            held.containers.remove(container);
-        }
-        Ok(())
-    }
-
-    async fn list(&self) -> Result<Vec<SandboxStatus>, RuntimeError> {
-        let state = self.state();
-        let one = |held: &FakeSandbox| SandboxStatus {
-            spec: held.spec.clone(),
-            alive: held.alive,
-            containers: held.containers.values().map(|c| c.status.clone()).collect(),
-        };
-        Ok(state.sandboxes.values().map(one).collect())
-    }
-
-    async fn usage(
-        &self,
-        sandbox: &SandboxId,
-    ) -> Result<BTreeMap<ContainerId, Usage>, RuntimeError> {
-        let state = self.state();
-        let held = state.sandboxes.get(sandbox).ok_or_else(|| not_found("sandbox", sandbox))?;
-        let running = held.containers.iter().filter(|(_, c)| c.status.exit.is_none());
-        Ok(running.map(|(id, c)| (id.clone(), c.script.usage)).collect())
-    }
-
-    /// A handle that stands for a namespace; it is none, so that nobody configures the node's own.
-    async fn network_namespace(
-        &self,
-        sandbox: &SandboxId,
-        _container: Option<&ContainerId>,
-    ) -> Result<OwnedFd, RuntimeError> {
-        let state = self.state();
-        let held = state.sandboxes.get(sandbox).ok_or_else(|| not_found("sandbox", sandbox))?;
-        if held.spec.network == NetworkMode::Host {
-            let why = "it uses the node's network and has none of its own".to_owned();
-            return Err(RuntimeError::Invalid { id: sandbox.to_string(), why });
-        }
-        drop(state);
-        let attempt = "open /dev/null".to_owned();
-        let opened = std::fs::File::open("/dev/null");
-        let file = opened.map_err(|source: io::Error| RuntimeError::System { attempt, source })?;
-        Ok(file.into())
-    }
-
-    fn log_path(&self, _: &SandboxId, _: &ContainerId) -> Option<PathBuf> {
-        None
-    }
-
-    fn take_events(&self) -> Option<mpsc::UnboundedReceiver<Event>> {
-        self.state().receiver.take()
-    }
 }

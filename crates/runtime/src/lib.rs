@@ -16,6 +16,8 @@ mod seam;
 mod shim;
 pub mod spec;
 mod spec_mounts;
+#[cfg(test)]
+mod testing;
 mod zygote;
 
 pub use embedded::{Embedded, EmbeddedConfig, Images, teardown};

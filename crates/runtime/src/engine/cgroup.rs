@@ -46,8 +46,9 @@ impl Entry {
         }
     }
 
-    /// What the new process does first. On v1 this waits for the kernel (6 to 20 ms after a pause):
-    /// it is why processes are made before they are needed.
+    /// What the new process, which has one thread, does first. On v1 it is its one thread that moves
+    /// (`tasks`): for a whole process (`cgroup.procs`) the kernel stops every fork and exit of the
+    /// node, and waits 6 to 20 ms for that after a pause.
     pub(crate) fn attach_self(&self) -> Result<(), Fault> {
         let Self::Attach(files) = self else { return Ok(()) };
         for file in files {
@@ -208,7 +209,7 @@ impl Cgroups {
             Self::V1(_) => {
                 let flags = OFlags::WRONLY | OFlags::CLOEXEC;
                 let open = |folder: PathBuf| {
-                    rustix::fs::open(folder.join("cgroup.procs"), flags, Mode::empty())
+                    rustix::fs::open(folder.join("tasks"), flags, Mode::empty())
                 };
                 let files = self.folders(group).into_iter().map(open).collect::<Result<_, _>>();
                 Ok(Entry::Attach(files.attempt(what)?))
