@@ -73,6 +73,14 @@ pub(crate) fn path(raw: &str) -> String {
     percent_encode(normal.as_bytes(), RESERVED_IN_PATH).to_string()
 }
 
+/// The path as S3 has it: encoded once and not normalised, since `a//b` and `a/./b` are names of
+/// objects. How the client wrote it does not matter, so it is decoded first.
+pub(crate) fn path_as_it_is(raw: &str) -> String {
+    let plain: Vec<u8> = percent_decode(raw.as_bytes()).collect();
+    let path = percent_encode(&plain, RESERVED_IN_PATH).to_string();
+    if path.is_empty() { "/".to_owned() } else { path }
+}
+
 /// A header's value without white space around it, and one space for each run of it within.
 pub(crate) fn header_value(value: &[u8]) -> Vec<u8> {
     let mut trimmed = Vec::with_capacity(value.len());
@@ -85,9 +93,35 @@ pub(crate) fn header_value(value: &[u8]) -> Vec<u8> {
     trimmed
 }
 
-/// The canonical request of `request` with these signed headers (lower-case, sorted), this query
-/// (which may be the request's own without the signature) and this hash of the body.
+/// The service whose paths are signed as they are.
+pub(crate) const S3: &str = "s3";
+
+/// The canonical request of `request` to a service, with these signed headers (lower-case, sorted),
+/// this query (which may be the request's own without the signature) and this hash of the body.
+pub(crate) fn request_to(
+    service: &str,
+    request: &SignedRequest<'_>,
+    query_pairs: &[(Vec<u8>, Vec<u8>)],
+    signed_headers: &[String],
+    payload_hash: &str,
+) -> Vec<u8> {
+    let path = if service == S3 { path_as_it_is(request.path) } else { path(request.path) };
+    assemble(&path, request, query_pairs, signed_headers, payload_hash)
+}
+
+/// The canonical request to any service but S3.
+#[cfg(test)]
 pub(crate) fn request(
+    request: &SignedRequest<'_>,
+    query_pairs: &[(Vec<u8>, Vec<u8>)],
+    signed_headers: &[String],
+    payload_hash: &str,
+) -> Vec<u8> {
+    assemble(&path(request.path), request, query_pairs, signed_headers, payload_hash)
+}
+
+fn assemble(
+    path: &str,
     request: &SignedRequest<'_>,
     query_pairs: &[(Vec<u8>, Vec<u8>)],
     signed_headers: &[String],
@@ -96,7 +130,7 @@ pub(crate) fn request(
     let mut out = Vec::with_capacity(512);
     out.extend_from_slice(request.method.as_bytes());
     out.push(b'\n');
-    out.extend_from_slice(path(request.path).as_bytes());
+    out.extend_from_slice(path.as_bytes());
     out.push(b'\n');
     out.extend_from_slice(query(query_pairs).as_bytes());
     out.push(b'\n');
@@ -145,6 +179,20 @@ mod tests {
             ("/...", "/..."),
         ] {
             assert_eq!(path(raw), canonical, "{raw}");
+        }
+    }
+
+    #[test]
+    fn paths_to_s3_stay_and_are_encoded_once() {
+        for (raw, canonical) in [
+            ("", "/"),
+            ("/b/a//c", "/b/a//c"),
+            ("/b/./../c/", "/b/./../c/"),
+            ("/b/a%20b", "/b/a%20b"),
+            ("/b/a+b", "/b/a%2Bb"),
+            ("/b/%e1%88%b4", "/b/%E1%88%B4"),
+        ] {
+            assert_eq!(path_as_it_is(raw), canonical, "{raw}");
         }
     }
 

@@ -83,7 +83,8 @@ impl Outgoing {
         };
         let date = instant.get(..8).unwrap_or_default();
         let pairs = query_pairs(&self.query);
-        let canonical = canonical::request(&request, &pairs, signed_headers, payload_hash);
+        let canonical =
+            canonical::request_to(&scope.service, &request, &pairs, signed_headers, payload_hash);
         let to_sign = string_to_sign(instant, &scope.render(date), &canonical);
         hex::encode(hmac(&signing_key(&credentials.secret, date, scope), to_sign.as_bytes()))
     }
