@@ -47,6 +47,14 @@ pub(crate) fn prepare(
     folders: &Folders,
 ) -> Result<StartOrder, RuntimeError> {
     let invalid = |why| RuntimeError::Invalid { id: container.id.to_string(), why };
+    if let crate::LogMode::Driver { name, .. } = &container.log {
+        return Err(RuntimeError::Unsupported {
+            what: format!("send the output of {} by the log driver \"{name}\"", container.id),
+            why: "the embedded engine has no log drivers; use awslogs or json-file, or run the node \
+                  with Docker Engine by --runtime docker"
+                .to_owned(),
+        });
+    }
     let facts = Facts {
         rootfs: folders.run.join("rootfs"),
         etc: folders.run.clone(),
@@ -56,6 +64,13 @@ pub(crate) fn prepare(
         sandbox_limits: sandbox.spec.limits,
         devices: container.devices.iter().map(device).collect::<Result<_, _>>().map_err(invalid)?,
     };
+    if let crate::LogMode::Driver { name, .. } = &container.log {
+        return Err(RuntimeError::Unsupported {
+            what: format!("hand the output of {} to the log driver {name}", container.id),
+            why: "the embedded runtime keeps output in files; use awslogs or json-file, or --runtime docker"
+                .to_owned(),
+        });
+    }
     let built = spec::build(container, &facts).map_err(invalid)?;
     let stop_signal = signal_number(&container.stop_signal).map_err(invalid)?;
     let overlay = Overlay {
@@ -85,7 +100,7 @@ pub(crate) fn prepare(
             output: container.log != crate::LogMode::None,
             open_stdin: container.open_stdin,
         },
-        log: container.log,
+        log: container.log.clone(),
         log_folder: folders.log.clone(),
         folder: folders.run.clone(),
         health: container.health.clone(),

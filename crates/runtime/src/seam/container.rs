@@ -263,7 +263,7 @@ pub struct HealthCheck {
 }
 
 /// What becomes of standard output and error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogMode {
     /// Thrown away.
     None,
@@ -275,5 +275,12 @@ pub enum LogMode {
         max_files: u32,
         /// Lines are dropped (and counted) rather than the program stopped, beyond a buffer of this size.
         non_blocking_bytes: Option<u64>,
+    },
+    /// Handed to a log driver of the runtime's own, one of [`Runtime::log_drivers`].
+    Driver {
+        /// Docker's name of it, such as `syslog`.
+        name: String,
+        /// Its options as Docker has them.
+        options: BTreeMap<String, String>,
     },
 }

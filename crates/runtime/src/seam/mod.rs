@@ -129,6 +129,11 @@ pub trait Runtime: Send + Sync + Debug {
         Err(unsupported(&format!("remove image {id}")))
     }
 
+    /// The log drivers that this runtime hands output to by itself, under [`LogMode::Driver`].
+    fn log_drivers(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Where the container's log files are: see [`crate::log`] for the format. None if its output is
     /// not kept by this runtime.
     fn log_path(&self, sandbox: &SandboxId, container: &ContainerId) -> Option<PathBuf>;

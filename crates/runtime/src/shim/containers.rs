@@ -189,12 +189,13 @@ impl Shim {
         if let Some(master) = terminal {
             pipes = vec![(master, Stream::Output)];
         }
-        let pump = match container.order.log {
+        let pump = match container.order.log.clone() {
             LogMode::Files { max_bytes, max_files, non_blocking_bytes } => {
                 let keep = Keep { max_bytes, max_files, non_blocking_bytes };
                 Pump::start(pipes, &container.order.log_folder, keep)
             }
-            LogMode::None => Pump::discard(pipes),
+            // The engine refuses other drivers before it orders anything.
+            LogMode::None | LogMode::Driver { .. } => Pump::discard(pipes),
         };
         match pump {
             Ok(pump) => container.pump = Some(pump),
