@@ -17,6 +17,7 @@ mod pattern;
 pub mod protocol;
 pub mod query;
 pub mod schema;
+mod secret;
 mod validate;
 mod value;
 
@@ -27,6 +28,7 @@ pub use facts::{OperationFacts, Pagination, ServiceFacts};
 pub use r#gen::{ecr, ecs, iam, logs, secretsmanager, ssm, sts};
 pub use pattern::Pattern;
 pub use protocol::{Call, Protocol, detect};
+pub use secret::{SecretSource, SecretSourceError};
 pub use validate::{Constraint, Validate, Violation, Wording};
 pub use value::{Blob, Document};
 

@@ -28,6 +28,8 @@ pub(crate) struct Config {
     open_stdin: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     healthcheck: Option<Healthcheck>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network_disabled: Option<bool>,
 }
 
 /// Docker's health check; times in nanoseconds.
@@ -76,6 +78,10 @@ pub(crate) struct HostConfig {
     readonly_rootfs: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_reservation: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_swap: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_swappiness: Option<i32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -117,6 +123,7 @@ pub(crate) fn config(container: &ContainerDefinition) -> Config {
             retries: check.retries.unwrap_or(3),
             start_period: i64::from(check.start_period.unwrap_or(0)) * NANOS,
         }),
+        network_disabled: container.disable_networking.filter(|disabled| *disabled),
     }
 }
 
@@ -131,6 +138,7 @@ pub(crate) fn host_config(
     let hosts = container.extra_hosts.iter().flatten();
     HostConfig {
         network_mode: match &definition.network_mode {
+            _ if container.disable_networking == Some(true) => "none".to_owned(),
             None | Some(NetworkMode::Bridge) => "bridge".to_owned(),
             Some(mode) => mode.as_str().to_owned(),
         },
@@ -157,7 +165,16 @@ pub(crate) fn host_config(
         security_opt: container.docker_security_options.clone().unwrap_or_default(),
         readonly_rootfs: container.readonly_root_filesystem,
         memory_reservation: container.memory_reservation.map(|mib| i64::from(mib) * MIB),
+        memory_swap: memory_swap(container),
+        // ECS: without maxSwap the container has its instance's settings.
+        memory_swappiness: linux.max_swap.and(linux.swappiness),
     }
+}
+
+/// Memory and swap together, as Docker counts: of a container that says how much swap it may have.
+fn memory_swap(container: &ContainerDefinition) -> Option<i64> {
+    let swap = container.linux_parameters.as_ref()?.max_swap?;
+    Some((i64::from(container.memory?) + i64::from(swap)) * MIB)
 }
 
 fn ulimits(container: &ContainerDefinition) -> Vec<Ulimit> {

@@ -58,6 +58,12 @@ fn apply(document: &mut TaskDefinition, overrides: &TaskOverride) {
             replace(&mut container.memory, change.memory.as_ref());
             replace(&mut container.memory_reservation, change.memory_reservation.as_ref());
             environment(container, change.environment.as_deref().unwrap_or_default());
+            // ECS: variables of an override's files come behind those of the definition's.
+            if let Some(files) = change.environment_files.as_ref().filter(|f| !f.is_empty()) {
+                container.environment_files.get_or_insert_default().extend(files.iter().cloned());
+            }
+            let devices = change.resource_requirements.as_ref();
+            replace(&mut container.resource_requirements, devices.filter(|d| !d.is_empty()));
         }
     }
 }

@@ -114,6 +114,17 @@ pub struct WharfTask {
     /// The platform that it needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime_platform: Option<ecs::RuntimePlatform>,
+    /// The ARN of the role that its programs have, overrides applied. Its credentials are the
+    /// task's `roleCredentials`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_role_arn: Option<String>,
+    /// The ARN of the role by which the node pulls, reads secrets and sends logs for it. Its
+    /// credentials are the task's `executionRoleCredentials`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub execution_role_arn: Option<String>,
+    /// Whether commands may be run in it (ECS Exec).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub enable_execute_command: bool,
     /// Where it runs, for its metadata.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub availability_zone: Option<String>,
