@@ -1,6 +1,7 @@
 //! Pure: a container as asked for, turned into an OCI runtime specification, which the engine carries
 //! out (and which `runc` carries out alike: the tests compare them).
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{
@@ -13,7 +14,7 @@ use oci_spec::runtime::{
 
 use crate::engine::{caps, seccomp};
 use crate::spec_mounts::{masked_paths, mounts, readonly_paths};
-use crate::{ContainerSpec, Limits, NetworkMode};
+use crate::{ContainerSpec, IpcMode, Limits, NetworkMode, PidMode};
 
 /// `PATH` of a container that does not set it: Docker's.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -34,10 +35,18 @@ pub struct Facts {
     pub etc: PathBuf,
     /// The cgroup.
     pub cgroup: String,
-    /// The network of its sandbox.
+    /// The network that it has: its sandbox's, or private if it has one of its own.
     pub network: NetworkMode,
     /// The network namespace to join, with a private network.
     pub network_namespace: Option<PathBuf>,
+    /// Whose processes it sees.
+    pub pid: PidMode,
+    /// Whose IPC objects it sees.
+    pub ipc: IpcMode,
+    /// The folder of the shared memory that it shares with its sandbox or the node.
+    pub shm: Option<PathBuf>,
+    /// The folders of the volumes that it mounts.
+    pub volumes: BTreeMap<String, PathBuf>,
     /// The sandbox's limits: a container cannot be promised more.
     pub sandbox_limits: Limits,
     /// The host devices that are passed, resolved.
@@ -74,7 +83,7 @@ pub fn build(container: &ContainerSpec, facts: &Facts) -> Result<Spec, String> {
         .rootfs_propagation("private")
         .resources(container_resources(container, &limits, facts));
     for name in container.sysctls.keys() {
-        check_sysctl(name, facts.network)?;
+        check_sysctl(name, facts)?;
     }
     // The builder's own defaults are not wanted: what is open must be said to be.
     linux = if container.privileged {
@@ -249,7 +258,7 @@ fn rlimits(ulimits: &[(String, u64, u64)]) -> Result<Vec<PosixRlimit>, String> {
 }
 
 /// Kernel settings that belong to a namespace; the others are the node's.
-fn check_sysctl(name: &str, network: NetworkMode) -> Result<(), String> {
+fn check_sysctl(name: &str, facts: &Facts) -> Result<(), String> {
     const IPC: [&str; 8] = [
         "kernel.msgmax",
         "kernel.msgmnb",
@@ -265,9 +274,14 @@ fn check_sysctl(name: &str, network: NetworkMode) -> Result<(), String> {
         return Err(format!("\"{name}\" is not a kernel setting"));
     }
     if IPC.contains(&name) || name.starts_with("fs.mqueue.") {
-        return Ok(());
+        return match facts.ipc {
+            IpcMode::Host => Err(format!(
+                "{name} would change the node's own IPC settings, which the container shares"
+            )),
+            IpcMode::Container | IpcMode::Sandbox | IpcMode::None => Ok(()),
+        };
     }
-    match (name.starts_with("net."), network) {
+    match (name.starts_with("net."), facts.network) {
         (true, NetworkMode::Private) => Ok(()),
         (true, NetworkMode::Host) => {
             Err(format!("{name} would change the node's own network, which the container shares"))
@@ -278,12 +292,13 @@ fn check_sysctl(name: &str, network: NetworkMode) -> Result<(), String> {
 
 fn namespaces(facts: &Facts) -> Vec<LinuxNamespace> {
     let new = |typ| LinuxNamespaceBuilder::default().typ(typ);
-    let mut list = vec![
-        new(LinuxNamespaceType::Mount),
-        new(LinuxNamespaceType::Pid),
-        new(LinuxNamespaceType::Ipc),
-        new(LinuxNamespaceType::Uts),
-    ];
+    let mut list = vec![new(LinuxNamespaceType::Mount), new(LinuxNamespaceType::Uts)];
+    if facts.pid == PidMode::Container {
+        list.push(new(LinuxNamespaceType::Pid));
+    }
+    if matches!(facts.ipc, IpcMode::Container | IpcMode::None) {
+        list.push(new(LinuxNamespaceType::Ipc));
+    }
     if facts.network == NetworkMode::Private {
         let network = new(LinuxNamespaceType::Network);
         list.push(match &facts.network_namespace {
@@ -325,14 +340,19 @@ fn devices(facts: &Facts) -> Vec<LinuxDevice> {
     list
 }
 
-fn device_rules(container: &ContainerSpec, facts: &Facts) -> Vec<LinuxDeviceCgroup> {
+/// What a container may do with devices that asks for none.
+pub(crate) fn default_device_rules() -> Vec<LinuxDeviceCgroup> {
+    device_rules(false, &[])
+}
+
+fn device_rules(privileged: bool, passed: &[HostDevice]) -> Vec<LinuxDeviceCgroup> {
     let rule = |allow, typ, major: Option<i64>, minor: Option<i64>, access: &str| {
         let rule = LinuxDeviceCgroupBuilder::default().allow(allow).typ(typ).access(access);
         // Absent numbers mean any.
         let rule = rule.major(major.unwrap_or(-1)).minor(minor.unwrap_or(-1));
         rule.build().ok()
     };
-    if container.privileged {
+    if privileged {
         return rule(true, LinuxDeviceType::A, None, None, "rwm").into_iter().collect();
     }
     let mut rules = vec![
@@ -348,7 +368,7 @@ fn device_rules(container: &ContainerSpec, facts: &Facts) -> Vec<LinuxDeviceCgro
         .iter()
         .map(|(_, major, minor)| rule(true, LinuxDeviceType::C, Some(*major), Some(*minor), "rwm"));
     rules.extend(own);
-    rules.extend(facts.devices.iter().map(|device| {
+    rules.extend(passed.iter().map(|device| {
         let typ = if device.block { LinuxDeviceType::B } else { LinuxDeviceType::C };
         let (major, minor) = (i64::from(device.major), i64::from(device.minor));
         rule(true, typ, Some(major), Some(minor), &device.access)
@@ -362,7 +382,7 @@ fn container_resources(
     facts: &Facts,
 ) -> LinuxResources {
     let mut resources = resources(limits);
-    resources.set_devices(Some(device_rules(container, facts)));
+    resources.set_devices(Some(device_rules(container.privileged, &facts.devices)));
     resources
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{Mount as OciMount, MountBuilder};
 
 use crate::spec::{Facts, clean};
-use crate::{ContainerSpec, Mount};
+use crate::{ContainerSpec, IpcMode, Mount};
 
 /// `/dev/shm` of a container that does not say.
 const DEFAULT_SHM: u64 = 64 << 20;
@@ -82,13 +82,22 @@ pub(crate) fn mounts(container: &ContainerSpec, facts: &Facts) -> Result<Vec<Oci
         kernel("/sys", "sysfs", &["nosuid", "noexec", "nodev", access])?,
         kernel("/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", access])?,
         kernel("/dev/mqueue", "mqueue", &sealed)?,
-        mount(
-            Path::new("/dev/shm"),
-            "tmpfs",
-            Path::new("shm"),
-            &["nosuid", "noexec", "nodev", "mode=1777", &shm],
-        )?,
     ];
+    let at = Path::new("/dev/shm");
+    match (facts.ipc, &facts.shm) {
+        (IpcMode::Container, _) => {
+            let options = &["nosuid", "noexec", "nodev", "mode=1777", &shm];
+            list.push(mount(at, "tmpfs", Path::new("shm"), options)?);
+        }
+        (IpcMode::Sandbox | IpcMode::Host, Some(folder)) => {
+            let options = &["rbind", "rprivate", "nosuid", "noexec", "nodev"];
+            list.push(mount(at, "bind", folder, options)?);
+        }
+        (IpcMode::Sandbox | IpcMode::Host, None) => {
+            return Err("the shared memory that it shares is missing".into());
+        }
+        (IpcMode::None, _) => {}
+    }
     for name in ["hosts", "hostname", "resolv.conf"] {
         let target = Path::new("/etc").join(name);
         let wanted = |mount: &Mount| match mount {
@@ -101,7 +110,7 @@ pub(crate) fn mounts(container: &ContainerSpec, facts: &Facts) -> Result<Vec<Oci
         }
     }
     for asked in &container.mounts {
-        list.push(user_mount(asked)?);
+        list.push(user_mount(asked, facts)?);
     }
     Ok(list)
 }
@@ -127,7 +136,16 @@ fn checked(target: &Path) -> Result<PathBuf, String> {
     Ok(cleaned)
 }
 
-fn user_mount(asked: &Mount) -> Result<OciMount, String> {
+/// The targets of the mounts that are filled from the image when they are empty.
+pub(crate) fn volume_targets(container: &ContainerSpec) -> Result<Vec<PathBuf>, String> {
+    let targets = container.mounts.iter().filter_map(|mount| match mount {
+        Mount::Volume { target, .. } => Some(checked(target)),
+        Mount::Bind { .. } | Mount::Tmpfs { .. } => None,
+    });
+    targets.collect()
+}
+
+fn user_mount(asked: &Mount, facts: &Facts) -> Result<OciMount, String> {
     match asked {
         Mount::Bind { source, target, readonly } => {
             if !source.is_absolute() {
@@ -136,7 +154,13 @@ fn user_mount(asked: &Mount) -> Result<OciMount, String> {
             let access = if *readonly { "ro" } else { "rw" };
             mount(&checked(target)?, "bind", source, &["rbind", "rprivate", access])
         }
-        Mount::Volume { name, .. } => Err(format!("volume {name} is not a volume of this node")),
+        Mount::Volume { name, target, readonly } => {
+            let folder = facts.volumes.get(name);
+            let folder =
+                folder.ok_or_else(|| format!("volume {name} is not a volume of this node"))?;
+            let access = if *readonly { "ro" } else { "rw" };
+            mount(&checked(target)?, "bind", folder, &["rbind", "rprivate", access])
+        }
         Mount::Tmpfs { target, size_bytes, options } => {
             let mut all = vec!["nosuid".to_owned(), "nodev".into(), "noexec".into()];
             for option in options {

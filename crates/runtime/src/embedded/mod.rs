@@ -12,6 +12,7 @@ mod runtime;
 mod shim_client;
 mod slots;
 mod teardown;
+mod volumes;
 mod zygote_client;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,13 +31,13 @@ pub use self::teardown::teardown;
 
 use self::places::{Places, SandboxRecord};
 use self::shim_client::ShimConnection;
-use self::slots::Slots;
+use self::slots::{SlotKind, Slots};
 use self::zygote_client::ZygoteClient;
 use crate::engine::Fault;
 use crate::engine::cgroup::Cgroups;
 use crate::shim::Birth;
 use crate::shim::proto::{Failure, FailureKind, Reply};
-use crate::{ContainerId, Event, NetworkMode, RuntimeError, SandboxId};
+use crate::{ContainerId, Event, RuntimeError, SandboxId};
 
 /// What the engine is given.
 #[derive(Clone, Debug)]
@@ -72,6 +73,8 @@ pub(crate) struct Inner {
     zygote: Mutex<ZygoteClient>,
     slots: Slots,
     names: Mutex<Names>,
+    /// Held while volumes are made, mounted or removed.
+    volumes: Mutex<()>,
     events: mpsc::UnboundedSender<Event>,
     receiver: Mutex<Option<mpsc::UnboundedReceiver<Event>>>,
     /// Held for as long as this engine lives.
@@ -160,6 +163,7 @@ impl Embedded {
             zygote: Mutex::new(zygote),
             slots,
             names: Mutex::default(),
+            volumes: Mutex::default(),
             events,
             receiver: Mutex::new(Some(receiver)),
             _lock: lock,
@@ -192,7 +196,7 @@ pub(crate) fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Inner {
     /// Makes a shim that is not yet a sandbox's; its cgroup's name.
-    fn bear(&self, network: NetworkMode) -> Result<(ShimConnection, String), RuntimeError> {
+    fn bear(&self, kind: SlotKind) -> Result<(ShimConnection, String), RuntimeError> {
         let number = {
             let mut names = guard(&self.names);
             names.births += 1;
@@ -201,7 +205,8 @@ impl Inner {
         let now = self.config.clock.now().as_millis();
         let parent = &self.config.cgroup_parent;
         let group = format!("{parent}/{now:x}-{}-{number}", std::process::id());
-        let birth = Birth { group: group.clone(), network };
+        let SlotKind { network, pid, ipc } = kind;
+        let birth = Birth { group: group.clone(), network, pid, ipc };
         let stream = guard(&self.zygote).bear(&birth);
         let connection = stream.and_then(ShimConnection::born_with);
         Ok((connection.map_err(system("make a shim"))?, group))

@@ -71,6 +71,16 @@ impl Places {
         self.state(sandbox).join("logs").join(container.as_str())
     }
 
+    /// The folder of all volumes.
+    pub(crate) fn volumes(&self) -> PathBuf {
+        self.state.join("volumes")
+    }
+
+    /// The folder of notes on what this engine has mounted on the node.
+    pub(crate) fn mount_notes(&self) -> PathBuf {
+        self.run.join("mounts")
+    }
+
     /// Every sandbox that has a run folder.
     pub(crate) fn sandboxes(&self) -> io::Result<Vec<SandboxId>> {
         Ok(names(&self.run.join("s"))?.into_iter().map(SandboxId::from).collect())
@@ -137,7 +147,8 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> io::Resu
     }
 }
 
-fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+/// Writes a file, whole or not at all.
+pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let draft = path.with_extension("new");
     fs::write(&draft, serde_json::to_vec(value)?)?;
     fs::rename(draft, path)

@@ -1,6 +1,7 @@
 //! What the engine makes ready for a container before its shim starts it: folders, files, devices, and
 //! the specification.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -12,7 +13,7 @@ use crate::engine::init::Order;
 use crate::engine::overlay::Overlay;
 use crate::shim::proto::StartOrder;
 use crate::spec::{self, Facts, HostDevice};
-use crate::{ContainerSpec, Mount, NetworkMode, RuntimeError};
+use crate::{ContainerNetwork, ContainerSpec, Mount, NetworkMode, RuntimeError, spec_mounts};
 
 /// A container's folders.
 #[derive(Debug)]
@@ -38,6 +39,15 @@ impl Folders {
     }
 }
 
+/// What was opened for a container before its specification is written.
+#[derive(Debug, Default)]
+pub(crate) struct Opened {
+    /// The folders of its volumes.
+    pub(crate) volumes: BTreeMap<String, PathBuf>,
+    /// The shared memory, if it is not its own.
+    pub(crate) shm: Option<PathBuf>,
+}
+
 /// Makes everything and returns the order. What was made stays behind if it fails: call
 /// [`Folders::remove`].
 pub(crate) fn prepare(
@@ -45,22 +55,32 @@ pub(crate) fn prepare(
     sandbox: &SandboxRecord,
     lower: Vec<PathBuf>,
     folders: &Folders,
+    opened: Opened,
 ) -> Result<StartOrder, RuntimeError> {
     let invalid = |why| RuntimeError::Invalid { id: container.id.to_string(), why };
     if let crate::LogMode::Driver { name, .. } = &container.log {
         return Err(RuntimeError::Unsupported {
             what: format!("send the output of {} by the log driver \"{name}\"", container.id),
-            why: "the embedded engine has no log drivers; use awslogs or json-file, or run the node \
+            why:
+                "the embedded engine has no log drivers; use awslogs or json-file, or run the node \
                   with Docker Engine by --runtime docker"
-                .to_owned(),
+                    .to_owned(),
         });
     }
+    let network = match container.network {
+        ContainerNetwork::Sandbox => sandbox.spec.network,
+        ContainerNetwork::Own | ContainerNetwork::None => NetworkMode::Private,
+    };
     let facts = Facts {
         rootfs: folders.run.join("rootfs"),
         etc: folders.run.clone(),
         cgroup: format!("{}/{}", sandbox.group, container.id),
-        network: sandbox.spec.network,
+        network,
         network_namespace: None,
+        pid: sandbox.spec.pid,
+        ipc: sandbox.spec.ipc,
+        shm: opened.shm,
+        volumes: opened.volumes,
         sandbox_limits: sandbox.spec.limits,
         devices: container.devices.iter().map(device).collect::<Result<_, _>>().map_err(invalid)?,
     };
@@ -79,7 +99,7 @@ pub(crate) fn prepare(
         work: folders.state.join("work"),
         at: facts.rootfs.clone(),
     };
-    make_files(container, sandbox.spec.network, folders, &overlay)
+    make_files(container, network, folders, &overlay)
         .map_err(system(format!("make the folders of {}", container.id)))?;
     for mount in &container.mounts {
         if let Mount::Bind { source, .. } = mount {
@@ -99,6 +119,8 @@ pub(crate) fn prepare(
             init: container.init,
             output: container.log != crate::LogMode::None,
             open_stdin: container.open_stdin,
+            own_network: container.network != ContainerNetwork::Sandbox,
+            filled: spec_mounts::volume_targets(container).map_err(invalid)?,
         },
         log: container.log.clone(),
         log_folder: folders.log.clone(),

@@ -11,14 +11,14 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::places::{SandboxRecord, remove_tree};
-use super::prepare::{Folders, prepare};
+use super::prepare::{Folders, Opened, prepare};
 use super::shim_client::{ShimConnection, ask, ask_soon};
 use super::{Embedded, Inner, adopt, check_name, guard, images, odd, refused, slots, system};
 use crate::shim::proto::{Assign, Record, Reply, Request};
 use crate::{
     ContainerId, ContainerSpec, Event, ExecResult, ExecSpec, Exit, Image, ImageError, ImageRequest,
-    NetworkMode, Runtime, RuntimeError, Sandbox, SandboxId, SandboxSpec, SandboxStatus, Started,
-    StoredImage, Usage, spec,
+    IpcMode, Mount, NetworkMode, Runtime, RuntimeError, Sandbox, SandboxId, SandboxSpec,
+    SandboxStatus, Started, StoredImage, Usage, VolumeSpec, spec,
 };
 
 /// A shim has this long to kill everything.
@@ -196,10 +196,7 @@ impl Runtime for Embedded {
         container: Option<&ContainerId>,
     ) -> Result<OwnedFd, RuntimeError> {
         if let Some(container) = container {
-            return Err(RuntimeError::Unsupported {
-                what: format!("give {container} a network of its own"),
-                why: "the embedded engine does not do that yet".to_owned(),
-            });
+            return self.inner.container_network(sandbox, container).await;
         }
         if self.inner.sandbox(sandbox)?.spec.network == NetworkMode::Host {
             let why = "it uses the node's network and has none of its own".to_owned();
@@ -213,6 +210,16 @@ impl Runtime for Embedded {
         let (pause, _) = self.inner.status(sandbox).await.map_err(system(attempt()))?;
         let opened = std::fs::File::open(format!("/proc/{pause}/ns/net"));
         Ok(opened.map_err(system(attempt()))?.into())
+    }
+
+    async fn create_volume(&self, spec: &VolumeSpec) -> Result<(), RuntimeError> {
+        let (inner, spec) = (self.inner.clone(), spec.clone());
+        images::off_thread(move || inner.create_volume(&spec)).await
+    }
+
+    async fn remove_volume(&self, name: &str) -> Result<(), RuntimeError> {
+        let (inner, name) = (self.inner.clone(), name.to_owned());
+        images::off_thread(move || inner.remove_volume(&name)).await
     }
 
     fn log_path(&self, sandbox: &SandboxId, container: &ContainerId) -> Option<PathBuf> {
@@ -252,7 +259,8 @@ impl Inner {
     }
 
     async fn make_sandbox(self: &Arc<Self>, spec: &SandboxSpec) -> Result<Sandbox, RuntimeError> {
-        let slot = self.slots.take(spec.network);
+        let kind = slots::SlotKind::of(spec);
+        let slot = self.slots.take(kind);
         if let Some((connection, group)) = slot {
             match self.assign(spec, connection, group).await {
                 // A slot may have died of old age, or with its zygote: the cold way remains.
@@ -260,7 +268,7 @@ impl Inner {
                 other => return other,
             }
         }
-        let (connection, group) = self.bear(spec.network)?;
+        let (connection, group) = self.bear(kind)?;
         self.assign(spec, connection, group).await
     }
 
@@ -294,7 +302,7 @@ impl Inner {
         }
     }
 
-    async fn start(&self, container: &ContainerSpec) -> Result<Started, RuntimeError> {
+    async fn start(self: &Arc<Self>, container: &ContainerSpec) -> Result<Started, RuntimeError> {
         let sandbox = self.sandbox(&container.sandbox)?;
         let folder = self.places.run(&container.sandbox);
         let id = container.id.as_str();
@@ -318,7 +326,10 @@ impl Inner {
             },
         })?;
         let folders = Folders::of(&self.places, container);
-        let prepared = prepare(container, &sandbox, lower, &folders).and_then(|order| {
+        let prepared = self.open(container, &sandbox).await;
+        let prepared =
+            prepared.and_then(|opened| prepare(container, &sandbox, lower, &folders, opened));
+        let prepared = prepared.and_then(|order| {
             let noted = images::note_image(&self.places, container);
             noted.map_err(system(format!("note the image of {id}"))).map(|()| order)
         });
@@ -341,6 +352,45 @@ impl Inner {
             blocking(what, move || folders.remove()).await?;
         }
         result
+    }
+
+    /// Opens what a container shares with others: volumes, which may have to be mounted from afar,
+    /// and memory.
+    async fn open(
+        self: &Arc<Self>,
+        container: &ContainerSpec,
+        sandbox: &SandboxRecord,
+    ) -> Result<Opened, RuntimeError> {
+        let volume = |mount: &Mount| matches!(mount, Mount::Volume { .. });
+        let own = matches!(sandbox.spec.ipc, IpcMode::Container | IpcMode::None);
+        if own && !container.mounts.iter().any(volume) {
+            return Ok(Opened::default());
+        }
+        let (inner, container, sandbox) = (self.clone(), container.clone(), sandbox.spec.clone());
+        images::off_thread(move || {
+            let shm = inner.open_shared_memory(&sandbox, &container)?;
+            Ok(Opened { volumes: inner.open_volumes(&container)?, shm })
+        })
+        .await
+    }
+
+    /// The network of one container, from its shim.
+    async fn container_network(
+        &self,
+        sandbox: &SandboxId,
+        container: &ContainerId,
+    ) -> Result<OwnedFd, RuntimeError> {
+        check_name(container.as_str())?;
+        self.sandbox(sandbox)?;
+        let attempt = || system(format!("open the network of {container}"));
+        let connection = ShimConnection::open(&self.places.run(sandbox)).await;
+        let mut connection = connection.map_err(attempt())?;
+        let request = Request::Network { container: container.clone() };
+        match connection.ask(&request).await.map_err(attempt())? {
+            Reply::Network => connection.take_descriptor().map_err(attempt()),
+            Reply::Failed(failure) => Err(refused(container.as_str(), failure)),
+            other => Err(odd(container.as_str(), &other)),
+        }
     }
 
     /// Asks the shim of a container.
@@ -382,6 +432,7 @@ impl Inner {
     /// Removes a sandbox's folders.
     pub(crate) async fn remove_folders(&self, id: &SandboxId) -> Result<(), RuntimeError> {
         let (state, run) = (self.places.state(id), self.places.run(id));
+        self.close_shared_memory(id).map_err(system(format!("unmount the memory of {id}")))?;
         blocking(format!("remove the files of {id}"), move || {
             remove_tree(&state)?;
             remove_tree(&run)

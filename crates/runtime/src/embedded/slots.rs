@@ -8,10 +8,30 @@ use std::time::Duration;
 
 use super::shim_client::ShimConnection;
 use super::{Inner, guard};
-use crate::NetworkMode;
+use crate::{IpcMode, NetworkMode, PidMode, SandboxSpec};
 
 /// Entering a cgroup holds up every fork and exec of the node: slots are made when orders pause.
 const QUIET: Duration = Duration::from_millis(100);
+
+/// What cannot be changed of a shim once it is born.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotKind {
+    pub(crate) network: NetworkMode,
+    pub(crate) pid: PidMode,
+    pub(crate) ipc: IpcMode,
+}
+
+impl SlotKind {
+    /// What a sandbox needs.
+    pub(crate) fn of(spec: &SandboxSpec) -> Self {
+        Self { network: spec.network, pid: spec.pid, ipc: spec.ipc }
+    }
+
+    /// What is kept ready: the namespaces that nearly every sandbox has.
+    fn usual(network: NetworkMode) -> Self {
+        Self { network, pid: PidMode::Container, ipc: IpcMode::Container }
+    }
+}
 
 /// A shim that waits for its sandbox, and its cgroup.
 type Slot = (ShimConnection, String);
@@ -32,9 +52,12 @@ impl Slots {
         Self { wanted, private, host, orders: AtomicU64::new(0) }
     }
 
-    /// A slot with this network, if one is ready.
-    pub(crate) fn take(&self, network: NetworkMode) -> Option<Slot> {
-        guard(self.ready(network)).pop_front()
+    /// A slot of this kind, if one is ready. A container without `/dev/shm` differs only in its
+    /// mounts from one with.
+    pub(crate) fn take(&self, kind: SlotKind) -> Option<Slot> {
+        let fits = kind.pid == PidMode::Container
+            && matches!(kind.ipc, IpcMode::Container | IpcMode::None);
+        if fits { guard(self.ready(kind.network)).pop_front() } else { None }
     }
 
     fn ready(&self, network: NetworkMode) -> &Mutex<VecDeque<Slot>> {
@@ -71,7 +94,7 @@ async fn refill(inner: Weak<Inner>, order: u64) {
         let Some(inner) = inner.upgrade() else { return };
         let is_latest = inner.slots.orders.load(Ordering::Relaxed) == order;
         let Some(network) = inner.slots.missing().filter(|_| is_latest) else { return };
-        match inner.bear(network) {
+        match inner.bear(SlotKind::usual(network)) {
             Ok(slot) => guard(inner.slots.ready(network)).push_back(slot),
             Err(error) => {
                 tracing::warn!(error = %stdx::chain(&error), "no sandbox could be made in advance");

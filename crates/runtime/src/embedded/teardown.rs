@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::places::{Places, SandboxRecord, names, read_json, remove_tree};
-use super::system;
+use super::{system, volumes};
 use crate::RuntimeError;
 use crate::engine::cgroup::{Cgroups, check_group};
 use crate::engine::sys;
@@ -33,6 +33,7 @@ pub fn teardown(run_dir: &Path, cgroup_parent: &str) -> Result<(), RuntimeError>
         )))?;
     }
     let sandboxes = run_dir.join("s");
+    note(volumes::unmount_all(run_dir).map_err(system(what("unmount what is mounted by"))));
     for name in names(&sandboxes).map_err(system(what("read")))? {
         let folder = sandboxes.join(&name);
         note(kill_shim(&folder).map_err(system(format!("kill the shim of {name}"))));

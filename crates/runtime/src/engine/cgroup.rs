@@ -208,9 +208,8 @@ impl Cgroups {
             Self::V2(_) => Ok(Entry::Birth(open_folder(&self.folders(group)[0]).attempt(what)?)),
             Self::V1(_) => {
                 let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-                let open = |folder: PathBuf| {
-                    rustix::fs::open(folder.join("tasks"), flags, Mode::empty())
-                };
+                let open =
+                    |folder: PathBuf| rustix::fs::open(folder.join("tasks"), flags, Mode::empty());
                 let files = self.folders(group).into_iter().map(open).collect::<Result<_, _>>();
                 Ok(Entry::Attach(files.attempt(what)?))
             }
@@ -226,6 +225,13 @@ impl Cgroups {
         names.sort();
         names.dedup();
         names
+    }
+
+    /// Kills what is in a group and below it at present.
+    pub(crate) fn kill(&self, group: &str) {
+        if let Some(folder) = self.folders(group).first() {
+            kill_below(folder);
+        }
     }
 
     /// Kills what is in a group and below it, again and again until nothing is left, then removes it.

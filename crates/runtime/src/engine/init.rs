@@ -16,19 +16,32 @@ use super::cgroup::Entry;
 use super::exec::{Become, set_rlimits};
 use super::overlay::Overlay;
 use super::root::{self, Kind};
-use super::{Attempt, Fault, dev, mount_options, mounts, pid1, process, seccomp, sys, users};
+use super::{
+    Attempt, Fault, copy_up, dev, mount_options, mounts, pid1, process, seccomp, sys, users,
+};
+use crate::{IpcMode, PidMode};
 
-/// The namespaces that each container has for itself.
-pub(crate) const NAMESPACES: i32 =
-    libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+/// The namespaces that a first process is born with.
+pub(crate) fn namespaces(pid: PidMode, ipc: IpcMode) -> i32 {
+    let pid = match pid {
+        PidMode::Container => libc::CLONE_NEWPID,
+        PidMode::Sandbox | PidMode::Host => 0,
+    };
+    let ipc = match ipc {
+        IpcMode::Container | IpcMode::None => libc::CLONE_NEWIPC,
+        IpcMode::Sandbox | IpcMode::Host => 0,
+    };
+    libc::CLONE_NEWNS | libc::CLONE_NEWUTS | pid | ipc
+}
 
 /// What the first process is born with.
 #[derive(Debug)]
 pub(crate) struct Setup {
     /// How it gets into its cgroup.
     pub(crate) entry: Entry,
-    /// The network to join; none for the node's.
-    pub(crate) network: Option<OwnedFd>,
+    /// The namespaces to join, each with its kind: the sandbox's network, unless that is the
+    /// node's, and perhaps its IPC.
+    pub(crate) joins: Vec<(OwnedFd, i32)>,
     /// Where its order comes from and where it tells how the start went.
     pub(crate) socket: OwnedFd,
     /// Standard input, output and error.
@@ -54,6 +67,13 @@ pub(crate) struct Order {
     pub(crate) output: bool,
     /// Standard input stays open; else it is `/dev/null`.
     pub(crate) open_stdin: bool,
+    /// A network of its own comes with the order, as the first descriptor. After it comes the source
+    /// of every bind mount: what the node has mounted since this process was born does not show here.
+    #[serde(default)]
+    pub(crate) own_network: bool,
+    /// The targets of volumes: each is filled from the image if it is empty.
+    #[serde(default)]
+    pub(crate) filled: Vec<PathBuf>,
 }
 
 /// Lives the first process's life. Told to the other end of the socket: `T` with a terminal's master,
@@ -71,29 +91,31 @@ fn begin(setup: &Setup) -> Result<(), Fault> {
     process::die_with_parent()?;
     // What the supervisor holds, such as other containers' pipes, would stay open while this waits.
     let mut keep = setup.entry.descriptors();
-    keep.extend(setup.network.iter().map(AsRawFd::as_raw_fd));
+    keep.extend(setup.joins.iter().map(|(fd, _)| fd.as_raw_fd()));
     keep.push(setup.socket.as_raw_fd());
     keep.extend(setup.stdio.iter().map(AsRawFd::as_raw_fd));
     sys::close_all_but(&keep);
     process::set_name(c"container");
     process::set_oom_score(0)?;
     setup.entry.attach_self()?;
-    if let Some(network) = &setup.network {
-        sys::join_namespaces(network, libc::CLONE_NEWNET).attempt(|| "join the network".into())?;
+    for (namespace, kind) in &setup.joins {
+        sys::join_namespaces(namespace, *kind).attempt(|| "join the sandbox".into())?;
     }
     // What the node mounts later still shows until the order comes; nothing goes the other way.
     let flow = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", flow).attempt(|| "detach the mounts from the node".into())?;
     rustix::process::umask(Mode::from(0o022));
-    let Some(order) = receive(&setup.socket)? else { return Ok(()) };
-    container(&order, setup)
+    let Some((order, handed)) = receive(&setup.socket)? else { return Ok(()) };
+    container(&order, handed, setup)
 }
 
-/// Reads one message: its length in four bytes, then JSON. None if the supervisor has let go.
-fn receive(socket: &OwnedFd) -> Result<Option<Order>, Fault> {
+/// Reads one message: its length in four bytes, with which descriptors come, then JSON. None if the
+/// supervisor has let go.
+fn receive(socket: &OwnedFd) -> Result<Option<(Order, Vec<OwnedFd>)>, Fault> {
     let what = || "receive the order".to_owned();
     let mut length = [0; 4];
-    if !read_all(socket, &mut length).attempt(what)? {
+    let (read, handed) = process::receive_with_fds(socket, &mut length).attempt(what)?;
+    if read == 0 || !read_all(socket, &mut length[read..]).attempt(what)? {
         return Ok(None);
     }
     let mut bytes = vec![0; usize::try_from(u32::from_le_bytes(length)).unwrap_or(0)];
@@ -101,7 +123,7 @@ fn receive(socket: &OwnedFd) -> Result<Option<Order>, Fault> {
         return Ok(None);
     }
     let order = serde_json::from_slice(&bytes).map_err(std::io::Error::other).attempt(what)?;
-    Ok(Some(order))
+    Ok(Some((order, handed)))
 }
 
 fn read_all(socket: &OwnedFd, mut into: &mut [u8]) -> std::io::Result<bool> {
@@ -115,8 +137,14 @@ fn read_all(socket: &OwnedFd, mut into: &mut [u8]) -> std::io::Result<bool> {
     Ok(true)
 }
 
-fn container(order: &Order, setup: &Setup) -> Result<(), Fault> {
+fn container(order: &Order, handed: Vec<OwnedFd>, setup: &Setup) -> Result<(), Fault> {
     let spec = &order.spec;
+    let mut handed = handed.into_iter();
+    if order.own_network {
+        let network = handed.next();
+        let network = network.ok_or_else(|| Fault::refused("join the network", "it is missing"))?;
+        sys::join_namespaces(network, libc::CLONE_NEWNET).attempt(|| "join the network".into())?;
+    }
     let program = spec
         .process()
         .as_ref()
@@ -127,7 +155,7 @@ fn container(order: &Order, setup: &Setup) -> Result<(), Fault> {
     sys::new_session_keyring();
     // It fails only for a process that leads a group already, which a new one does not.
     rustix::process::setsid().attempt(|| "begin a session".into())?;
-    let root = build_root(order, &setup.views)?;
+    let root = build_root(order, handed, &setup.views)?;
     set_stdio(order, setup, &root)?;
     pivot(&root)?;
     drop(root);
@@ -171,7 +199,11 @@ fn open_root() -> Result<OwnedFd, Fault> {
     rustix::fs::open("/", flags, Mode::empty()).attempt(|| "open the root".into())
 }
 
-fn build_root(order: &Order, views: &[(String, PathBuf)]) -> Result<OwnedFd, Fault> {
+fn build_root(
+    order: &Order,
+    mut handed: impl Iterator<Item = OwnedFd>,
+    views: &[(String, PathBuf)],
+) -> Result<OwnedFd, Fault> {
     let root = order.root.mount()?;
     let linux = order.spec.linux().as_ref();
     for mount in order.spec.mounts().iter().flatten() {
@@ -179,7 +211,12 @@ fn build_root(order: &Order, views: &[(String, PathBuf)]) -> Result<OwnedFd, Fau
             show_cgroup(&root, mount, views)?;
             continue;
         }
-        mounts::carry_out(&root, mount)?;
+        let source = if mounts::is_bind(mount) { handed.next() } else { None };
+        if let Some(volume) = source.as_ref().filter(|_| order.filled.contains(mount.destination()))
+        {
+            copy_up::fill(&root, mount.destination(), volume)?;
+        }
+        mounts::carry_out(&root, mount, source)?;
         if mount.destination() == Path::new("/dev") {
             let devices = linux.and_then(|linux| linux.devices().as_deref()).unwrap_or_default();
             dev::fill(&root, devices)?;
@@ -194,7 +231,7 @@ fn show_cgroup(root: &OwnedFd, mount: &Mount, views: &[(String, PathBuf)]) -> Re
     let options = mount_options::parse(mount.options().as_deref().unwrap_or_default());
     let target = root::ensure(root, mount.destination(), Kind::Folder)?;
     if views.iter().any(|(name, _)| name.is_empty()) {
-        sys::new_cgroup_namespace().attempt(|| "make a cgroup namespace".into())?;
+        sys::unshare(libc::CLONE_NEWCGROUP).attempt(|| "make a cgroup namespace".into())?;
         return mounts::put(mounts::fresh("cgroup2", "cgroup", &options)?, target);
     }
     let folder = mount_options::parse(&["mode=755".into()]);

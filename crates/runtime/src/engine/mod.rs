@@ -6,6 +6,7 @@
 pub(crate) mod caps;
 pub(crate) mod cgroup;
 pub(crate) mod cgroup_files;
+pub(crate) mod copy_up;
 pub(crate) mod dev;
 pub(crate) mod device_filter;
 pub(crate) mod enter;

@@ -71,8 +71,25 @@ pub(crate) fn set_attributes(
         .attempt(|| "set the attributes of a mount".into())
 }
 
-/// Carries out one mount of a specification (all kinds but `cgroup`).
-pub(crate) fn carry_out(root: impl AsFd, mount: &Mount) -> Result<(), Fault> {
+/// Whether a mount of a specification is of something that the node has.
+pub(crate) fn is_bind(mount: &Mount) -> bool {
+    let kind = mount.typ().as_deref().unwrap_or("bind");
+    kind == "bind" || parse(mount.options().as_deref().unwrap_or_default()).bind
+}
+
+/// A detached copy of what a bind mount shows, made where the node's mounts are seen.
+pub(crate) fn source_of(mount: &Mount) -> Result<OwnedFd, Fault> {
+    let options = parse(mount.options().as_deref().unwrap_or_default());
+    copy_of(mount.source().as_deref().unwrap_or(Path::new("")), options.recursive)
+}
+
+/// Carries out one mount of a specification (all kinds but `cgroup`). `source` is what a bind mount
+/// shows: see [`source_of`].
+pub(crate) fn carry_out(
+    root: impl AsFd,
+    mount: &Mount,
+    source: Option<OwnedFd>,
+) -> Result<(), Fault> {
     let target = mount.destination();
     let options = parse(mount.options().as_deref().unwrap_or_default());
     let kind = mount.typ().as_deref().unwrap_or("bind");
@@ -80,9 +97,9 @@ pub(crate) fn carry_out(root: impl AsFd, mount: &Mount) -> Result<(), Fault> {
         attempt: format!("mount {}: {}", target.display(), fault.attempt),
         source: fault.source,
     };
-    if options.bind || kind == "bind" {
-        let source = mount.source().as_deref().unwrap_or(Path::new(""));
-        return bind(root, source, target, &options).map_err(at);
+    if is_bind(mount) {
+        let source = source.ok_or_else(|| Fault::refused("bind it", "its source is missing"));
+        return bind(root, source.map_err(at)?, target, &options).map_err(at);
     }
     let handle = if matches!(kind, "proc" | "sysfs") || target == Path::new("/dev") {
         root::ensure(&root, target, Kind::Folder)?;
@@ -98,13 +115,12 @@ pub(crate) fn carry_out(root: impl AsFd, mount: &Mount) -> Result<(), Fault> {
 
 fn bind(
     root: impl AsFd,
-    source: &Path,
+    tree: OwnedFd,
     target: &Path,
     options: &MountOptions,
 ) -> Result<(), Fault> {
-    let tree = copy_of(source, options.recursive)?;
     set_attributes(&tree, options.recursive, options.attributes)?;
-    let kind = root::kind(&tree).attempt(|| format!("look at {}", source.display()))?;
+    let kind = root::kind(&tree).attempt(|| "look at its source".into())?;
     put(tree, root::ensure(root, target, kind)?)
 }
 

@@ -44,19 +44,23 @@ pub(crate) fn set_name(name: &std::ffi::CStr) {
     rustix::thread::set_name(name).unwrap_or_default();
 }
 
-/// Sends bytes and, with the first of them, descriptors.
+/// The kernel passes at most 253 descriptors at once.
+pub(crate) const MAX_FDS: usize = 250;
+
+/// Sends bytes and, with the first of them, descriptors: all of the bytes, unless the socket is
+/// not to block.
 pub(crate) fn send_with_fds(
     socket: impl AsFd,
     bytes: &[u8],
     fds: &[std::os::fd::BorrowedFd<'_>],
-) -> io::Result<()> {
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+) -> io::Result<usize> {
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
-        return Err(io::Error::other("more than four descriptors"));
+        return Err(io::Error::other(format!("more than {MAX_FDS} descriptors")));
     }
-    rustix::net::sendmsg(socket, &[io::IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?;
-    Ok(())
+    let bytes = [io::IoSlice::new(bytes)];
+    Ok(rustix::net::sendmsg(socket, &bytes, &mut control, SendFlags::NOSIGNAL)?)
 }
 
 /// Receives bytes and descriptors; no bytes is the end.
@@ -64,7 +68,7 @@ pub(crate) fn receive_with_fds(
     socket: impl AsFd,
     bytes: &mut [u8],
 ) -> io::Result<(usize, Vec<OwnedFd>)> {
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = rustix::io::retry_on_intr(|| {
         let mut into = [io::IoSliceMut::new(bytes)];

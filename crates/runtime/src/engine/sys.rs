@@ -406,8 +406,9 @@ pub(crate) fn loopback_up() -> io::Result<()> {
     })
 }
 
-/// Makes this process see its cgroup as the root of all.
-pub(crate) fn new_cgroup_namespace() -> io::Result<()> {
+/// Moves this process into new namespaces: `CLONE_NEWCGROUP` makes it see its cgroup as the root of
+/// all.
+pub(crate) fn unshare(kinds: i32) -> io::Result<()> {
     // SAFETY: no memory is passed; this process has one thread.
-    zero_or_errno(unsafe { libc::syscall(libc::SYS_unshare, libc::CLONE_NEWCGROUP) })
+    zero_or_errno(unsafe { libc::syscall(libc::SYS_unshare, kinds) })
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use super::connections::Connections;
 use super::proto::{Assign, Reply, encode};
 use crate::engine::cgroup::Cgroups;
 use crate::engine::{Attempt, Fault, init, process, sys};
-use crate::{NetworkMode, spec};
+use crate::{IpcMode, NetworkMode, PidMode, spec};
 
 /// What a shim is born with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,6 +24,22 @@ pub(crate) struct Birth {
     pub(crate) group: String,
     /// The sandbox's network.
     pub(crate) network: NetworkMode,
+    /// Whose processes its containers see.
+    #[serde(default)]
+    pub(crate) pid: PidMode,
+    /// Whose IPC objects they see.
+    #[serde(default)]
+    pub(crate) ipc: IpcMode,
+}
+
+impl Birth {
+    /// What the pause process makes anew.
+    fn namespaces(&self) -> i32 {
+        let flag = |wanted, flag| if wanted { flag } else { 0 };
+        flag(self.network == NetworkMode::Private, libc::CLONE_NEWNET)
+            | flag(self.pid == PidMode::Sandbox, libc::CLONE_NEWPID)
+            | flag(self.ipc == IpcMode::Sandbox, libc::CLONE_NEWIPC)
+    }
 }
 
 /// A container's first process that waits for an order.
@@ -70,21 +86,22 @@ fn begin(birth: Birth, cgroups: Cgroups, control: UnixStream) -> Result<Shim, Fa
     }
     process::set_oom_score(-999)?;
     cgroups.create(&birth.group)?;
-    let pause = pause(birth.network)?;
-    let network = match birth.network {
-        NetworkMode::Host => None,
-        NetworkMode::Private => {
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-            let path = format!("/proc/{pause}/ns/net");
-            let opened = rustix::fs::open(&path, flags, Mode::empty());
-            Some(opened.attempt(|| format!("open {path}"))?)
+    let pause = pause(&birth)?;
+    let mut namespaces = Vec::new();
+    for (kind, name) in
+        [(libc::CLONE_NEWNET, "net"), (libc::CLONE_NEWIPC, "ipc"), (libc::CLONE_NEWPID, "pid")]
+    {
+        if birth.namespaces() & kind != 0 {
+            namespaces.push((open_namespace(&format!("/proc/{pause}/ns/{name}"))?, kind));
         }
-    };
+    }
     let mut shim = Shim {
         cgroups,
-        group: birth.group,
+        group: birth.group.clone(),
+        birth,
         folder: None,
-        network,
+        namespaces,
+        networks: BTreeMap::new(),
         pause,
         spare: None,
         next_group: 0,
@@ -102,12 +119,16 @@ fn begin(birth: Birth, cgroups: Cgroups, control: UnixStream) -> Result<Shim, Fa
     Ok(shim)
 }
 
-/// The process that holds the namespaces: it does nothing, until it is killed.
-fn pause(network: NetworkMode) -> Result<i32, Fault> {
-    let flags = match network {
-        NetworkMode::Private => libc::CLONE_NEWNET,
-        NetworkMode::Host => 0,
-    };
+/// Opens a namespace by its path in `/proc`.
+pub(crate) fn open_namespace(path: &str) -> Result<OwnedFd, Fault> {
+    let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    opened.attempt(|| format!("open {path}"))
+}
+
+/// The process that holds the namespaces: it does nothing, until it is killed. As process 1 of a
+/// shared process namespace it lets the kernel reap what is orphaned.
+fn pause(birth: &Birth) -> Result<i32, Fault> {
+    let flags = birth.namespaces();
     match sys::clone3(flags, None).attempt(|| "make the sandbox's namespaces".into())? {
         sys::Fork::Parent(pid) => Ok(pid),
         sys::Fork::Child => {
@@ -115,10 +136,15 @@ fn pause(network: NetworkMode) -> Result<i32, Fault> {
             if process::die_with_parent().is_err() {
                 sys::exit_now(1);
             }
-            if network == NetworkMode::Private && sys::loopback_up().is_err() {
+            if birth.network == NetworkMode::Private && sys::loopback_up().is_err() {
                 sys::exit_now(1);
             }
             sys::close_all_but(&[]);
+            sys::ignore_signal(libc::SIGCHLD);
+            // Its memory is the shim's copy: containers that see this process must not look into it.
+            if sys::prctl(libc::PR_SET_DUMPABLE, 0, 0).is_err() {
+                sys::exit_now(1);
+            }
             loop {
                 // Every signal but SIGKILL is blocked, so this waits for that.
                 sys::wait_signal(&[libc::SIGCONT]).unwrap_or_default();
@@ -134,11 +160,46 @@ impl Shim {
         let group = format!("{}/c{}", self.group, self.next_group);
         self.next_group += 1;
         self.cgroups.create(&group)?;
-        let made = self.fork_spare(&group);
+        let made = self.limit_devices(&group).and_then(|()| self.fork_spare(&group));
         if made.is_err() {
             self.cgroups.destroy(&group)?;
         }
         made
+    }
+
+    /// The devices that nearly every container may use, so that its order need not name them.
+    fn limit_devices(&self, group: &str) -> Result<(), Fault> {
+        let mut resources = spec::resources(&crate::Limits::default());
+        resources.set_devices(Some(spec::default_device_rules()));
+        self.cgroups.apply(group, &resources)
+    }
+
+    /// Makes a network namespace whose loopback is up, by a short visit.
+    pub(crate) fn new_network(&self) -> Result<OwnedFd, Fault> {
+        let what = || "make a network namespace".to_owned();
+        let own = open_namespace("/proc/self/ns/net")?;
+        sys::unshare(libc::CLONE_NEWNET).attempt(what)?;
+        let made = sys::loopback_up().attempt(|| "bring the loopback up".into());
+        let made = made.and_then(|()| open_namespace("/proc/self/ns/net"));
+        sys::join_namespaces(&own, libc::CLONE_NEWNET).attempt(what)?;
+        made
+    }
+
+    /// Makes a process inside the sandbox's process namespace, if it has one. The shim's other
+    /// children (log writers, helpers) must not be seen there, so the shim itself steps back out.
+    fn clone_inside(&self, flags: i32, into: Option<RawFd>) -> Result<sys::Fork, Fault> {
+        let what = || "make a container's process".to_owned();
+        let shared = self.namespaces.iter().find(|(_, kind)| *kind == libc::CLONE_NEWPID);
+        let Some((inside, kind)) = shared else { return sys::clone3(flags, into).attempt(what) };
+        let own = open_namespace("/proc/self/ns/pid")?;
+        sys::join_namespaces(inside, *kind).attempt(what)?;
+        match sys::clone3(flags, into) {
+            Ok(sys::Fork::Child) => Ok(sys::Fork::Child),
+            made => {
+                sys::join_namespaces(&own, *kind).attempt(what)?;
+                made.attempt(what)
+            }
+        }
     }
 
     fn fork_spare(&self, group: &str) -> Result<Spare, Fault> {
@@ -147,19 +208,23 @@ impl Shim {
         let (stdin_read, stdin) = process::pipe()?;
         let (stdout, stdout_write) = process::pipe()?;
         let (stderr, stderr_write) = process::pipe()?;
-        let network = match &self.network {
-            Some(fd) => Some(fd.try_clone().attempt(|| "copy a descriptor".into())?),
-            None => None,
-        };
+        let mut joins = Vec::new();
+        for (fd, kind) in &self.namespaces {
+            // Nobody can join a process namespace: it is born there.
+            if *kind != libc::CLONE_NEWPID {
+                joins.push((fd.try_clone().attempt(|| "copy a descriptor".into())?, *kind));
+            }
+        }
         let into = entry.for_clone();
         let setup = init::Setup {
             entry,
-            network,
+            joins,
             socket: theirs,
             stdio: [stdin_read, stdout_write, stderr_write],
             views: self.cgroups.views(group),
         };
-        match sys::clone3(init::NAMESPACES, into).attempt(|| "make a container's process".into())? {
+        let flags = init::namespaces(self.birth.pid, self.birth.ipc);
+        match self.clone_inside(flags, into)? {
             sys::Fork::Child => init::run(&setup),
             sys::Fork::Parent(pid) => {
                 Ok(Spare { pid, group: group.to_owned(), socket, stdin, stdout, stderr })

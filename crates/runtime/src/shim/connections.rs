@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use super::Shim;
 use super::proto::{self, Failure, FailureKind, Notice, Reply, Request, VERSION};
-use crate::engine::Fault;
+use crate::engine::{Fault, process};
 
 /// A watcher that does not read for so long loses its connection (and finds the state when it asks).
 const MAX_PENDING: usize = 16 << 20;
@@ -50,6 +51,24 @@ impl Connections {
     pub(crate) fn reply(&mut self, id: u64, reply: &Reply) {
         if let Some(open) = self.open.get_mut(&id) {
             open.pending.extend(proto::encode(reply));
+        }
+    }
+
+    /// Answers with descriptors. What was to be written before must have been: so it is only for
+    /// connections that ask one thing at a time.
+    pub(crate) fn reply_with(&mut self, id: u64, reply: &Reply, fds: &[OwnedFd]) {
+        self.flush();
+        let Some(open) = self.open.get_mut(&id) else { return };
+        let bytes = proto::encode(reply);
+        let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+        let sent = match open.pending.is_empty() {
+            true => process::send_with_fds(&open.stream, &bytes, &fds),
+            false => Err(ErrorKind::WouldBlock.into()),
+        };
+        match sent {
+            Ok(written) => open.pending.extend(&bytes[written..]),
+            // It cannot be told: it must not take the next answer for this one.
+            Err(_) => drop(self.open.remove(&id)),
         }
     }
 
@@ -177,6 +196,11 @@ impl Shim {
             Request::Stop { container, grace_ms } => self.stop(from, &container, grace_ms),
             Request::Exec { container, spec } => self.exec(from, &container, &spec),
             Request::RemoveContainer { container } => self.remove_container(&container),
+            Request::Network { container } => {
+                let network = self.network(&container)?;
+                self.connections.reply_with(from, &Reply::Network, &[network]);
+                Ok(None)
+            }
             Request::Remove => {
                 self.removing = Some(from);
                 self.kill_all();

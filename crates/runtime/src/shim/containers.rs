@@ -1,6 +1,6 @@
 //! The containers of a shim: start, signals, stop, exit, removal, and their timers.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use super::health::Probe;
 use super::jobs::Purpose;
 use super::logs::{Keep, Pump};
 use super::proto::{self, Failure, FailureKind, Notice, Record, Reply, StartOrder};
-use super::{Shim, clock};
-use crate::engine::{Attempt, Fault, process, sys};
+use super::{Shim, birth, clock};
+use crate::engine::{Attempt, Fault, mounts, process, sys};
 use crate::log::Stream;
-use crate::{ContainerId, ContainerStatus, ExecSpec, Exit, Health, LogMode};
+use crate::{ContainerId, ContainerStatus, ExecSpec, Exit, Health, LogMode, PidMode, spec};
 
 /// How far a container is.
 #[derive(Debug)]
@@ -96,6 +96,10 @@ impl Shim {
                 None => Err(Failure::new(FailureKind::Invalid, "it is being started already")),
             };
         }
+        if order.order.own_network && !self.networks.contains_key(&order.id) {
+            let network = self.new_network()?;
+            self.networks.insert(order.id.clone(), network);
+        }
         let spare = match self.spare.take() {
             Some(spare) => spare,
             None => self.new_spare()?,
@@ -136,10 +140,23 @@ impl Shim {
     fn give_order(&self, spare: &Spare, order: &StartOrder) -> Result<(), Fault> {
         let linux = order.order.spec.linux().as_ref();
         if let Some(resources) = linux.and_then(|linux| linux.resources().as_ref()) {
-            self.cgroups.apply(&spare.group, resources)?;
+            let mut resources = resources.clone();
+            // Those were given to the cgroup when it was made.
+            if resources.devices().as_ref() == Some(&spec::default_device_rules()) {
+                resources.set_devices(None);
+            }
+            self.cgroups.apply(&spare.group, &resources)?;
         }
+        let mut sources = Vec::new();
+        for mount in order.order.spec.mounts().iter().flatten().filter(|m| mounts::is_bind(m)) {
+            sources.push(mounts::source_of(mount)?);
+        }
+        let network = self.networks.get(&order.id).filter(|_| order.order.own_network);
+        let handed: Vec<_> = network.into_iter().chain(&sources).map(AsFd::as_fd).collect();
         let bytes = proto::encode(&order.order);
-        let mut left = &bytes[..];
+        let written = process::send_with_fds(&spare.socket, &bytes, &handed)
+            .attempt(|| "order the container's process to start".into())?;
+        let mut left = &bytes[written..];
         while !left.is_empty() {
             let written = rustix::io::retry_on_intr(|| rustix::io::write(&spare.socket, left))
                 .attempt(|| "order the container's process to start".into())?;
@@ -175,6 +192,8 @@ impl Shim {
         let stage = std::mem::replace(&mut container.stage, Stage::Running);
         let Stage::Starting { reply_to, terminal, .. } = stage else { return };
         let at = clock::now();
+        // Its namespaces live by its processes now, and end with them.
+        self.networks.remove(id);
         container.record.status.started_at = Some(at);
         let pid = container.pid.cast_unsigned();
         self.connections.reply(reply_to, &Reply::Started { pid, at });
@@ -222,6 +241,10 @@ impl Shim {
             let failure = Failure::new(FailureKind::Start, why);
             self.connections.reply(reply_to, &Reply::Failed(failure));
             return true;
+        }
+        if self.birth.pid != PidMode::Container {
+            // No process namespace of its own died with it.
+            self.cgroups.kill(&container.record.cgroup);
         }
         let oom_killed = self.cgroups.oom_kills(&container.record.cgroup) > 0;
         let exit = Exit { code: Some(code), oom_killed, at: clock::now() };
@@ -314,8 +337,27 @@ impl Shim {
         }
     }
 
+    /// The network of a container: that which it has, or one that waits for its start.
+    pub(crate) fn network(&mut self, id: &ContainerId) -> Result<OwnedFd, Failure> {
+        if let Some(container) = self.containers.get(id).filter(|c| c.is_running()) {
+            if !container.order.order.own_network {
+                let why = format!("{id} was started without a network of its own");
+                return Err(Failure::new(FailureKind::Invalid, why));
+            }
+            return Ok(birth::open_namespace(&format!("/proc/{}/ns/net", container.pid))?);
+        }
+        let held = match self.networks.remove(id) {
+            Some(held) => held,
+            None => self.new_network()?,
+        };
+        let copy = held.try_clone().attempt(|| "copy a descriptor".into())?;
+        self.networks.insert(id.clone(), held);
+        Ok(copy)
+    }
+
     /// Forgets a container that has ended.
     pub(crate) fn remove_container(&mut self, id: &ContainerId) -> Result<Option<Reply>, Failure> {
+        self.networks.remove(id);
         let Some(container) = self.containers.get(id) else { return Ok(Some(Reply::Done)) };
         if container.is_alive() {
             let why = format!("{id} still runs; stop it before it is removed");

@@ -39,7 +39,12 @@ pub(crate) struct Shim {
     pub(crate) group: String,
     /// The sandbox's run folder, once it has been assigned to one.
     pub(crate) folder: Option<PathBuf>,
-    pub(crate) network: Option<OwnedFd>,
+    /// What it was born with.
+    pub(crate) birth: Birth,
+    /// The namespaces that its containers share, each with its kind.
+    pub(crate) namespaces: Vec<(OwnedFd, i32)>,
+    /// Networks of containers that have not started yet.
+    pub(crate) networks: BTreeMap<ContainerId, OwnedFd>,
     /// The process that holds the namespaces.
     pub(crate) pause: i32,
     /// A first process that waits for an order.

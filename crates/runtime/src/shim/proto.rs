@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The protocol's version.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// No message is larger.
 pub(crate) const MAX_MESSAGE: usize = 32 << 20;
@@ -41,6 +41,8 @@ pub(crate) enum Request {
     RemoveContainer { container: ContainerId },
     /// Kill everything, remove the cgroup, and end.
     Remove,
+    /// Hand over the network of a container that has one of its own, made if it has not started.
+    Network { container: ContainerId },
 }
 
 /// What makes a shim that was born in advance the shim of a sandbox.
@@ -81,6 +83,8 @@ pub(crate) enum Reply {
     Exited(Exit),
     /// To [`Request::Exec`].
     Executed(ExecResult),
+    /// To [`Request::Network`]; a descriptor comes with it.
+    Network,
     /// It could not be done.
     Failed(Failure),
     /// To [`Request::Watch`], again and again.

@@ -110,6 +110,10 @@ fn by_runc(node: &Node, name: &str, spec: &ContainerSpec) -> String {
         cgroup: format!("/wharf-suite-runc/{name}"),
         network: NetworkMode::Private,
         network_namespace: None,
+        pid: runtime::PidMode::default(),
+        ipc: runtime::IpcMode::default(),
+        shm: None,
+        volumes: std::collections::BTreeMap::new(),
         sandbox_limits: Limits::default(),
         devices: Vec::new(),
     };

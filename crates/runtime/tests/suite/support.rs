@@ -75,6 +75,7 @@ pub(crate) fn run(filters: &[String]) -> i32 {
     all.extend(crate::lifecycle::all());
     all.extend(crate::hostile::all());
     all.extend(crate::differential::all());
+    all.extend(crate::sharing::all());
     let (mut ran, mut failed) = (0, Vec::new());
     let mut attempt = |name: String, work: Pin<Box<dyn Future<Output = ()>>>| {
         println!("{name}");
