@@ -10,6 +10,7 @@ use http::request::Parts;
 
 use crate::answer;
 use crate::door::Door;
+use crate::identity::{Standing, standing};
 
 /// Puts the check of [`Door::authenticate`] in front of other routes that only ECS's agents may use:
 /// their sockets. Who passes is left in the request's extensions as [`Identity`].
@@ -56,7 +57,7 @@ impl Door {
         }
     }
 
-    /// Verifies the signature of a request.
+    /// Verifies the signature of a request, and that the session that made it still stands.
     pub(crate) fn verify(&self, parts: &Parts, body: Body<'_>) -> Result<Verified, AuthError> {
         let headers: Vec<(&str, &[u8])> =
             parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
@@ -68,7 +69,15 @@ impl Door {
             body,
         };
         let expected = Expected::new(&self.realm().region, self.now());
-        auth::verify(&request, &*self.config().keys, &expected)
+        let verified = auth::verify(&request, &*self.config().keys, &expected)?;
+        match &verified.identity.role {
+            None => Ok(verified),
+            Some(session) => match standing(&self.snapshot(), session) {
+                Standing::Good => Ok(verified),
+                Standing::RoleGone => Err(AuthError::InvalidToken),
+                Standing::TaskOver => Err(AuthError::ExpiredToken),
+            },
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use auth::{EcrToken, Identity, KeyStore};
+use auth::{EcrToken, Identity, KeyStore, SessionMint};
 use aws::Error;
 use model::{Realm, State};
 use registry::Registry;
@@ -28,6 +28,8 @@ pub struct DoorConfig {
     pub logs: Arc<Logs>,
     /// Whose signatures are taken.
     pub keys: Arc<dyn KeyStore + Send + Sync>,
+    /// Makes the credentials of roles that are assumed.
+    pub sessions: Arc<SessionMint>,
     /// Makes the registry's passwords.
     pub ecr_token: Arc<EcrToken>,
     /// Tells the time.

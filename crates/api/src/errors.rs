@@ -64,6 +64,8 @@ const fn kind(rejection: &Rejection) -> ErrorKind {
         | Rejection::InstanceHasTasks(..)
         | Rejection::Invalid { .. }
         | Rejection::NotBuilt(_) => K::InvalidParameterException,
+        // IAM's own errors are in `iam`; ECS has no command that is refused so.
+        Rejection::Iam(_) => K::ClientException,
         Rejection::TokenReused(_) => K::ConflictException,
         Rejection::Limit(_) => K::LimitExceededException,
         Rejection::Stale => K::ServerException,

@@ -21,6 +21,7 @@ mod ecr_wire;
 mod ecs;
 mod errors;
 mod fingerprint;
+mod identity;
 mod instances;
 mod logs;
 mod logs_view;
@@ -47,5 +48,6 @@ mod view;
 
 pub use authenticate::guard;
 pub use definition::REQUIRED_ATTRIBUTES;
+pub use identity::{Standing, assumable_by_tasks, standing};
 pub use door::{Caller, Door, DoorConfig, Endpoints};
 pub use serve::router;

@@ -6,6 +6,7 @@
 //! them all.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -13,7 +14,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use stdx::Timestamp;
 
 use crate::crypto::{Digest32, hmac, same};
-use crate::{AuthError, Identity, Principal, SecretString};
+use crate::{AuthError, Identity, Principal, RoleSession, SecretString};
 
 /// How long a token is valid, as ECR has it.
 const VALIDITY: Duration = Duration::from_secs(12 * 60 * 60);
@@ -22,7 +23,7 @@ const VALIDITY: Duration = Duration::from_secs(12 * 60 * 60);
 const USER: &str = "AWS";
 
 /// Tokens are bytes of this version, then the fields, then the tag.
-const VERSION: &str = "ecr1";
+const VERSION: &str = "ecr2";
 
 /// Separates the fields: a character that is in none of them.
 const SEPARATOR: char = '\u{1f}';
@@ -48,7 +49,10 @@ impl EcrToken {
 
     /// A password for this identity, and when it ends.
     pub fn mint(&self, identity: &Identity, now: Timestamp) -> (SecretString, Timestamp) {
-        let until = now + VALIDITY;
+        // A password ends with the credentials that asked for it.
+        let role = identity.role.as_ref();
+        let until = role.map_or(now + VALIDITY, |role| role.expires_at().min(now + VALIDITY));
+        let role = role.map(|role| URL_SAFE_NO_PAD.encode(role.encode())).unwrap_or_default();
         let fields = [
             VERSION,
             &until.as_millis().to_string(),
@@ -58,6 +62,7 @@ impl EcrToken {
             &identity.principal.user_id,
             if identity.session { "1" } else { "0" },
             &identity.region,
+            &role,
         ];
         let mut bytes = fields
             .map(|field| field.replace(SEPARATOR, ""))
@@ -89,7 +94,8 @@ impl EcrToken {
         }
         let text = std::str::from_utf8(fields).map_err(|_| AuthError::InvalidPassword)?;
         let fields: Vec<&str> = text.split(SEPARATOR).collect();
-        let [VERSION, until, access_key_id, account, arn, user_id, session, region] = fields[..]
+        let [VERSION, until, access_key_id, account, arn, user_id, session, region, role] =
+            fields[..]
         else {
             return Err(AuthError::InvalidPassword);
         };
@@ -97,6 +103,10 @@ impl EcrToken {
         if now >= Timestamp::from_millis(until) {
             return Err(AuthError::ExpiredPassword);
         }
+        let role = match role {
+            "" => None,
+            role => Some(read_role(role).ok_or(AuthError::InvalidPassword)?),
+        };
         Ok(Identity {
             access_key_id: access_key_id.to_owned(),
             principal: Principal {
@@ -107,6 +117,7 @@ impl EcrToken {
             session: session == "1",
             service: "ecr".to_owned(),
             region: region.to_owned(),
+            role: role.map(Arc::new),
         })
     }
 
@@ -125,4 +136,8 @@ impl EcrToken {
             _ => Err(AuthError::InvalidPassword),
         }
     }
+}
+
+fn read_role(text: &str) -> Option<RoleSession> {
+    RoleSession::decode(&URL_SAFE_NO_PAD.decode(text).ok()?)
 }

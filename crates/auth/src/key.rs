@@ -1,8 +1,11 @@
 //! Keys, whom they stand for, and the secrets in them, which no `Debug` shows.
 
 use std::fmt;
+use std::sync::Arc;
 
 use stdx::Timestamp;
+
+use crate::RoleSession;
 
 /// A secret as text, which nothing shows but [`SecretString::reveal`]. Its memory is not wiped when
 /// it is dropped.
@@ -61,23 +64,40 @@ pub struct Key {
     pub expires: Option<Timestamp>,
     /// Whom it stands for.
     pub principal: Principal,
+    /// The role session that these are the credentials of.
+    pub role: Option<Arc<RoleSession>>,
 }
 
 /// Where keys are found.
 pub trait KeyStore {
     /// The key with this id, expired or not; none if it was never made or is disabled.
     fn find(&self, access_key_id: &str) -> Option<Key>;
+
+    /// The temporary key with this id that came with this session token; the token may tell all
+    /// there is to know. Unless a store says otherwise, temporary keys are found like others.
+    fn find_session(&self, access_key_id: &str, token: &str) -> Option<Key> {
+        let _ = token;
+        self.find(access_key_id)
+    }
 }
 
 impl<T: KeyStore + ?Sized> KeyStore for &T {
     fn find(&self, access_key_id: &str) -> Option<Key> {
         (**self).find(access_key_id)
     }
+
+    fn find_session(&self, access_key_id: &str, token: &str) -> Option<Key> {
+        (**self).find_session(access_key_id, token)
+    }
 }
 
-impl<T: KeyStore + ?Sized> KeyStore for std::sync::Arc<T> {
+impl<T: KeyStore + ?Sized> KeyStore for Arc<T> {
     fn find(&self, access_key_id: &str) -> Option<Key> {
         (**self).find(access_key_id)
+    }
+
+    fn find_session(&self, access_key_id: &str, token: &str) -> Option<Key> {
+        (**self).find_session(access_key_id, token)
     }
 }
 
@@ -94,6 +114,8 @@ pub struct Identity {
     pub service: String,
     /// The region that the credential scope names.
     pub region: String,
+    /// The role session that asks; none for the root key.
+    pub role: Option<Arc<RoleSession>>,
 }
 
 /// What a client signs with.

@@ -9,6 +9,8 @@
 //! - [`ChunkedDecoder`]: the signed chunks of a streamed body, verified as they arrive.
 //! - [`sign()`], [`presign`], [`sign_websocket`]: the same, from the client's side.
 //! - [`RootKey`], [`EcrToken`]: the keys that this cluster makes for itself.
+//! - [`SessionMint`]: the temporary credentials of roles.
+//! - [`policy`]: IAM's policy documents, read and evaluated.
 //! - [`AuthError`]: every refusal, as AWS words it.
 
 mod canonical;
@@ -18,9 +20,11 @@ mod ecr_token;
 mod error;
 mod key;
 mod parse;
+pub mod policy;
 mod request;
 mod root_key;
 mod scope;
+mod session;
 mod sign;
 mod verify;
 
@@ -34,5 +38,6 @@ pub use key::{Credentials, Identity, Key, KeyStore, Principal, SecretString};
 pub use request::{Body, SignedRequest};
 pub use root_key::{RootKey, RootKeyError};
 pub use scope::Scope;
+pub use session::{RoleSession, SessionMint, SessionStore};
 pub use sign::{Outgoing, UrlError, presign, sign, sign_websocket};
 pub use verify::{Expected, Payload, Verified, carries_signature, verify};

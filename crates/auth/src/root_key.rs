@@ -17,7 +17,7 @@ use crate::{Credentials, Key, KeyStore, Principal, SecretString};
 const FILE: &str = "root-key.json";
 
 /// The alphabet of access key ids (RFC 4648, section 6).
-const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+pub(crate) const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /// The root key of one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,6 +214,7 @@ impl KeyStore for RootStore {
             session_token: None,
             expires: None,
             principal: self.principal.clone(),
+            role: None,
         })
     }
 }

@@ -16,6 +16,12 @@ use crate::parse::{Claim, Origin, claim};
 use crate::scope::{TERMINATOR, signing_key, string_to_sign};
 use crate::{AuthError, Body, Identity, Key, KeyStore, SignedRequest};
 
+/// Services without regions. Their clients sign for [`GLOBAL_REGION`], wherever they are.
+const GLOBAL_SERVICES: [&str; 2] = ["iam", "sts"];
+
+/// The region in which AWS has its global services.
+const GLOBAL_REGION: &str = "us-east-1";
+
 /// What this side expects of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected<'a> {
@@ -79,7 +85,12 @@ pub fn verify(
     check_scope(&claim, expected)?;
     check_time(&claim, expected)?;
     check_headers(request, &claim)?;
-    let key = keys.find(&claim.access_key_id).ok_or(AuthError::InvalidToken)?;
+    let id = &claim.access_key_id;
+    let key = match &claim.session_token {
+        Some(token) => keys.find_session(id, token),
+        None => keys.find(id),
+    }
+    .ok_or(AuthError::InvalidToken)?;
     check_session(&claim, &key, expected.now)?;
 
     let (payload_hash, kind) = payload(request, &claim)?;
@@ -105,6 +116,7 @@ pub fn verify(
             session: key.session_token.is_some(),
             service: claim.scope.service,
             region: claim.scope.region,
+            role: key.role,
         },
         payload,
     })
@@ -112,7 +124,9 @@ pub fn verify(
 
 fn check_scope(claim: &Claim, expected: &Expected<'_>) -> Result<(), AuthError> {
     let mut wrong = Vec::new();
-    if claim.scope.region != expected.region {
+    let global = claim.scope.region == GLOBAL_REGION
+        && GLOBAL_SERVICES.contains(&claim.scope.service.as_str());
+    if claim.scope.region != expected.region && !global {
         wrong.push(format!(
             "Credential should be scoped to a valid region, not '{}'. This region is '{}'.",
             claim.scope.region, expected.region

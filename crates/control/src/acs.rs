@@ -9,13 +9,14 @@ use aws::agent::acs::{
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use model::{AgentInfo, InstanceKey};
-use scheduler::Command;
+use model::{AgentInfo, InstanceKey, State as Snapshot, TaskStatus};
+use scheduler::{Command, TaskReport};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::Control;
 use crate::handshake::{Refusal, instance};
+use crate::mint::Minting;
 use crate::outbox::{Outbox, manifest, to_stop};
 use crate::sessions::Nudge;
 
@@ -77,6 +78,11 @@ async fn report(control: &Control, key: &InstanceKey, mut agent: AgentInfo) {
     }
 }
 
+/// The mint, now.
+fn minting(control: &Control) -> Minting<'_> {
+    Minting { mint: &*control.mint, now: control.clock.now() }
+}
+
 struct Session {
     control: Control,
     key: InstanceKey,
@@ -122,7 +128,7 @@ impl Session {
                     if heard.elapsed() > SILENCE {
                         Err("the agent has been silent")
                     } else {
-                        self.heartbeat().await
+                        self.beat().await
                     }
                 }
                 () = shutdown.wait() => Err("the server shuts down"),
@@ -153,8 +159,38 @@ impl Session {
 
     async fn everything(&mut self) -> Result<(), Why> {
         let state = self.control.store.snapshot();
-        let tasks = self.outbox.everything(&state, &self.key);
-        self.payload(tasks).await
+        let tasks = self.outbox.everything(&state, &self.key, minting(&self.control));
+        self.payload(tasks).await?;
+        // What the agent has of before this session may be old, and it may have lost it.
+        self.renew(&state).await
+    }
+
+    /// Sends the credentials that are due.
+    async fn renew(&mut self, state: &Snapshot) -> Result<(), Why> {
+        let due = self.outbox.renewals(state, &self.key, minting(&self.control));
+        for mut message in due {
+            message.message_id = self.message_id();
+            self.send(&ServerMessage::IamRoleCredentials(message)).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the tasks that can not be sent because a role of theirs can not be assumed.
+    async fn refuse(&mut self) {
+        for (key, reason) in self.outbox.refused() {
+            let report = TaskReport {
+                key,
+                status: Some(TaskStatus::Stopped),
+                reason: Some(reason),
+                containers: Vec::new(),
+                pull_started_at: None,
+                pull_stopped_at: None,
+                execution_stopped_at: None,
+            };
+            if let Err(error) = self.control.store.submit(Command::ReportTask(report)).await {
+                tracing::warn!(instance = %self.key, %error, "A task that can not run was not stopped.");
+            }
+        }
     }
 
     /// Takes what else is waiting too, so that tasks placed together are sent together.
@@ -170,10 +206,16 @@ impl Session {
             match nudge {
                 Nudge::Task(key) => {
                     if let Some(task) = state.task(&key) {
-                        tasks.extend(self.outbox.task(&state, task));
+                        tasks.extend(self.outbox.task(&state, task, minting(&self.control)));
                     }
                 }
-                Nudge::Everything => tasks.extend(self.outbox.everything(&state, &self.key)),
+                Nudge::Everything => {
+                    let minting = minting(&self.control);
+                    tasks.extend(self.outbox.everything(&state, &self.key, minting));
+                }
+                Nudge::Execute(message) => {
+                    self.send(&ServerMessage::ExecuteCommand(message)).await?;
+                }
                 Nudge::Deregistered => return Err("the instance was deregistered"),
                 Nudge::Superseded => return Err("another session of the agent has begun"),
             }
@@ -195,6 +237,7 @@ impl Session {
             };
             self.send(&ServerMessage::Payload(message)).await?;
         }
+        self.refuse().await;
         Ok(())
     }
 
@@ -233,6 +276,13 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// What is due from time to time: a sign of life, and credentials before the old ones end.
+    async fn beat(&mut self) -> Result<(), Why> {
+        self.heartbeat().await?;
+        let state = self.control.store.snapshot();
+        self.renew(&state).await
     }
 
     async fn heartbeat(&mut self) -> Result<(), Why> {

@@ -11,6 +11,7 @@ mod acs;
 mod docker;
 mod handshake;
 mod merge;
+mod mint;
 mod outbox;
 mod payload;
 mod planner;
@@ -28,12 +29,18 @@ use store::{Store, SubmitError};
 
 use sessions::Sessions;
 
+pub use sessions::Agents;
+
+pub use mint::{Mint, MintError, RolePurpose};
+
 /// What the sessions share.
 #[derive(Clone, Debug)]
 pub(crate) struct Control {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) sessions: Arc<Sessions>,
+    /// Makes the credentials of tasks' roles.
+    pub(crate) mint: Arc<dyn Mint>,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -49,20 +56,24 @@ pub async fn start(
     store: Store,
     clock: Arc<dyn Clock>,
     chance: Box<dyn Entropy>,
+    mint: Arc<dyn Mint>,
     shutdown: Shutdown,
-) -> Result<Router, SubmitError> {
+) -> Result<(Router, Agents), SubmitError> {
     store.submit(Command::DisconnectAll).await?;
     let sessions = Arc::new(Sessions::default());
+    let agents = Agents(Arc::clone(&sessions));
     let control = Control {
         store: store.clone(),
         clock: clock.clone(),
         sessions,
+        mint,
         shutdown: shutdown.clone(),
     };
     tokio::spawn(sessions::route(control.clone()));
     tokio::spawn(planner::run(store, clock, chance, shutdown));
-    Ok(Router::new()
+    let routes = Router::new()
         .route("/acs/ws", get(acs::connect))
         .route("/tcs/ws", get(tcs::connect))
-        .with_state(control))
+        .with_state(control);
+    Ok((routes, agents))
 }

@@ -4,23 +4,36 @@
 use std::collections::BTreeMap;
 
 use aws::agent::acs;
-use model::{DesiredStatus, InstanceKey, State, Task, TaskId, TaskStatus};
+use aws::agent::acs::IamRoleCredentialsMessage;
+use model::{DesiredStatus, InstanceKey, State, Task, TaskId, TaskKey, TaskStatus};
+use stdx::Timestamp;
 
-use crate::payload;
+use crate::mint::{Minting, RENEW_AFTER, renewals};
+use crate::payload::{self, PayloadError};
 
 /// What was sent in this session.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     sent: BTreeMap<TaskId, DesiredStatus>,
+    /// When the credentials were made that the agent has of a task.
+    minted: BTreeMap<TaskId, Timestamp>,
+    /// Tasks that can not run, and why, until somebody has told the store.
+    refused: Vec<(TaskKey, String)>,
 }
 
 impl Outbox {
     /// The task as a payload has it, if the agent has to be told of it. A task that runs and should
     /// is not sent: the agent has it, or reports its end.
-    pub(crate) fn task(&mut self, state: &State, task: &Task) -> Option<acs::Task> {
+    pub(crate) fn task(
+        &mut self,
+        state: &State,
+        task: &Task,
+        minting: Minting<'_>,
+    ) -> Option<acs::Task> {
         let id = &task.facts.key.task;
         if task.progress.status == TaskStatus::Stopped {
             self.sent.remove(id);
+            self.minted.remove(id);
             return None;
         }
         let due = match task.progress.desired {
@@ -30,10 +43,17 @@ impl Outbox {
         if !due || self.sent.get(id) == Some(&task.progress.desired) {
             return None;
         }
-        match payload::task(state, task) {
+        match payload::task(state, task, minting) {
             Ok(payload) => {
+                if task.progress.desired == DesiredStatus::Running {
+                    self.minted.insert(id.clone(), minting.now);
+                }
                 self.sent.insert(id.clone(), task.progress.desired);
                 Some(payload)
+            }
+            Err(PayloadError::Role(error)) => {
+                self.refused.push((task.facts.key.clone(), error.to_string()));
+                None
             }
             Err(error) => {
                 let error = stdx::chain(&error);
@@ -44,8 +64,37 @@ impl Outbox {
     }
 
     /// Every task of the instance that the agent has to be told of.
-    pub(crate) fn everything(&mut self, state: &State, key: &InstanceKey) -> Vec<acs::Task> {
-        state.tasks_on(key).filter_map(|task| self.task(state, task)).collect()
+    pub(crate) fn everything(
+        &mut self,
+        state: &State,
+        key: &InstanceKey,
+        minting: Minting<'_>,
+    ) -> Vec<acs::Task> {
+        state.tasks_on(key).filter_map(|task| self.task(state, task, minting)).collect()
+    }
+
+    /// Credentials that are due: of tasks whose last ones are old, or were not sent in this session.
+    pub(crate) fn renewals(
+        &mut self,
+        state: &State,
+        key: &InstanceKey,
+        minting: Minting<'_>,
+    ) -> Vec<IamRoleCredentialsMessage> {
+        let mut due = Vec::new();
+        for task in state.tasks_on(key) {
+            let id = &task.facts.key.task;
+            let fresh = self.minted.get(id).is_some_and(|at| minting.now.since(*at) < RENEW_AFTER);
+            if task.progress.status != TaskStatus::Stopped && !fresh {
+                due.extend(renewals(state, task, minting));
+                self.minted.insert(id.clone(), minting.now);
+            }
+        }
+        due
+    }
+
+    /// The tasks that can not run and of which nobody knows yet, with the reasons.
+    pub(crate) fn refused(&mut self) -> Vec<(TaskKey, String)> {
+        std::mem::take(&mut self.refused)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Which agents are connected, and who is told when a task of theirs changes.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aws::agent::acs::ExecuteCommandMessage;
 use model::{Change, InstanceKey, State, TaskKey};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
@@ -14,6 +15,8 @@ use crate::Control;
 pub(crate) enum Nudge {
     /// A task of its instance may need to be sent.
     Task(TaskKey),
+    /// A session of ExecuteCommand is to be opened.
+    Execute(ExecuteCommandMessage),
     /// Anything may have changed.
     Everything,
     /// The instance is gone.
@@ -55,6 +58,11 @@ impl Sessions {
         newest
     }
 
+    /// Tells one session; whether there is one.
+    fn ask(&self, key: &InstanceKey, what: Nudge) -> bool {
+        self.lock().open.get(key).is_some_and(|(_, session)| session.send(what).is_ok())
+    }
+
     fn nudge(&self, key: &InstanceKey, what: Nudge) {
         if let Some((_, session)) = self.lock().open.get(key) {
             tell(session, what);
@@ -69,6 +77,17 @@ impl Sessions {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The connected agents, for who has something to ask of one.
+#[derive(Clone, Debug)]
+pub struct Agents(pub(crate) Arc<Sessions>);
+
+impl Agents {
+    /// Asks an instance's agent to open a session of ExecuteCommand; false if it is not connected.
+    pub fn execute(&self, key: &InstanceKey, message: ExecuteCommandMessage) -> bool {
+        self.0.ask(key, Nudge::Execute(message))
     }
 }
 
@@ -118,7 +137,11 @@ fn concerns(state: &State, change: &Change) -> Option<(InstanceKey, Nudge)> {
         | Change::PutEvent(..)
         | Change::DeleteTask(_)
         | Change::PutToken(_)
-        | Change::DeleteToken(_) => None,
+        | Change::DeleteToken(_)
+        | Change::PutRole(_)
+        | Change::DeleteRole(_)
+        | Change::PutPolicy(_)
+        | Change::DeletePolicy(_) => None,
     }
 }
 

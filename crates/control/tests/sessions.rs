@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws::agent::acs::{self, AgentMessage, ConnectQuery, ServerMessage};
 use aws::agent::tcs;
 use aws::ecs;
+use control::{Mint, MintError, RolePurpose};
 use futures_util::{SinkExt, StreamExt};
 use model::{
     Attribute, ContainerSpec, DefinitionKey, Document, HealthStatus, InstanceKey, LaunchType,
@@ -14,7 +16,7 @@ use model::{
 };
 use scheduler::{Command, RegisterInstance, Reply, Resize, RunTask, TaskReport};
 use shell::{ShutdownTrigger, SystemClock, shutdown};
-use stdx::SeededEntropy;
+use stdx::{SeededEntropy, Timestamp};
 use store::{MemoryEngine, Store};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -23,6 +25,29 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Gives each role credentials of its name, but the role `gone`.
+#[derive(Debug)]
+struct Coins;
+
+impl Mint for Coins {
+    fn mint(
+        &self,
+        role: &str,
+        task: &TaskKey,
+        purpose: RolePurpose,
+        _now: Timestamp,
+    ) -> Result<acs::RoleCredentials, MintError> {
+        if role == "gone" {
+            return Err(MintError::CannotAssume(role.to_owned()));
+        }
+        Ok(acs::RoleCredentials {
+            credentials_id: format!("{purpose:?}-{}", task.task),
+            role_arn: role.to_owned(),
+            ..Default::default()
+        })
+    }
+}
 
 struct World {
     store: Store,
@@ -89,6 +114,7 @@ fn run() -> Command {
         tags: Tags::default(),
         propagate_from_definition: false,
         enable_ecs_managed_tags: false,
+        enable_execute_command: false,
         client_token: None,
     })
 }
@@ -114,7 +140,9 @@ async fn world() -> World {
     };
     let (trigger, stop) = shutdown();
     let routes =
-        control::start(store.clone(), SystemClock::shared(), chance(), stop).await.unwrap();
+        control::start(store.clone(), SystemClock::shared(), chance(), Arc::new(Coins), stop)
+            .await
+            .unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move { axum::serve(listener, routes).await });

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClusterName, DefinitionKey, Family, InstanceId, InstanceKey, Revision, ServiceKey, ServiceName,
-    TaskId, TaskKey,
+    ClusterName, DefinitionKey, Family, InstanceId, InstanceKey, ManagedPolicy, Revision, Role,
+    ServiceKey, ServiceName, TaskId, TaskKey,
 };
 
 /// Whose resources these are: the account and the region that this Wharf is.
@@ -107,6 +107,29 @@ impl Realm {
     /// The ARN of the account's root, who owns everything.
     pub fn root(&self) -> String {
         format!("arn:{}:iam::{}:root", self.partition, self.account)
+    }
+
+    /// A role's ARN.
+    pub fn role(&self, role: &Role) -> String {
+        format!("arn:{}:iam::{}:role{}{}", self.partition, self.account, role.path, role.name)
+    }
+
+    /// A managed policy's ARN.
+    pub fn policy(&self, policy: &ManagedPolicy) -> String {
+        let Self { partition, account, .. } = self;
+        format!("arn:{partition}:iam::{account}:policy{}{}", policy.path, policy.name)
+    }
+
+    /// The name of the role that an ARN of this account names; a bare name names itself, as ECS
+    /// takes it.
+    pub fn role_name<'a>(&self, role: &'a str) -> Option<&'a str> {
+        let prefix = format!("arn:{}:iam::{}:role/", self.partition, self.account);
+        let name = match role.strip_prefix(&prefix) {
+            Some(path) => path.rsplit('/').next().unwrap_or_default(),
+            None if role.starts_with("arn:") || role.contains('/') => return None,
+            None => role,
+        };
+        (!name.is_empty()).then_some(name)
     }
 
     /// Reads an ECS ARN of this realm.

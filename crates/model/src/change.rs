@@ -9,8 +9,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Cluster, ClusterName, DefinitionKey, Instance, InstanceKey, Service, ServiceEvent, ServiceKey,
-    TaskDefinition, TaskFacts, TaskKey, TaskProgress, TokenKey, TokenRecord,
+    Cluster, ClusterName, DefinitionKey, Instance, InstanceKey, ManagedPolicy, PolicyName, Role,
+    RoleName, Service, ServiceEvent, ServiceKey, TaskDefinition, TaskFacts, TaskKey, TaskProgress,
+    TokenKey, TokenRecord,
 };
 
 /// One upsert or delete of one record.
@@ -45,6 +46,14 @@ pub enum Change {
     PutToken(Arc<TokenRecord>),
     /// A client token is forgotten.
     DeleteToken(TokenKey),
+    /// A role as it now is.
+    PutRole(Arc<Role>),
+    /// A role is gone.
+    DeleteRole(RoleName),
+    /// A managed policy as it now is.
+    PutPolicy(Arc<ManagedPolicy>),
+    /// A managed policy is gone.
+    DeletePolicy(PolicyName),
 }
 
 /// The kinds of records, in the order in which they are loaded.
@@ -66,6 +75,10 @@ pub enum Table {
     Progress,
     /// Client tokens.
     Tokens,
+    /// Roles.
+    Roles,
+    /// Managed policies.
+    Policies,
 }
 
 /// Where a record stands in the store: one record an address.
@@ -79,7 +92,7 @@ pub struct Address {
 
 impl Table {
     /// Every kind, in loading order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Clusters,
         Self::Definitions,
         Self::Instances,
@@ -88,6 +101,8 @@ impl Table {
         Self::Tasks,
         Self::Progress,
         Self::Tokens,
+        Self::Roles,
+        Self::Policies,
     ];
 }
 
@@ -117,6 +132,10 @@ impl Change {
             }
             Self::PutToken(record) => vec![at(Table::Tokens, token(&record.key))],
             Self::DeleteToken(key) => vec![at(Table::Tokens, token(key))],
+            Self::PutRole(role) => vec![at(Table::Roles, role.name.to_string())],
+            Self::DeleteRole(name) => vec![at(Table::Roles, name.to_string())],
+            Self::PutPolicy(policy) => vec![at(Table::Policies, policy.name.to_string())],
+            Self::DeletePolicy(name) => vec![at(Table::Policies, name.to_string())],
         }
     }
 
@@ -128,7 +147,9 @@ impl Change {
             | Self::DeleteInstance(_)
             | Self::DeleteService(_)
             | Self::DeleteTask(_)
-            | Self::DeleteToken(_) => true,
+            | Self::DeleteToken(_)
+            | Self::DeleteRole(_)
+            | Self::DeletePolicy(_) => true,
             Self::PutCluster(_)
             | Self::PutDefinition(_)
             | Self::PutInstance(_)
@@ -136,7 +157,9 @@ impl Change {
             | Self::PutEvent(..)
             | Self::PutTask(_)
             | Self::PutProgress(..)
-            | Self::PutToken(_) => false,
+            | Self::PutToken(_)
+            | Self::PutRole(_)
+            | Self::PutPolicy(_) => false,
         }
     }
 }

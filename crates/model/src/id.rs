@@ -19,6 +19,10 @@ stdx::ids! {
     DeploymentId;
     /// A container's name within its task.
     ContainerName;
+    /// A role's name, unique in the account.
+    RoleName;
+    /// The name of a managed policy of this account.
+    PolicyName;
 }
 
 /// The number of a task definition within its family, from 1.

@@ -13,6 +13,7 @@ mod id;
 mod index;
 mod instance;
 mod resources;
+mod role;
 mod service;
 mod state;
 mod tags;
@@ -21,17 +22,18 @@ mod token;
 
 pub use arn::{ArnError, Realm, Resource};
 pub use change::{Address, Change, Table};
-pub use cluster::{Cluster, ClusterStatus};
+pub use cluster::{Cluster, ClusterStatus, ExecLogging};
 pub use definition::{
     ContainerSpec, DefinitionStatus, Document, LaunchType, NetworkMode, PlacementConstraint,
     PlacementStrategy, PortMapping, SpreadField, TaskDefinition, TaskSpec,
 };
 pub use id::{
     ClusterName, ContainerName, DefinitionKey, DeploymentId, Family, InstanceId, InstanceKey,
-    Revision, ServiceKey, ServiceName, TaskId, TaskKey,
+    PolicyName, Revision, RoleName, ServiceKey, ServiceName, TaskId, TaskKey,
 };
 pub use instance::{AgentInfo, Attribute, Instance, InstanceStatus};
 pub use resources::{HostPort, Protocol, Resources};
+pub use role::{ManagedPolicy, PolicyVersion, Role};
 pub use service::{
     CircuitBreaker, Deployment, DeploymentConfig, DeploymentStatus, PropagateTags, RolloutState,
     Service, ServiceEvent, ServiceStatus,
@@ -39,7 +41,7 @@ pub use service::{
 pub use state::State;
 pub use tags::Tags;
 pub use task::{
-    ContainerFacts, ContainerProgress, ContainerStatus, DesiredStatus, HealthStatus,
-    NetworkBinding, StopCode, Task, TaskFacts, TaskProgress, TaskStatus,
+    ContainerFacts, ContainerProgress, ContainerStatus, DesiredStatus, ExecAgent, ExecAgentStatus,
+    HealthStatus, NetworkBinding, StopCode, Task, TaskFacts, TaskProgress, TaskStatus,
 };
 pub use token::{TokenKey, TokenRecord};

@@ -9,8 +9,8 @@ use stdx::Timestamp;
 use crate::index::{Counts, TaskIndex, Usage};
 use crate::{
     Change, Cluster, ClusterName, DefinitionKey, DefinitionStatus, Family, HostPort, Instance,
-    InstanceKey, Realm, Resources, Revision, Service, ServiceEvent, ServiceKey, Task,
-    TaskDefinition, TaskKey, TaskProgress, TokenKey, TokenRecord,
+    InstanceKey, ManagedPolicy, PolicyName, Realm, Resources, Revision, Role, RoleName, Service,
+    ServiceEvent, ServiceKey, Task, TaskDefinition, TaskKey, TaskProgress, TokenKey, TokenRecord,
 };
 
 /// Everything that is true of a realm at one moment.
@@ -26,6 +26,8 @@ pub struct State {
     // Progress that came before its task's facts: only while records are loaded.
     early: OrdMap<TaskKey, Arc<TaskProgress>>,
     tokens: OrdMap<TokenKey, Arc<TokenRecord>>,
+    roles: OrdMap<RoleName, Arc<Role>>,
+    policies: OrdMap<PolicyName, Arc<ManagedPolicy>>,
     // Tokens by age and definitions on their way out, for those who forget them.
     token_ages: OrdSet<(Timestamp, TokenKey)>,
     deleting: OrdSet<DefinitionKey>,
@@ -45,6 +47,8 @@ impl State {
             tasks: OrdMap::new(),
             early: OrdMap::new(),
             tokens: OrdMap::new(),
+            roles: OrdMap::new(),
+            policies: OrdMap::new(),
             token_ages: OrdSet::new(),
             deleting: OrdSet::new(),
             index: TaskIndex::default(),
@@ -100,6 +104,10 @@ impl State {
                 self.tokens.insert(record.key.clone(), record.clone());
             }
             Change::DeleteToken(key) => self.remove_token(key),
+            Change::PutRole(role) => drop(self.roles.insert(role.name.clone(), role.clone())),
+            Change::DeleteRole(name) => drop(self.roles.remove(name)),
+            Change::PutPolicy(p) => drop(self.policies.insert(p.name.clone(), p.clone())),
+            Change::DeletePolicy(name) => drop(self.policies.remove(name)),
         }
     }
 
@@ -234,6 +242,26 @@ impl State {
     /// What happened to a service, newest first, at most [`ServiceEvent::KEPT`].
     pub fn events(&self, key: &ServiceKey) -> impl Iterator<Item = &Arc<ServiceEvent>> {
         self.events.get(key).into_iter().flatten()
+    }
+
+    /// A role.
+    pub fn role(&self, name: &RoleName) -> Option<&Arc<Role>> {
+        self.roles.get(name)
+    }
+
+    /// Every role by name.
+    pub fn roles(&self) -> impl Iterator<Item = &Arc<Role>> {
+        self.roles.values()
+    }
+
+    /// A managed policy of this account.
+    pub fn policy(&self, name: &PolicyName) -> Option<&Arc<ManagedPolicy>> {
+        self.policies.get(name)
+    }
+
+    /// Every managed policy of this account by name.
+    pub fn policies(&self) -> impl Iterator<Item = &Arc<ManagedPolicy>> {
+        self.policies.values()
     }
 
     /// A task.
@@ -397,6 +425,8 @@ impl State {
             [Change::PutTask(task.facts.clone()), Change::PutProgress(key, task.progress.clone())]
         });
         let tokens = self.tokens.values().cloned().map(Change::PutToken);
+        let roles = self.roles.values().cloned().map(Change::PutRole);
+        let policies = self.policies.values().cloned().map(Change::PutPolicy);
         clusters
             .chain(definitions)
             .chain(instances)
@@ -404,6 +434,8 @@ impl State {
             .chain(events)
             .chain(tasks)
             .chain(tokens)
+            .chain(roles)
+            .chain(policies)
     }
 }
 

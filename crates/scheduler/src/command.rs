@@ -2,9 +2,10 @@
 
 use model::{
     AgentInfo, Attribute, Change, CircuitBreaker, ClusterName, ContainerName, ContainerStatus,
-    DefinitionKey, DeploymentId, Document, Family, HealthStatus, InstanceId, InstanceKey,
-    InstanceStatus, LaunchType, NetworkBinding, PlacementConstraint, PlacementStrategy,
-    PropagateTags, Resource, Resources, ServiceKey, Tags, TaskId, TaskKey, TaskSpec, TaskStatus,
+    DefinitionKey, DeploymentId, Document, ExecAgentStatus, ExecLogging, Family, HealthStatus,
+    InstanceId, InstanceKey, InstanceStatus, LaunchType, NetworkBinding, PlacementConstraint,
+    PlacementStrategy, PropagateTags, Resource, Resources, ServiceKey, Tags, TaskId, TaskKey,
+    TaskSpec, TaskStatus,
 };
 use stdx::Timestamp;
 
@@ -21,6 +22,13 @@ pub enum Command {
         name: ClusterName,
         /// Its tags.
         tags: Tags,
+    },
+    /// UpdateCluster, or CreateCluster with a configuration.
+    ConfigureCluster {
+        /// Its name.
+        name: ClusterName,
+        /// Where the output of ExecuteCommand sessions is logged from now on.
+        exec_logging: ExecLogging,
     },
     /// DeleteCluster.
     DeleteCluster(ClusterName),
@@ -98,6 +106,9 @@ pub enum Command {
         keys: Vec<String>,
     },
 
+    /// A role or a managed policy of IAM.
+    Iam(crate::IamCommand),
+
     // --- agents ---
     /// RegisterContainerInstance, the first time or again.
     RegisterInstance(RegisterInstance),
@@ -111,6 +122,13 @@ pub enum Command {
     /// SubmitTaskStateChange and SubmitContainerStateChange: what an agent has seen. A report never
     /// moves a task back; one for an unknown task is answered and forgotten.
     ReportTask(TaskReport),
+    /// The same calls' managed agents.
+    ReportExecAgents {
+        /// Which task.
+        key: TaskKey,
+        /// Those that changed.
+        agents: Vec<ExecAgentReport>,
+    },
     /// TCS health reports.
     ReportHealth {
         /// Whose.
@@ -211,11 +229,13 @@ pub struct RunTask {
     pub propagate_from_definition: bool,
     /// Whether `aws:ecs:*` tags are added.
     pub enable_ecs_managed_tags: bool,
+    /// Whether ExecuteCommand may be used.
+    pub enable_execute_command: bool,
     /// Makes a repetition harmless: `(token, fingerprint of the request)`.
     pub client_token: Option<(String, u64)>,
 }
 
-/// Overrides that change what is reserved.
+/// Overrides that change what is reserved and where the task may run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Resize {
     /// The task's CPU units.
@@ -224,6 +244,8 @@ pub struct Resize {
     pub memory: Option<u32>,
     /// By container: CPU units, hard and soft MiB.
     pub containers: Vec<ContainerResize>,
+    /// Attributes that the instance must have beside those of the definition.
+    pub attributes: Vec<String>,
 }
 
 /// A container's name with CPU units, hard and soft MiB where overridden.
@@ -254,6 +276,8 @@ pub struct CreateService {
     pub propagate_tags: PropagateTags,
     /// Whether its tasks get `aws:ecs:*` tags.
     pub enable_ecs_managed_tags: bool,
+    /// Whether ExecuteCommand may be used.
+    pub enable_execute_command: bool,
     /// The ARN of who asks.
     pub by: String,
     /// Makes a repetition harmless.
@@ -281,6 +305,8 @@ pub struct UpdateService {
     pub propagate_tags: Option<PropagateTags>,
     /// Whether its tasks get `aws:ecs:*` tags.
     pub enable_ecs_managed_tags: Option<bool>,
+    /// Whether ExecuteCommand may be used on tasks started from now on.
+    pub enable_execute_command: Option<bool>,
     /// A new deployment even if nothing else changed.
     pub force_new_deployment: bool,
 }
@@ -340,6 +366,17 @@ pub struct ContainerReport {
     pub bindings: Option<Vec<NetworkBinding>>,
 }
 
+/// What an agent has seen of what runs a container's ExecuteCommand sessions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExecAgentReport {
+    /// Which container.
+    pub container: ContainerName,
+    /// Whether sessions are taken.
+    pub status: ExecAgentStatus,
+    /// What went wrong.
+    pub reason: Option<String>,
+}
+
 /// What a command does: the changes to commit and the answer for the caller.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
@@ -369,6 +406,10 @@ pub enum Reply {
     Task(TaskKey),
     /// A service was made, changed or deleted.
     Service(ServiceKey),
+    /// A role was made, changed or deleted.
+    Role(model::RoleName),
+    /// A managed policy was made or changed: its name, and the number of the version.
+    Policy(model::PolicyName, u32),
     /// An instance registered, changed or was deregistered. The value is as it was at that moment,
     /// since a deregistered one is gone from the state.
     Instance(Box<model::Instance>),

@@ -10,6 +10,7 @@ mod complaints;
 mod decide;
 mod desk;
 mod failures;
+mod iam;
 mod placement;
 mod plan;
 mod rejection;
@@ -20,5 +21,6 @@ pub mod words;
 
 pub use command::*;
 pub use decide::decide;
+pub use iam::{IamCommand, IamRejection, NewPolicy, NewRole, PolicyRef};
 pub use plan::{Plan, Report, Waiting, plan};
 pub use rejection::*;

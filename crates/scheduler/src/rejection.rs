@@ -59,8 +59,16 @@ pub enum Rejection {
     NotBuilt(String),
     /// Too many of something.
     Limit(String),
+    /// IAM refuses it.
+    Iam(crate::IamRejection),
     /// What a planned command relied on holds no longer; the loop looks again.
     Stale,
+}
+
+impl From<crate::IamRejection> for Rejection {
+    fn from(refusal: crate::IamRejection) -> Self {
+        Self::Iam(refusal)
+    }
 }
 
 /// Why one task of a request was not placed: ECS's `failures[]`.

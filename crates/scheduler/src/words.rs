@@ -322,6 +322,7 @@ pub fn rejection(rejection: &Rejection, realm: &Realm) -> String {
         Rejection::Invalid { member, why } => format!("Invalid value for {member}: {why}."),
         Rejection::NotBuilt(what) => format!("Wharf does not support {what} yet."),
         Rejection::Limit(sentence) => sentence.clone(),
+        Rejection::Iam(refusal) => refusal.to_string(),
         Rejection::Stale => "The state has moved on; look again.".to_owned(),
     }
 }

@@ -18,6 +18,8 @@ fn letter(table: Table) -> char {
         Table::Tasks => 'f',
         Table::Progress => 'g',
         Table::Tokens => 'h',
+        Table::Roles => 'i',
+        Table::Policies => 'j',
     }
 }
 

@@ -5,8 +5,10 @@
 
 mod checks;
 mod down;
+mod mint;
 mod node;
 mod places;
+mod pull;
 mod run;
 mod server;
 mod settings;
@@ -44,6 +46,7 @@ enum Command {
     Agent(node::AgentArgs),
     /// Stops a data folder's server and every task of it, and leaves nothing behind
     Down(down::DownArgs),
+    Pull(pull::PullArgs),
     Env(cli::EnvArgs),
     Ps(cli::PsArgs),
     Logs(cli::LogsArgs),
@@ -91,6 +94,12 @@ fn dispatch(arguments: Arguments) -> Result<()> {
             log("warn", LogFormat::Text)?;
             threads()?.block_on(down::down(&args))
         }
+        Command::Pull(args) => threads()?.block_on(async {
+            tokio::select! {
+                result = pull::pull(&args) => result,
+                _ = tokio::signal::ctrl_c() => anyhow::bail!("given up; what came of it is kept"),
+            }
+        }),
         Command::Env(args) => say(&cli::env(&args)?),
         Command::Ps(args) => say(&threads()?.block_on(cli::ps(&args))?),
         Command::Logs(args) => threads()?.block_on(async {

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use api::{Door, DoorConfig, Endpoints};
-use auth::{EcrToken, RootKey};
+use api::{Door, DoorConfig, Endpoints, Standing};
+use auth::{EcrToken, RootKey, SessionMint, SessionStore};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -23,6 +23,7 @@ use store::{RedbEngine, Store};
 use telemetry::{Logs, LogsConfig};
 
 use crate::checks;
+use crate::mint::TaskMint;
 use crate::places::Places;
 use crate::settings::Settings;
 
@@ -70,23 +71,27 @@ pub(crate) async fn start(
     tokio::spawn(registry.clone().maintain(shutdown.clone()));
     tokio::spawn(sweep(logs.clone(), clock.clone(), shutdown.clone()));
     let ecr_token = Arc::new(EcrToken::new(root_key.secret()));
+    let sessions = Arc::new(SessionMint::new(root_key.secret()));
     let door = Door::new(DoorConfig {
         realm,
         store: store.clone(),
         registry: registry.clone(),
         logs,
-        keys: Arc::new(root_key.store(&settings.account)),
+        keys: Arc::new(SessionStore::new(root_key.store(&settings.account), sessions.clone())),
+        sessions: sessions.clone(),
         ecr_token: ecr_token.clone(),
         clock: clock.clone(),
         endpoints: Endpoints::under(&endpoint),
         version: env!("CARGO_PKG_VERSION"),
     });
+    let mint = Arc::new(TaskMint { store: store.clone(), sessions });
     let agents =
-        control::start(store.clone(), clock.clone(), Box::new(OsEntropy), shutdown.clone()).await?;
+        control::start(store.clone(), clock.clone(), Box::new(OsEntropy), mint, shutdown.clone())
+            .await?;
     let routes = Router::new()
         .merge(api::router(door.clone()))
         .merge(api::guard(door, agents))
-        .merge(registry::router(registry, passwords(ecr_token, clock)));
+        .merge(registry::router(registry, passwords(ecr_token, store.clone(), clock)));
     let ready = Ready::default();
     let routes = routes.layer(middleware::from_fn_with_state(ready.clone(), not_yet));
     let profile = Profile {
@@ -146,14 +151,18 @@ async fn not_yet(State(ready): State<Ready>, request: Request, next: Next) -> Re
     next.run(request).await
 }
 
-/// Lets ECR's user in with a password that ECR gave.
-fn passwords(tokens: Arc<EcrToken>, clock: Arc<dyn Clock>) -> Arc<dyn Authorizer> {
+/// Lets ECR's user in with a password that ECR gave, as long as who asked for it may ask still.
+fn passwords(tokens: Arc<EcrToken>, store: Store, clock: Arc<dyn Clock>) -> Arc<dyn Authorizer> {
     Arc::new(move |username: &str, password: &str| {
         if username != "AWS" {
             return Err(format!("the user is AWS, not {username:?}"));
         }
-        let verified = tokens.verify(password, clock.now());
-        verified.map(|_| ()).map_err(|error| error.message())
+        let identity = tokens.verify(password, clock.now()).map_err(|error| error.message())?;
+        match identity.role.map(|session| api::standing(&store.snapshot(), &session)) {
+            None | Some(Standing::Good) => Ok(()),
+            Some(Standing::RoleGone) => Err("the role that asked for it is deleted".to_owned()),
+            Some(Standing::TaskOver) => Err("the task that asked for it is over".to_owned()),
+        }
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use auth::{Credentials, EcrToken, Outgoing, RootKey, Scope, sign};
+use auth::{Credentials, EcrToken, Outgoing, RootKey, SessionMint, SessionStore, Scope, sign};
 use axum::body::Body;
 use axum::extract::State;
 use http::Request;
@@ -84,12 +84,14 @@ impl Bench {
         });
         std::fs::create_dir(folder.path().join("logs")).unwrap();
         let logs = LogsConfig::new(folder.path().join("logs"), ACCOUNT, REGION, shared.clone());
+        let sessions = Arc::new(SessionMint::new(root.secret()));
         let door = Door::new(DoorConfig {
             realm,
             store: store.clone(),
             registry: registry.unwrap(),
             logs: Arc::new(Logs::open(logs).unwrap()),
-            keys: Arc::new(root.store(ACCOUNT)),
+            keys: Arc::new(SessionStore::new(root.store(ACCOUNT), sessions.clone())),
+            sessions,
             ecr_token: Arc::new(EcrToken::new(root.secret())),
             clock: shared,
             endpoints: Endpoints::under("http://127.0.0.1:4747/"),

@@ -22,6 +22,7 @@ impl KeyStore for WithToken {
             session_token: Some(TOKEN.into()),
             expires: None,
             principal: principal(),
+            role: None,
         })
     }
 }

@@ -78,6 +78,7 @@ fn a_registry_password_holds_for_twelve_hours_and_cannot_be_made_up() {
         session: false,
         service: "ecr".to_owned(),
         region: "us-east-1".to_owned(),
+        role: None,
     };
     let (password, until) = tokens.mint(&identity, now);
     assert_eq!(until, now + Duration::from_secs(12 * 3600));

@@ -40,7 +40,7 @@ impl KeyStore for Keys {
         } else {
             SECRET
         };
-        Some(Key { secret: secret.into(), session_token, expires, principal: principal() })
+        Some(Key { secret: secret.into(), session_token, expires, principal: principal(), role: None })
     }
 }
 

@@ -4,7 +4,9 @@ mod clusters;
 mod definitions;
 mod instances;
 pub(crate) mod planned;
+mod policies;
 mod reports;
+mod roles;
 mod run_task;
 mod services;
 mod tags;
@@ -37,6 +39,9 @@ pub fn decide(
 fn answer(desk: &mut Desk<'_>, command: &Command) -> Result<Reply, Rejection> {
     match command {
         Command::CreateCluster { name, tags } => clusters::create(desk, name, tags),
+        Command::ConfigureCluster { name, exec_logging } => {
+            clusters::configure(desk, name, exec_logging)
+        }
         Command::DeleteCluster(name) => clusters::delete(desk, name),
         Command::RegisterDefinition { family, document, spec, tags, by } => {
             let registered = definitions::Registered { document, spec, tags, by };
@@ -57,6 +62,7 @@ fn answer(desk: &mut Desk<'_>, command: &Command) -> Result<Reply, Rejection> {
         Command::RegisterInstance(register) => instances::register(desk, register),
         Command::AgentSession { key, agent } => instances::session(desk, key, agent),
         Command::ReportTask(report) => reports::task(desk, report),
+        Command::ReportExecAgents { key, agents } => reports::exec_agents(desk, key, agents),
         Command::ReportHealth { key, health } => reports::health(desk, key, health),
         Command::LaunchServiceTasks { service, deployment, count } => {
             planned::launch(desk, service, deployment, *count)
@@ -66,6 +72,7 @@ fn answer(desk: &mut Desk<'_>, command: &Command) -> Result<Reply, Rejection> {
         Command::LoseTask { key, reason } => planned::lose(desk, key, reason),
         Command::Forget(what) => planned::forget(desk, what),
         Command::DisconnectAll => instances::disconnect_all(desk),
+        Command::Iam(command) => roles::decide(desk, command),
     }
 }
 
