@@ -9,6 +9,7 @@ mod images;
 mod places;
 mod prepare;
 mod runtime;
+mod session;
 mod shim_client;
 mod slots;
 mod teardown;

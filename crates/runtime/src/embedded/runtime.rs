@@ -18,7 +18,7 @@ use crate::shim::proto::{Assign, Record, Reply, Request};
 use crate::{
     ContainerId, ContainerSpec, Event, ExecResult, ExecSpec, Exit, Image, ImageError, ImageRequest,
     IpcMode, Mount, NetworkMode, Runtime, RuntimeError, Sandbox, SandboxId, SandboxSpec,
-    SandboxStatus, Started, StoredImage, Usage, VolumeSpec, spec,
+    SandboxStatus, Session, SessionSpec, Started, StoredImage, Usage, VolumeSpec, spec,
 };
 
 /// A shim has this long to kill everything.
@@ -105,16 +105,21 @@ impl Runtime for Embedded {
         container: &ContainerId,
         spec: &ExecSpec,
     ) -> Result<ExecResult, RuntimeError> {
-        let strings = || spec.args.iter().chain(&spec.env);
-        if spec.args.first().is_none_or(String::is_empty) || strings().any(|s| s.contains('\0')) {
-            let why = "a command has at least a program and no zero bytes".to_owned();
-            return Err(RuntimeError::Invalid { id: container.to_string(), why });
-        }
+        check_command(container, &spec.args, &spec.env)?;
         let request = Request::Exec { container: container.clone(), spec: spec.clone() };
         match self.inner.ask_for(container, &request).await? {
             Reply::Executed(result) => Ok(result),
             other => Err(odd(container.as_str(), &other)),
         }
+    }
+
+    async fn open_session(
+        &self,
+        container: &ContainerId,
+        spec: &SessionSpec,
+    ) -> Result<Session, RuntimeError> {
+        check_command(container, &spec.args, &spec.env)?;
+        self.inner.open_session(container, spec).await
     }
 
     async fn remove_sandbox(&self, sandbox: &SandboxId) -> Result<(), RuntimeError> {
@@ -229,6 +234,16 @@ impl Runtime for Embedded {
     fn take_events(&self) -> Option<mpsc::UnboundedReceiver<Event>> {
         guard(&self.inner.receiver).take()
     }
+}
+
+/// What no program can be given.
+fn check_command(id: &ContainerId, args: &[String], env: &[String]) -> Result<(), RuntimeError> {
+    let mut strings = args.iter().chain(env);
+    if args.first().is_none_or(String::is_empty) || strings.any(|text| text.contains('\0')) {
+        let why = "a command has at least a program and no zero bytes".to_owned();
+        return Err(RuntimeError::Invalid { id: id.to_string(), why });
+    }
+    Ok(())
 }
 
 /// Does what may wait for the disk on a thread of its own.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::engine::process;
 use crate::shim::proto::{self, Reply, Request};
@@ -80,6 +81,12 @@ impl ShimConnection {
                 }
             }
         }
+    }
+
+    /// Its two directions, and what has been received already.
+    pub(crate) fn split(self) -> (OwnedReadHalf, OwnedWriteHalf, Vec<u8>) {
+        let (read, write) = self.stream.into_split();
+        (read, write, self.received)
     }
 
     /// A descriptor that came with the last answer.

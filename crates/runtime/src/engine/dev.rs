@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::pty::OpenptFlags;
 
 use super::root::{self, Kind};
-use super::{Attempt, Fault, mounts};
+use super::{Attempt, Fault, mounts, sys};
 
 /// The links that programs expect.
 const LINKS: [(&str, &str); 4] = [
@@ -58,15 +58,41 @@ fn make(root: impl AsFd, device: &LinuxDevice) -> Result<(), Fault> {
         .attempt(what)
 }
 
-/// Opens a terminal of the container's own devpts, shows it as `/dev/console`, and returns both ends.
-pub(crate) fn terminal(root: impl AsFd) -> Result<(OwnedFd, OwnedFd), Fault> {
+/// What `statfs` says of a devpts (`linux/magic.h`).
+const DEVPTS: i64 = 0x1cd1;
+
+/// Opens a terminal of the container's own devpts, and returns master and slave. A container that has
+/// put something else there is refused.
+pub(crate) fn open_terminal(root: impl AsFd) -> Result<(OwnedFd, OwnedFd), Fault> {
     let what = || "open a terminal".to_owned();
     let pts = root::locate_unlinked(&root, Path::new("/dev/pts")).attempt(what)?;
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    // Nothing that blocks when it is opened, such as a pipe, may stand there either.
+    let system = rustix::fs::fstatfs(&pts).attempt(what)?.f_type;
+    let stat = rustix::fs::statat(&pts, "ptmx", AtFlags::SYMLINK_NOFOLLOW).attempt(what)?;
+    if i64::from(system) != DEVPTS || stat.st_rdev != rustix::fs::makedev(5, 2) {
+        return Err(Fault::refused(what(), "/dev/pts of the container is not a devpts"));
+    }
     let master = rustix::fs::openat(&pts, "ptmx", flags, Mode::empty()).attempt(what)?;
     rustix::pty::unlockpt(&master).attempt(what)?;
     let peer = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let slave = rustix::pty::ioctl_tiocgptpeer(&master, peer).attempt(what)?;
+    Ok((master, slave))
+}
+
+/// Makes a terminal this session's, and standard input and output.
+pub(crate) fn use_terminal(slave: &OwnedFd) -> Result<(), Fault> {
+    let what = || "use the terminal".to_owned();
+    sys::set_controlling_terminal(slave).attempt(what)?;
+    for number in 0..3 {
+        sys::become_stdio(slave, number).attempt(what)?;
+    }
+    Ok(())
+}
+
+/// Opens a terminal as [`open_terminal`] does, and shows it as `/dev/console`.
+pub(crate) fn console(root: impl AsFd) -> Result<(OwnedFd, OwnedFd), Fault> {
+    let (master, slave) = open_terminal(&root)?;
     let console = root::ensure(&root, Path::new("/dev/console"), Kind::File)?;
     mounts::put(mounts::copy_at(&slave, Path::new(""), false)?, console)?;
     Ok((master, slave))

@@ -3,15 +3,16 @@
 //! A helper process joins the container's namespaces and then makes the program's process with the
 //! supervisor as its parent (`CLONE_PARENT`), because joining a pid namespace counts only for children.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use oci_spec::runtime::Spec;
 use rustix::fs::{Mode, OFlags};
+use rustix::termios::Winsize;
 
 use super::cgroup::Entry;
 use super::exec::set_rlimits;
 use super::init::becoming;
-use super::{Attempt, Fault, pid1, process, sys, users};
+use super::{Attempt, Fault, dev, pid1, process, sys, users};
 
 /// What is to run, and where.
 #[derive(Debug)]
@@ -20,10 +21,10 @@ pub(crate) struct Enter<'a> {
     pub(crate) target: OwnedFd,
     /// How to get into its cgroup.
     pub(crate) entry: Entry,
-    /// Told as by [`super::init::run`]; `P` and the pid in decimal comes first.
+    /// Told as by [`super::init::run`]; `P`, the pid in decimal and the end of a line come first.
     pub(crate) status: OwnedFd,
-    /// Standard output and error.
-    pub(crate) output: OwnedFd,
+    /// What it reads and writes.
+    pub(crate) stdio: Stdio,
     /// The container's specification: capabilities, filter, limits and variables are taken from it.
     pub(crate) spec: &'a Spec,
     /// `user[:group]`, looked up in the container.
@@ -34,6 +35,15 @@ pub(crate) struct Enter<'a> {
     pub(crate) args: &'a [String],
     /// Added to the container's own variables; these win.
     pub(crate) env: &'a [String],
+}
+
+/// What a program reads and writes.
+#[derive(Debug)]
+pub(crate) enum Stdio {
+    /// Standard input, none for nothing; standard output and error as one.
+    Pipes { input: Option<OwnedFd>, output: OwnedFd },
+    /// A terminal of the container's own, of so many rows and columns.
+    Terminal { rows: u16, columns: u16 },
 }
 
 /// Lives the helper's life.
@@ -53,11 +63,14 @@ fn go(enter: &Enter<'_>) -> Result<std::convert::Infallible, Fault> {
     enter.entry.attach_self()?;
     // From here on the container's processes can see this one.
     sys::prctl(libc::PR_SET_DUMPABLE, 0, 0).attempt(|| "hide the memory".into())?;
-    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
-        .attempt(|| "open /dev/null".into())?;
-    sys::become_stdio(null, 0).attempt(|| "set standard input".into())?;
-    for number in [1, 2] {
-        sys::become_stdio(&enter.output, number).attempt(|| "set standard output".into())?;
+    if let Stdio::Pipes { input, output } = &enter.stdio {
+        let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+            .attempt(|| "open /dev/null".into())?;
+        sys::become_stdio(input.as_ref().unwrap_or(&null), 0)
+            .attempt(|| "set standard input".into())?;
+        for number in [1, 2] {
+            sys::become_stdio(output, number).attempt(|| "set standard output".into())?;
+        }
     }
     let mut kinds = libc::CLONE_NEWNS
         | libc::CLONE_NEWPID
@@ -68,14 +81,27 @@ fn go(enter: &Enter<'_>) -> Result<std::convert::Infallible, Fault> {
         kinds |= libc::CLONE_NEWCGROUP;
     }
     sys::join_namespaces(&enter.target, kinds).attempt(|| "join the container".into())?;
+    // What the program says must come after its pid: it waits for the end of this process.
+    let (wait, until) = process::pipe()?;
     match sys::clone3(libc::CLONE_PARENT, None).attempt(|| "make a process".into())? {
         sys::Fork::Parent(pid) => {
             rustix::io::write(&enter.status, format!("P{pid}\n").as_bytes())
                 .attempt(|| "tell the pid".into())?;
             sys::exit_now(0)
         }
-        sys::Fork::Child => Err(program(enter)),
+        sys::Fork::Child => {
+            drop(until);
+            // An error would only mean that it need not be waited for.
+            rustix::io::retry_on_intr(|| rustix::io::read(&wait, &mut [0; 1])).unwrap_or_default();
+            Err(program(enter))
+        }
     }
+}
+
+/// Gives a terminal another size, which its programs hear of.
+pub(crate) fn set_size(terminal: impl AsFd, rows: u16, columns: u16) -> rustix::io::Result<()> {
+    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    rustix::termios::tcsetwinsize(terminal, size)
 }
 
 fn program(enter: &Enter<'_>) -> Fault {
@@ -85,6 +111,13 @@ fn program(enter: &Enter<'_>) -> Fault {
         let what = || "open the root".to_owned();
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let slash = rustix::fs::open("/", flags, Mode::empty()).attempt(what)?;
+        if let Stdio::Terminal { rows, columns } = enter.stdio {
+            let (master, slave) = dev::open_terminal(&slash)?;
+            set_size(&master, rows, columns).attempt(|| "set the terminal's size".into())?;
+            process::send_with_fds(&enter.status, b"T", &[master.as_fd()])
+                .attempt(|| "hand over the terminal".into())?;
+            dev::use_terminal(&slave)?;
+        }
         let process = enter.spec.process().as_ref();
         let process =
             process.ok_or_else(|| Fault::refused("read the specification", "no process"))?;
@@ -95,6 +128,10 @@ fn program(enter: &Enter<'_>) -> Fault {
         let name = |line: &str| line.split('=').next().unwrap_or_default().to_owned();
         becoming.env.retain(|old| !enter.env.iter().any(|new| name(new) == name(old)));
         becoming.env.extend(enter.env.iter().cloned());
+        let terminal = matches!(enter.stdio, Stdio::Terminal { .. });
+        if terminal && !becoming.env.iter().any(|line| name(line) == "TERM") {
+            becoming.env.push("TERM=xterm".to_owned());
+        }
         Err::<std::convert::Infallible, _>(becoming.go())
     };
     match run() {

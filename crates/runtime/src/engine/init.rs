@@ -249,14 +249,10 @@ fn set_stdio(order: &Order, setup: &Setup, root: &OwnedFd) -> Result<(), Fault> 
     let what = || "set standard input and output".to_owned();
     let terminal = order.spec.process().as_ref().is_some_and(|p| p.terminal().unwrap_or(false));
     if terminal {
-        let (master, slave) = dev::terminal(root)?;
+        let (master, slave) = dev::console(root)?;
         process::send_with_fds(&setup.socket, b"T", &[std::os::fd::AsFd::as_fd(&master)])
             .attempt(what)?;
-        sys::set_controlling_terminal(&slave).attempt(what)?;
-        for number in 0..3 {
-            sys::become_stdio(&slave, number).attempt(what)?;
-        }
-        return Ok(());
+        return dev::use_terminal(&slave);
     }
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .attempt(what)?;

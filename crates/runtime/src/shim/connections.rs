@@ -38,6 +38,11 @@ impl Connections {
         }
     }
 
+    /// Whether somebody is still there.
+    pub(crate) fn has(&self, id: u64) -> bool {
+        self.open.contains_key(&id)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
@@ -196,6 +201,11 @@ impl Shim {
             Request::Stop { container, grace_ms } => self.stop(from, &container, grace_ms),
             Request::Exec { container, spec } => self.exec(from, &container, &spec),
             Request::RemoveContainer { container } => self.remove_container(&container),
+            Request::Session { container, order } => self.open_session(from, &container, &order),
+            Request::SignalSession { signal } => {
+                self.signal_session(from, signal);
+                Ok(None)
+            }
             Request::Network { container } => {
                 let network = self.network(&container)?;
                 self.connections.reply_with(from, &Reply::Network, &[network]);

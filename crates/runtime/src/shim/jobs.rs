@@ -1,6 +1,7 @@
 //! Programs that a shim runs in its containers: on request, or to probe their health.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
@@ -22,16 +23,30 @@ pub(crate) enum Purpose {
     Reply(u64),
     /// The container's health check.
     Probe,
+    /// A connection whose asker reads and writes by itself.
+    Session(u64),
+}
+
+/// What is to run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Program<'a> {
+    pub(crate) args: &'a [String],
+    pub(crate) env: &'a [String],
+    /// None for the container's own.
+    pub(crate) user: Option<&'a str>,
 }
 
 /// One program, under way.
 #[derive(Debug)]
 pub(crate) struct Job {
     container: ContainerId,
-    purpose: Purpose,
+    pub(crate) purpose: Purpose,
     helper: i32,
-    pid: Option<i32>,
+    pub(crate) pid: Option<i32>,
     said: Vec<u8>,
+    /// What its session's asker is given once it runs, and whether that has been done.
+    pub(crate) handed: Vec<OwnedFd>,
+    pub(crate) told: bool,
     collected: Vec<u8>,
     max_output: usize,
     killed: bool,
@@ -41,6 +56,10 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    pub(crate) fn is_killed(&self) -> bool {
+        self.killed
+    }
+
     /// Kills it: the helper, or the program with its process group.
     pub(crate) fn kill(&mut self) {
         self.killed = true;
@@ -52,12 +71,14 @@ impl Job {
         }
     }
 
-    fn refusal(&self) -> Option<String> {
+    /// Why it could not be started, if it could not: what is said after the pid and the terminal.
+    pub(crate) fn refusal(&self) -> Option<String> {
         let text = String::from_utf8_lossy(&self.said);
         let rest = match text.strip_prefix('P') {
             Some(rest) => rest.split_once('\n').map_or("", |(_, rest)| rest),
             None => &text,
         };
+        let rest = rest.strip_prefix('T').unwrap_or(rest);
         rest.strip_prefix('E').map(str::to_owned)
     }
 
@@ -97,13 +118,37 @@ impl Shim {
         Ok(None)
     }
 
-    /// Begins to run a program in a container.
+    /// Begins to run a program whose output is collected.
     pub(crate) fn run_in(
         &mut self,
         id: &ContainerId,
         spec: &ExecSpec,
         purpose: Purpose,
     ) -> Result<(), Failure> {
+        let user = Some(spec.user.as_str()).filter(|user| !user.is_empty());
+        let program = Program { args: &spec.args, env: &spec.env, user };
+        let (output, theirs) = process::pipe()?;
+        rustix::fs::fcntl_setfl(&output, OFlags::NONBLOCK)
+            .attempt(|| "set a pipe not to block".into())?;
+        let stdio = enter::Stdio::Pipes { input: None, output: theirs };
+        let job = self.enter(id, program, stdio, purpose)?;
+        let job = self.jobs.entry(job).and_modify(|job| {
+            job.output = Some(output);
+            job.max_output = spec.max_output;
+            job.deadline = clock::monotonic().checked_add(spec.timeout);
+        });
+        drop(job);
+        Ok(())
+    }
+
+    /// Begins to run a program in a container; the job's number.
+    pub(crate) fn enter(
+        &mut self,
+        id: &ContainerId,
+        program: Program<'_>,
+        stdio: enter::Stdio,
+        purpose: Purpose,
+    ) -> Result<u64, Failure> {
         let missing = || Failure::new(FailureKind::NotFound, id.as_str());
         let container = self.containers.get(id).ok_or_else(missing)?;
         if !container.is_running() {
@@ -115,45 +160,44 @@ impl Shim {
             .attempt(|| format!("open the process of {id}"))?;
         let entry = self.cgroups.entry(&container.record.cgroup)?;
         let (status, their_status) = process::socket_pair()?;
-        let (output, their_output) = process::pipe()?;
-        let user = if spec.user.is_empty() { &order.user } else { &spec.user };
         let into = entry.for_clone();
         let enter = enter::Enter {
             target,
             entry,
             status: their_status,
-            output: their_output,
+            stdio,
             spec: &order.spec,
-            user,
-            groups: if spec.user.is_empty() { &order.groups } else { &[] },
-            args: &spec.args,
-            env: &spec.env,
+            user: program.user.unwrap_or(&order.user),
+            groups: if program.user.is_none() { &order.groups } else { &[] },
+            args: program.args,
+            env: program.env,
         };
         let helper = match sys::clone3(0, into).attempt(|| "make a process".into())? {
             sys::Fork::Child => enter::run(&enter),
             sys::Fork::Parent(pid) => pid,
         };
         drop(enter);
-        for fd in [status.as_fd(), output.as_fd()] {
-            rustix::fs::fcntl_setfl(fd, OFlags::NONBLOCK)
-                .attempt(|| "set a pipe not to block".into())?;
-        }
+        rustix::fs::fcntl_setfl(&status, OFlags::NONBLOCK)
+            .attempt(|| "set a socket not to block".into())?;
         let job = Job {
             container: id.clone(),
             purpose,
             helper,
             pid: None,
             said: Vec::new(),
+            handed: Vec::new(),
+            told: false,
             collected: Vec::new(),
-            max_output: spec.max_output,
+            max_output: 0,
             killed: false,
             status: Some(status),
-            output: Some(output),
-            deadline: clock::monotonic().checked_add(spec.timeout),
+            output: None,
+            deadline: None,
         };
-        self.jobs.insert(self.next_job, job);
+        let number = self.next_job;
+        self.jobs.insert(number, job);
         self.next_job += 1;
-        Ok(())
+        Ok(number)
     }
 
     /// Hears what a program's processes say of its start.
@@ -161,11 +205,13 @@ impl Shim {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let mut chunk = [0; 4096];
         while let Some(status) = &job.status {
-            match rustix::io::read(status, &mut chunk) {
-                Ok(0) => job.status = None,
-                Ok(read) => job.said.extend_from_slice(&chunk[..read]),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => break,
+            match process::receive_with_fds(status, &mut chunk) {
+                Ok((0, _)) => job.status = None,
+                Ok((read, fds)) => {
+                    job.said.extend_from_slice(&chunk[..read]);
+                    job.handed.extend(fds);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(_) => job.status = None,
             }
         }
@@ -179,6 +225,7 @@ impl Shim {
                 }
             }
         }
+        self.tell_session(id);
     }
 
     /// Reads what a program has written at present.
@@ -201,6 +248,7 @@ impl Shim {
     }
 
     fn finish_job(&mut self, id: u64, code: i32) {
+        self.tell_session(id);
         let Some(mut job) = self.jobs.remove(&id) else { return };
         while job.read_output() {}
         let refusal = job.refusal();
@@ -208,6 +256,13 @@ impl Shim {
             Purpose::Probe => {
                 let succeeded = code == 0 && !job.killed && refusal.is_none();
                 self.probed(&job.container, succeeded);
+            }
+            Purpose::Session(to) => {
+                let reply = match refusal {
+                    Some(why) => Reply::Failed(Failure::new(FailureKind::Start, why)),
+                    None => Reply::SessionEnded { code },
+                };
+                self.connections.reply(to, &reply);
             }
             Purpose::Reply(to) => {
                 let reply = match refusal {

@@ -12,6 +12,7 @@ pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod logs;
 pub(crate) mod proto;
+pub(crate) mod sessions;
 pub(crate) mod writer;
 
 use std::collections::BTreeMap;
@@ -85,6 +86,7 @@ impl Shim {
             }
             self.run_timers();
             self.connections.flush();
+            self.hang_up_sessions();
             if self.folder.is_none() && self.connections.is_empty() {
                 self.destroy();
                 return Ok(());

@@ -41,6 +41,11 @@ pub(crate) enum Request {
     RemoveContainer { container: ContainerId },
     /// Kill everything, remove the cgroup, and end.
     Remove,
+    /// Run a program with its input and output connected to the asker's connection, and for as long
+    /// as that is open.
+    Session { container: ContainerId, order: SessionOrder },
+    /// Send a signal to the program of this connection's session. There is no answer.
+    SignalSession { signal: i32 },
     /// Hand over the network of a container that has one of its own, made if it has not started.
     Network { container: ContainerId },
 }
@@ -52,6 +57,17 @@ pub(crate) struct Assign {
     pub(crate) folder: PathBuf,
     /// Limits over all its containers.
     pub(crate) limits: Limits,
+}
+
+/// A program to run for somebody who watches.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SessionOrder {
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<String>,
+    /// `user[:group]`, looked up in the container.
+    pub(crate) user: String,
+    /// Rows and columns of its terminal, if it has one.
+    pub(crate) terminal: Option<(u16, u16)>,
 }
 
 /// A container to start.
@@ -83,6 +99,11 @@ pub(crate) enum Reply {
     Exited(Exit),
     /// To [`Request::Exec`].
     Executed(ExecResult),
+    /// To [`Request::Session`], once the program runs; with it come the terminal's master, or what
+    /// the program reads from and what it writes to.
+    Session,
+    /// To [`Request::Session`], after the other, with the program's status.
+    SessionEnded { code: i32 },
     /// To [`Request::Network`]; a descriptor comes with it.
     Network,
     /// It could not be done.

@@ -12,6 +12,7 @@ mod hostile;
 mod lifecycle;
 mod probe_image;
 mod programs;
+mod sessions;
 mod sharing;
 mod support;
 

@@ -76,6 +76,7 @@ pub(crate) fn run(filters: &[String]) -> i32 {
     all.extend(crate::hostile::all());
     all.extend(crate::differential::all());
     all.extend(crate::sharing::all());
+    all.extend(crate::sessions::all());
     let (mut ran, mut failed) = (0, Vec::new());
     let mut attempt = |name: String, work: Pin<Box<dyn Future<Output = ()>>>| {
         println!("{name}");
