@@ -6,12 +6,14 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 mod codegen;
+mod docs;
 mod image;
 mod tidy;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   codegen   write crates/aws/src/gen from models/*.json
+  docs      write what docs/ has from code
   tidy      check the rules of the house that a compiler does not hold
   image     build a program of one file and write it as an OCI image layout:
             --source FILE   the program [default: examples/hello/main.rs]
@@ -36,6 +38,7 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
     };
     match (command, rest) {
         ("codegen", []) => codegen::write(&root()?),
+        ("docs", []) => docs::write(&root()?),
         ("tidy", []) => tidy::run(&root()?),
         ("image", options) => image::run(options),
         ("help" | "--help" | "-h", _) => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use aws::Error;
 use aws::ecs::{ContainerOverride, TaskOverride};
-use model::{ContainerName, Document, TaskDefinition};
+use model::{ContainerName, Document, Realm, TaskDefinition};
 use scheduler::Resize;
 
 use crate::definition::{self, environment_name};
@@ -27,6 +27,7 @@ pub(crate) struct Overrides {
 
 /// Checks overrides against the definition they change.
 pub(crate) fn read(
+    realm: &Realm,
     given: Option<&TaskOverride>,
     definition: &TaskDefinition,
 ) -> Result<Overrides, Error> {
@@ -34,7 +35,11 @@ pub(crate) fn read(
         return Ok(Overrides::default());
     };
     let r = PARAMETER;
-    r.text("overrides.taskRoleArn", given.task_role_arn.as_ref(), "credentials for tasks are")?;
+    let role =
+        |given: &Option<String>| definition::role_arn(realm, given.as_deref()).map_err(invalid);
+    let task_role = role(&given.task_role_arn)?;
+    let execution_role = role(&given.execution_role_arn)?;
+    let document = definition::decode(&definition.document)?;
     let storage = given.ephemeral_storage.as_ref();
     r.given("overrides.ephemeralStorage", storage, "limits of task storage are")?;
     let accelerators = given.inference_accelerator_overrides.as_ref();
@@ -43,7 +48,11 @@ pub(crate) fn read(
         cpu: task_size("cpu", given.cpu.as_ref(), definition::cpu_units)?,
         memory: task_size("memory", given.memory.as_ref(), definition::memory_mib)?,
         containers: Vec::new(),
+        attributes: definition::task_role_attributes(task_role.is_some(), &document)
+            .map(str::to_owned)
+            .collect(),
     };
+    let has_execution_role = execution_role.is_some() || document.execution_role_arn.is_some();
     let mut seen = BTreeSet::new();
     for container in given.container_overrides.iter().flatten() {
         let name = container.name.as_deref().unwrap_or_default();
@@ -55,14 +64,19 @@ pub(crate) fn read(
         if !seen.insert(name) {
             return Err(invalid(format!("overrides: container {name} is overridden twice.")));
         }
-        check_container(name, container)?;
+        check_container(name, container, has_execution_role)?;
+        if container.environment_files.as_ref().is_some_and(|files| !files.is_empty()) {
+            resize.attributes.push(definition::environment_files_attribute().to_owned());
+        }
         let sizes = [container.cpu, container.memory, container.memory_reservation];
         if sizes.iter().any(Option::is_some) {
             resize.containers.push(container_size(name, sizes, definition)?);
         }
     }
-    // The node reads sizes as numbers of units.
+    // The node reads sizes as numbers of units, and roles as ARNs.
     let stored = TaskOverride {
+        task_role_arn: task_role,
+        execution_role_arn: execution_role,
         cpu: resize.cpu.map(|units| units.to_string()),
         memory: resize.memory.map(|mib| mib.to_string()),
         ..given.clone()
@@ -86,10 +100,21 @@ pub(crate) fn decode(document: &Document) -> Option<TaskOverride> {
     }
 }
 
-fn check_container(name: &str, container: &ContainerOverride) -> Result<(), Error> {
+fn check_container(
+    name: &str,
+    container: &ContainerOverride,
+    has_execution_role: bool,
+) -> Result<(), Error> {
     let at = |member: &str| format!("overrides.containerOverrides['{name}'].{member}");
-    let files = container.environment_files.as_ref();
-    PARAMETER.list(&at("environmentFiles"), files, "files of environment variables are")?;
+    let files = container.environment_files.as_deref().unwrap_or_default();
+    if !files.is_empty() && !has_execution_role {
+        return Err(invalid(format!(
+            "{}: files are fetched with the rights of an execution role; give executionRoleArn.",
+            at("environmentFiles")
+        )));
+    }
+    definition::check_environment_files(files)
+        .map_err(|why| invalid(format!("{}: {why}", at("environmentFiles"))))?;
     let resources = container.resource_requirements.as_ref();
     PARAMETER.list(&at("resourceRequirements"), resources, "GPUs and accelerators are")?;
     for variable in container.environment.iter().flatten() {

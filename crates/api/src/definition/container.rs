@@ -1,14 +1,14 @@
 //! What ECS, and this build of Wharf, refuse in a container definition.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html>
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use aws::Error;
-use aws::ecs::{ContainerCondition, ContainerDefinition, VersionConsistency};
+use aws::ecs::{ContainerDefinition, VersionConsistency};
 
 use super::validate::Surroundings;
-use super::{health, linux, log_driver, ports};
+use super::{health, linux, log_driver, order, ports, secrets, security};
 use crate::errors::client;
 use crate::refer::is_name;
 use crate::refuse::DEFINITION;
@@ -34,14 +34,14 @@ pub(super) fn check(container: &ContainerDefinition, task: &Surroundings<'_>) ->
     ports::check(container, task)?;
     environment(name, container)?;
     mounts(name, container, task)?;
-    borrowed(name, container, task)?;
     linux::check(name, container, task)?;
     network(name, container)?;
-    security_options(name, container)?;
+    security::check(name, container)?;
+    secrets::check(name, container, task)?;
     health::check_probe(name, container)?;
     health::check_restart(name, container)?;
-    dependencies(name, container, task)?;
-    log_driver::check(name, container, task.realm)
+    order::check(name, container, task)?;
+    log_driver::check(name, container, task)
 }
 
 /// The error for a setting of a container.
@@ -64,23 +64,12 @@ fn image(container: &ContainerDefinition) -> Result<(), Error> {
 fn not_built(name: &str, c: &ContainerDefinition) -> Result<(), Error> {
     let r = DEFINITION;
     let at = |member: &str| format!("containerDefinitions['{name}'].{member}");
-    r.list(&at("links"), c.links.as_ref(), "links between containers are")?;
-    r.list(
-        &at("environmentFiles"),
-        c.environment_files.as_ref(),
-        "files of environment variables are",
-    )?;
-    r.list(&at("secrets"), c.secrets.as_ref(), "secrets are")?;
     r.list(
         &at("resourceRequirements"),
         c.resource_requirements.as_ref(),
         "GPUs and accelerators are",
     )?;
     r.list(&at("credentialSpecs"), c.credential_specs.as_ref(), "credential specifications are")?;
-    r.given(&at("firelensConfiguration"), c.firelens_configuration.as_ref(), "FireLens is")?;
-    let credentials = c.repository_credentials.as_ref();
-    r.given(&at("repositoryCredentials"), credentials, "credentials of private registries are")?;
-    r.flag(&at("disableNetworking"), c.disable_networking, "containers without network are")?;
     if c.version_consistency == Some(VersionConsistency::Enabled) {
         return Err(r.not_built(&at("versionConsistency"), "resolving tags to digests is"));
     }
@@ -169,22 +158,6 @@ fn mounts(name: &str, c: &ContainerDefinition, task: &Surroundings<'_>) -> Resul
     Ok(())
 }
 
-/// Volumes of other containers of the task.
-fn borrowed(name: &str, c: &ContainerDefinition, task: &Surroundings<'_>) -> Result<(), Error> {
-    for from in c.volumes_from.iter().flatten() {
-        let source = from.source_container.as_deref().unwrap_or_default();
-        let known = task.containers.iter().any(|other| other.name.as_deref() == Some(source));
-        if !known || source == name {
-            return Err(wrong(
-                name,
-                "volumesFrom",
-                format!("there is no other container '{source}' in the task."),
-            ));
-        }
-    }
-    Ok(())
-}
-
 fn network(name: &str, c: &ContainerDefinition) -> Result<(), Error> {
     for server in c.dns_servers.iter().flatten() {
         if server.parse::<IpAddr>().is_err() {
@@ -221,89 +194,4 @@ fn network(name: &str, c: &ContainerDefinition) -> Result<(), Error> {
 fn is_host(text: &str) -> bool {
     let right = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     !text.is_empty() && text.len() <= 253 && text.bytes().all(right)
-}
-
-fn security_options(name: &str, c: &ContainerDefinition) -> Result<(), Error> {
-    for option in c.docker_security_options.iter().flatten() {
-        if !["no-new-privileges", "no-new-privileges:true"].contains(&option.as_str()) {
-            return Err(wrong(
-                name,
-                "dockerSecurityOptions",
-                format!("\"{option}\" is not built yet in Wharf; only no-new-privileges is."),
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn dependencies(name: &str, c: &ContainerDefinition, task: &Surroundings<'_>) -> Result<(), Error> {
-    let mut seen = BTreeSet::new();
-    for dependency in c.depends_on.iter().flatten() {
-        let on = dependency.container_name.as_deref().unwrap_or_default();
-        let Some(other) = task.containers.iter().find(|o| o.name.as_deref() == Some(on)) else {
-            return Err(wrong(
-                name,
-                "dependsOn",
-                format!("there is no container '{on}' in the task."),
-            ));
-        };
-        if !seen.insert(on) {
-            return Err(wrong(name, "dependsOn", format!("'{on}' is named twice.")));
-        }
-        match &dependency.condition {
-            Some(ContainerCondition::Start) => {}
-            Some(ContainerCondition::Healthy) if other.health_check.is_some() => {}
-            Some(ContainerCondition::Healthy) => {
-                return Err(wrong(
-                    name,
-                    "dependsOn",
-                    format!("'{on}' has no healthCheck, so it never becomes HEALTHY."),
-                ));
-            }
-            Some(ContainerCondition::Complete | ContainerCondition::Success)
-                if !other.essential.unwrap_or(true) => {}
-            Some(ContainerCondition::Complete | ContainerCondition::Success) => {
-                return Err(wrong(
-                    name,
-                    "dependsOn",
-                    format!(
-                        "'{on}' is essential: the task ends with it, so nothing can wait for its end."
-                    ),
-                ));
-            }
-            Some(ContainerCondition::Unrecognized(_)) | None => {
-                return Err(wrong(
-                    name,
-                    "dependsOn",
-                    "the condition is START, COMPLETE, SUCCESS or HEALTHY.",
-                ));
-            }
-        }
-    }
-    if in_a_circle(name, task.containers) {
-        return Err(wrong(name, "dependsOn", "the containers wait for one another in a circle."));
-    }
-    Ok(())
-}
-
-/// Whether a container waits, by way of others, for itself.
-fn in_a_circle(name: &str, containers: &[ContainerDefinition]) -> bool {
-    let waits: BTreeMap<&str, Vec<&str>> = containers
-        .iter()
-        .map(|c| {
-            let on = c.depends_on.iter().flatten().filter_map(|d| d.container_name.as_deref());
-            (c.name.as_deref().unwrap_or_default(), on.collect())
-        })
-        .collect();
-    let mut open: Vec<&str> = waits.get(name).cloned().unwrap_or_default();
-    let mut seen = BTreeSet::new();
-    while let Some(next) = open.pop() {
-        if next == name {
-            return true;
-        }
-        if seen.insert(next) {
-            open.extend(waits.get(next).into_iter().flatten());
-        }
-    }
-    false
 }

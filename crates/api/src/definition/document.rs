@@ -3,14 +3,19 @@
 use aws::Error;
 use aws::ecs::{
     Compatibility, ContainerDefinition, HealthCheck, HostVolumeProperties, NetworkMode,
-    PortMapping, RegisterTaskDefinitionRequest, TaskDefinition, TransportProtocol, Volume,
+    PortMapping, RegisterTaskDefinitionRequest, Scope, TaskDefinition, TransportProtocol, Volume,
 };
+use model::Realm;
 
-use super::{health, size};
+use super::{health, roles, size};
 use crate::errors::client;
 
 /// Fills in the defaults. The request has passed validation.
-pub(super) fn fill(request: RegisterTaskDefinitionRequest) -> Result<TaskDefinition, Error> {
+pub(super) fn fill(
+    realm: &Realm,
+    request: RegisterTaskDefinitionRequest,
+) -> Result<TaskDefinition, Error> {
+    let role = |given: Option<String>| roles::arn(realm, given.as_deref()).map_err(client);
     let host = request.network_mode == Some(NetworkMode::Host);
     let containers = request.container_definitions.unwrap_or_default();
     let sized = |text: Option<String>, read: fn(&str) -> Option<u32>| match text {
@@ -22,8 +27,11 @@ pub(super) fn fill(request: RegisterTaskDefinitionRequest) -> Result<TaskDefinit
     Ok(TaskDefinition {
         family: request.family,
         container_definitions: Some(containers.into_iter().map(|c| container(c, host)).collect()),
-        execution_role_arn: request.execution_role_arn.filter(|arn| !arn.is_empty()),
+        task_role_arn: role(request.task_role_arn)?,
+        execution_role_arn: role(request.execution_role_arn)?,
         network_mode: request.network_mode,
+        pid_mode: request.pid_mode,
+        ipc_mode: request.ipc_mode,
         volumes: Some(request.volumes.unwrap_or_default().into_iter().map(volume).collect()),
         placement_constraints: Some(Vec::new()),
         compatibilities: Some(vec![Compatibility::External, Compatibility::Ec2]),
@@ -57,6 +65,13 @@ fn container(given: ContainerDefinition, host: bool) -> ContainerDefinition {
 }
 
 fn port(given: PortMapping, host: bool) -> PortMapping {
+    if given.container_port_range.is_some() {
+        // The node chooses the ports of a range; ECS shows no port of the host for it.
+        return PortMapping {
+            protocol: Some(given.protocol.unwrap_or(TransportProtocol::Tcp)),
+            ..given
+        };
+    }
     let fallback = if host { given.container_port } else { Some(0) };
     PortMapping {
         host_port: given.host_port.filter(|port| *port != 0).or(fallback),
@@ -74,7 +89,13 @@ fn probe(given: HealthCheck) -> HealthCheck {
     }
 }
 
-fn volume(given: Volume) -> Volume {
+fn volume(mut given: Volume) -> Volume {
+    if let Some(docker) = &mut given.docker_volume_configuration {
+        docker.scope.get_or_insert(Scope::Task);
+    }
+    if given.docker_volume_configuration.is_some() || given.efs_volume_configuration.is_some() {
+        return Volume { host: None, ..given };
+    }
     let path = given.host.and_then(|host| host.source_path).filter(|path| !path.is_empty());
     Volume { host: Some(HostVolumeProperties { source_path: path }), ..given }
 }

@@ -2,11 +2,12 @@
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_LinuxParameters.html>
 
 use aws::Error;
-use aws::ecs::{ContainerDefinition, KernelCapabilities, LinuxParameters, NetworkMode, UlimitName};
+use aws::ecs::{
+    ContainerDefinition, IpcMode, KernelCapabilities, LinuxParameters, NetworkMode, UlimitName,
+};
 
 use super::container::wrong;
 use super::validate::Surroundings;
-use crate::refuse::DEFINITION;
 
 /// The capabilities that ECS takes; `ALL` is every one.
 const CAPABILITIES: &[&str] = &[
@@ -124,17 +125,18 @@ pub(super) fn check(
         }
     }
     for control in container.system_controls.iter().flatten() {
-        check_control(name, control.namespace.as_deref().unwrap_or_default(), task.mode)?;
+        check_control(name, control.namespace.as_deref().unwrap_or_default(), task)?;
     }
     Ok(())
 }
 
 fn check_parameters(name: &str, p: &LinuxParameters) -> Result<(), Error> {
-    let at = |member: &str| format!("containerDefinitions['{name}'].linuxParameters.{member}");
     if p.max_swap.is_some_and(|mib| mib < 0) {
         return Err(wrong(name, "linuxParameters.maxSwap", "it can not be negative."));
     }
-    DEFINITION.given(&at("swappiness"), p.swappiness.as_ref(), "swappiness is")?;
+    if p.swappiness.is_some_and(|s| !(0..=100).contains(&s)) {
+        return Err(wrong(name, "linuxParameters.swappiness", "it is between 0 and 100."));
+    }
     if let Some(capabilities) = &p.capabilities {
         check_capabilities(name, capabilities)?;
     }
@@ -196,9 +198,9 @@ fn check_capabilities(name: &str, capabilities: &KernelCapabilities) -> Result<(
     Ok(())
 }
 
-fn check_control(name: &str, control: &str, mode: &NetworkMode) -> Result<(), Error> {
+fn check_control(name: &str, control: &str, task: &Surroundings<'_>) -> Result<(), Error> {
     if control.starts_with("net.") {
-        if *mode == NetworkMode::Host {
+        if *task.mode == NetworkMode::Host {
             return Err(wrong(
                 name,
                 "systemControls",
@@ -210,6 +212,13 @@ fn check_control(name: &str, control: &str, mode: &NetworkMode) -> Result<(), Er
         return Ok(());
     }
     if control.starts_with("fs.mqueue.") || IPC_CONTROLS.contains(&control) {
+        if task.ipc == Some(&IpcMode::Host) {
+            return Err(wrong(
+                name,
+                "systemControls",
+                format!("{control} would change the host's own IPC, since ipcMode is host."),
+            ));
+        }
         return Ok(());
     }
     Err(wrong(

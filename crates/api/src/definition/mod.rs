@@ -12,12 +12,18 @@ mod document;
 mod health;
 mod linux;
 mod log_driver;
+pub mod members;
+mod order;
 mod ports;
+mod roles;
+mod secrets;
+mod security;
 mod size;
 mod spec;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod volumes;
 
 use std::sync::Arc;
 
@@ -29,7 +35,12 @@ use crate::errors::{client, server};
 use crate::tag_list;
 
 pub use attributes::ALL as REQUIRED_ATTRIBUTES;
+pub(crate) use attributes::{
+    environment_files as environment_files_attribute, task_role as task_role_attributes,
+};
 pub(crate) use container::environment_name;
+pub(crate) use roles::arn as role_arn;
+pub(crate) use secrets::check_files as check_environment_files;
 pub(crate) use size::{cpu_units, memory_mib};
 
 /// The largest document, in bytes. ECS's limit is 64 KiB; a record of the store, of which the
@@ -53,7 +64,7 @@ pub(crate) fn parse(
     validate::request(realm, &request)?;
     let tags = tag_list::read(request.tags.as_ref())?;
     let family = Family::from(request.family.clone().unwrap_or_default());
-    let mut definition = document::fill(request)?;
+    let mut definition = document::fill(realm, request)?;
     let spec = spec::derive(&definition)?;
     definition.requires_attributes = Some(attributes::as_wire(&spec));
     let document = encode(&definition)?;

@@ -6,24 +6,25 @@ use std::collections::BTreeSet;
 use aws::Error;
 use aws::ecs::{ContainerDefinition, NetworkMode, PortMapping, TransportProtocol};
 
+use super::container::wrong;
 use super::validate::Surroundings;
 use crate::errors::client;
-use crate::refuse::DEFINITION;
 use crate::view::read_protocol;
 
 /// The longest name of a port mapping.
 const LONGEST_NAME: usize = 64;
 
+/// The most ranges of ports of a container.
+const MOST_RANGES: usize = 100;
+
 /// Checks the mappings of one container.
 pub(super) fn check(container: &ContainerDefinition, task: &Surroundings<'_>) -> Result<(), Error> {
     let name = container.name.as_deref().unwrap_or_default();
-    for mapping in container.port_mappings.as_deref().unwrap_or_default() {
-        DEFINITION.text(
-            &format!("containerDefinitions['{name}'].portMappings.containerPortRange"),
-            mapping.container_port_range.as_ref(),
-            "ranges of ports are",
-        )?;
-        check_numbers(name, mapping)?;
+    let mappings = container.port_mappings.as_deref().unwrap_or_default();
+    if container.disable_networking == Some(true) && !mappings.is_empty() {
+        return Err(wrong(name, "portMappings", "disableNetworking leaves nothing to publish."));
+    }
+    for mapping in mappings {
         check_words(name, mapping)?;
         if *task.mode == NetworkMode::None {
             return Err(client(format!(
@@ -31,6 +32,11 @@ pub(super) fn check(container: &ContainerDefinition, task: &Surroundings<'_>) ->
                  can be published."
             )));
         }
+        if mapping.container_port_range.is_some() {
+            check_range(name, mapping, task.mode)?;
+            continue;
+        }
+        check_numbers(name, mapping)?;
         let host = mapping.host_port.unwrap_or(0);
         if *task.mode == NetworkMode::Host && host != 0 && mapping.container_port != Some(host) {
             return Err(client(
@@ -39,7 +45,68 @@ pub(super) fn check(container: &ContainerDefinition, task: &Surroundings<'_>) ->
             ));
         }
     }
-    Ok(())
+    check_overlaps(name, mappings)
+}
+
+/// A range of ports, such as `8000-8010`: published on ports that the node chooses.
+fn check_range(name: &str, mapping: &PortMapping, mode: &NetworkMode) -> Result<(), Error> {
+    let text = mapping.container_port_range.as_deref().unwrap_or_default();
+    let wrong = |why: &str| Err(wrong(name, "containerPortRange", format!("\"{text}\": {why}")));
+    if *mode != NetworkMode::Bridge {
+        return wrong(&format!("ranges need networkMode=bridge, not {mode}."));
+    }
+    if mapping.container_port.is_some_and(|p| p != 0) || mapping.host_port.is_some_and(|p| p != 0) {
+        return wrong("with a range, containerPort and hostPort are left out.");
+    }
+    match read_range(text) {
+        Some((from, to)) if from < to => Ok(()),
+        Some(_) => wrong("its first port must be less than its last one."),
+        None => wrong("it is two ports between 1 and 65535 with a hyphen between them."),
+    }
+}
+
+fn read_range(text: &str) -> Option<(u16, u16)> {
+    let (from, to) = text.split_once('-')?;
+    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port != 0);
+    Some((port(from)?, port(to)?))
+}
+
+/// ECS: at most 100 ranges a container, and beside ranges a port stands in one mapping only.
+fn check_overlaps(name: &str, mappings: &[PortMapping]) -> Result<(), Error> {
+    let ranges = mappings.iter().filter(|m| m.container_port_range.is_some()).count();
+    if ranges == 0 {
+        return Ok(());
+    }
+    if ranges > MOST_RANGES {
+        return Err(wrong(
+            name,
+            "containerPortRange",
+            format!("there are {ranges} ranges, at most {MOST_RANGES} are allowed."),
+        ));
+    }
+    let mut spans: Vec<_> = mappings
+        .iter()
+        .filter_map(|m| {
+            let span = match &m.container_port_range {
+                Some(text) => read_range(text)?,
+                None => {
+                    let port = u16::try_from(m.container_port?).ok()?;
+                    (port, port)
+                }
+            };
+            Some((read_protocol(m.protocol.as_ref()), span))
+        })
+        .collect();
+    spans.sort_unstable();
+    let clash = spans.windows(2).find(|w| w[0].0 == w[1].0 && w[1].1.0 <= w[0].1.1);
+    match clash {
+        Some(clash) => Err(wrong(
+            name,
+            "containerPortRange",
+            format!("port {} stands in more than one mapping.", clash[1].1.0),
+        )),
+        None => Ok(()),
+    }
 }
 
 fn check_numbers(name: &str, mapping: &PortMapping) -> Result<(), Error> {

@@ -52,7 +52,8 @@ fn container(given: &ContainerDefinition) -> Result<ContainerSpec, Error> {
         })
         .transpose()
     };
-    let ports = given.port_mappings.iter().flatten();
+    // The ports of a range are the node's choice, so placement need not know them.
+    let ports = given.port_mappings.iter().flatten().filter(|p| p.container_port_range.is_none());
     Ok(ContainerSpec {
         name: given.name.clone().unwrap_or_default().into(),
         image: given.image.clone().unwrap_or_default(),

@@ -66,6 +66,7 @@ fn everything_that_nodes_honour_is_accepted_and_kept() {
     let document = serde_json::to_value(decode(&parsed.document).unwrap()).unwrap();
     assert_eq!(document["cpu"], "256");
     assert_eq!(document["memory"], "512");
+    assert_eq!(document["executionRoleArn"], "arn:aws:iam::123456789012:role/ecsTaskExecutionRole");
     assert_eq!(document["volumes"][1], json!({"name": "scratch", "host": {}}));
     let container = &document["containerDefinitions"][0];
     // What was given stays as it was given, member by member.
@@ -98,6 +99,8 @@ fn everything_that_nodes_honour_is_accepted_and_kept() {
             "ecs.capability.container-health-check",
             "ecs.capability.container-ordering",
             "ecs.capability.container-restart-policy",
+            "ecs.capability.execution-role-awslogs",
+            "ecs.capability.execution-role-ecr-pull",
         ]
     );
     assert!(required.iter().all(|name| super::REQUIRED_ATTRIBUTES.contains(name)));
@@ -162,9 +165,10 @@ fn a_task_is_refused_in_ecs_words() {
         (json!({"containerDefinitions": []}), "Container list cannot be empty."),
         (json!({"networkMode": "awsvpc"}), "awsvpc is not built yet"),
         (json!({"requiresCompatibilities": ["FARGATE"]}), "FARGATE is not built yet"),
-        (json!({"taskRoleArn": "arn:aws:iam::123456789012:role/x"}), "taskRoleArn"),
-        (json!({"pidMode": "host"}), "pidMode"),
-        (json!({"ipcMode": "host"}), "ipcMode"),
+        (json!({"taskRoleArn": "arn:aws:iam::999999999999:role/x"}), "Role is not valid"),
+        (json!({"executionRoleArn": "a b"}), "Role is not valid"),
+        (json!({"pidMode": "none"}), "'pidMode'"),
+        (json!({"ipcMode": "x"}), "'ipcMode'"),
         (json!({"proxyConfiguration": {"containerName": "web"}}), "proxyConfiguration"),
         (json!({"ephemeralStorage": {"sizeInGiB": 30}}), "ephemeralStorage"),
         (json!({"enableFaultInjection": true}), "enableFaultInjection"),
@@ -177,14 +181,6 @@ fn a_task_is_refused_in_ecs_words() {
         (json!({"cpu": "1"}), "Invalid 'cpu' setting for task"),
         (json!({"memory": "lots"}), "Invalid 'memory' setting for task"),
         (json!({"memory": "32"}), "more than the task's 32 MiB"),
-        (
-            json!({"volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs"}}]}),
-            "efsVolumeConfiguration",
-        ),
-        (
-            json!({"volumes": [{"name": "v", "dockerVolumeConfiguration": {"scope": "task"}}]}),
-            "dockerVolumeConfiguration",
-        ),
         (json!({"volumes": [{"name": "v", "configuredAtLaunch": true}]}), "configuredAtLaunch"),
         (json!({"volumes": [{"name": "v", "host": {"sourcePath": "relative"}}]}), "absolute path"),
         (json!({"volumes": [{"name": "v"}, {"name": "v"}]}), "more than once"),
@@ -209,19 +205,41 @@ fn a_container_is_refused_in_ecs_words() {
         (json!({"memoryReservation": 65}), "'memoryReservation' setting for container 'web'"),
         (json!({"cpu": -1}), "'cpu'"),
         (json!({"essential": false}), "at least one essential container"),
-        (json!({"links": ["x"]}), "links"),
-        (json!({"secrets": [{"name": "a", "valueFrom": "b"}]}), "secrets"),
-        (json!({"environmentFiles": [{"type": "s3", "value": "x"}]}), "environmentFiles"),
+        (json!({"links": ["x"]}), "there is no other container 'x'"),
+        (json!({"links": ["web"]}), "there is no other container 'web'"),
+        (
+            json!({"secrets": [{"name": "a", "valueFrom": "b"}]}),
+            "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
+        ),
+        (
+            json!({"environmentFiles": [{"type": "s3", "value": "arn:aws:s3:::b/a.env"}]}),
+            "you must also specify a value for 'executionRoleArn'.",
+        ),
         (json!({"volumesFrom": [{"sourceContainer": "x"}]}), "'volumesFrom'"),
         (json!({"resourceRequirements": [{"type": "GPU", "value": "1"}]}), "resourceRequirements"),
-        (json!({"firelensConfiguration": {"type": "fluentbit"}}), "firelensConfiguration"),
-        (json!({"repositoryCredentials": {"credentialsParameter": "x"}}), "repositoryCredentials"),
-        (json!({"disableNetworking": true}), "disableNetworking"),
+        (
+            json!({"firelensConfiguration": {"type": "fluentbit"}}),
+            "at least one container has to be configured with the awsfirelens log driver.",
+        ),
+        (
+            json!({"repositoryCredentials": {"credentialsParameter": "x"}}),
+            "Private repository authentication requires that the task definition specify a value for executionRoleArn.",
+        ),
+        (
+            json!({"disableNetworking": true, "portMappings": [{"containerPort": 80}]}),
+            "disableNetworking leaves nothing to publish",
+        ),
         (json!({"versionConsistency": "enabled"}), "versionConsistency"),
         (json!({"portMappings": [{"containerPort": 0}]}), "'containerPort'"),
         (json!({"portMappings": [{"containerPort": 70000}]}), "'containerPort'"),
         (json!({"portMappings": [{"containerPort": 80, "hostPort": -1}]}), "'hostPort'"),
-        (json!({"portMappings": [{"containerPortRange": "1-2"}]}), "containerPortRange"),
+        (json!({"portMappings": [{"containerPortRange": "2-1"}]}), "must be less than"),
+        (json!({"portMappings": [{"containerPortRange": "1-x"}]}), "containerPortRange"),
+        (json!({"portMappings": [{"containerPortRange": "1-2", "hostPort": 5}]}), "left out"),
+        (
+            json!({"portMappings": [{"containerPortRange": "10-20"}, {"containerPort": 15}]}),
+            "port 15 stands in more than one mapping",
+        ),
         (json!({"portMappings": [{"containerPort": 80, "name": "-x"}]}), "portMappings.name"),
         (
             json!({"portMappings": [{"containerPort": 80, "hostPort": 80}, {"containerPort": 81, "hostPort": 80}]}),
@@ -246,7 +264,7 @@ fn what_a_container_asks_of_its_node_is_refused_by_name() {
             json!({"memory": null, "memoryReservation": 64, "linuxParameters": {"maxSwap": 1}}),
             "maxSwap",
         ),
-        (json!({"linuxParameters": {"swappiness": 1}}), "swappiness"),
+        (json!({"linuxParameters": {"swappiness": 101}}), "swappiness"),
         (
             json!({"linuxParameters": {"capabilities": {"add": ["FLY"]}}}),
             "\"FLY\" is not a capability",
@@ -272,7 +290,9 @@ fn what_a_container_asks_of_its_node_is_refused_by_name() {
         (json!({"dnsServers": ["dns.example.com"]}), "not an IP address"),
         (json!({"extraHosts": [{"hostname": "a", "ipAddress": "b"}]}), "extraHosts"),
         (json!({"hostname": "a b"}), "hostname"),
-        (json!({"dockerSecurityOptions": ["apparmor:x"]}), "no-new-privileges"),
+        (json!({"dockerSecurityOptions": ["label:type:x"]}), "labels of SELinux"),
+        (json!({"dockerSecurityOptions": ["seccomp:/etc/x.json"]}), "a profile as JSON"),
+        (json!({"dockerSecurityOptions": ["apparmor:"]}), "names no profile"),
         (json!({"healthCheck": {"command": []}}), "healthCheck.command"),
         (json!({"healthCheck": {"command": ["true"]}}), "healthCheck.command"),
         (
@@ -288,15 +308,25 @@ fn what_a_container_asks_of_its_node_is_refused_by_name() {
             "there is no container 'x'",
         ),
         (json!({"dependsOn": [{"containerName": "web", "condition": "START"}]}), "in a circle"),
-        (json!({"logConfiguration": {"logDriver": "syslog"}}), "syslog is not built yet"),
+        (json!({"logConfiguration": {"logDriver": "sumo"}}), "sumo is not a log driver"),
+        (
+            json!({"logConfiguration": {"logDriver": "splunk"}}),
+            "Log driver splunk requires options",
+        ),
+        (json!({"logConfiguration": {"logDriver": "awsfirelens"}}), "firelensConfiguration"),
+        (
+            json!({"logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "g",
+                "awslogs-multiline-pattern": "x", "awslogs-datetime-format": "%Y"}}}),
+            "give one",
+        ),
         (json!({"logConfiguration": {"logDriver": "awslogs"}}), "awslogs-group"),
         (
             json!({"logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "g", "awslogs-region": "us-east-1"}}}),
             "eu-west-1",
         ),
         (
-            json!({"logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "g", "awslogs-multiline-pattern": "x"}}}),
-            "awslogs-multiline-pattern",
+            json!({"logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "g", "awslogs-format": "x"}}}),
+            "awslogs-format",
         ),
         (
             json!({"logConfiguration": {"logDriver": "json-file", "options": {"max-size": "huge"}}}),
@@ -318,6 +348,13 @@ fn network_modes_decide_what_can_be_published() {
     let words =
         "When networkMode=host, the host ports and container ports in port mappings must match.";
     refuse(one(ports, json!({"networkMode": "host"})), words);
+    let links = json!({"links": ["x"]});
+    let words = "Links are not supported when networkMode=host.";
+    refuse(one(links, json!({"networkMode": "host"})), words);
+    let range = json!({"portMappings": [{"containerPortRange": "1-2"}]});
+    refuse(one(range, json!({"networkMode": "host"})), "ranges need networkMode=bridge");
+    let control = json!({"systemControls": [{"namespace": "kernel.shmmax", "value": "1"}]});
+    refuse(one(control, json!({"ipcMode": "host"})), "the host's own IPC");
     let control = json!({"systemControls": [{"namespace": "net.core.somaxconn", "value": "1"}]});
     refuse(one(control, json!({"networkMode": "host"})), "the host's own network");
 }
@@ -343,13 +380,95 @@ fn containers_are_held_against_one_another() {
         ),
         (
             of(json!([container("a", waits("b", "COMPLETE")), container("b", json!({}))])),
-            "is essential",
+            "A dependency container with SUCCESS or COMPLETE condition cannot be an essential container",
         ),
     ] {
         refuse(body, words);
     }
     let side = container("b", json!({"essential": false}));
     assert!(register(of(json!([container("a", waits("b", "COMPLETE")), side]))).is_ok());
+}
+
+#[test]
+fn what_the_execution_role_fetches_is_named_rightly() {
+    let role = || json!({"executionRoleArn": "exec"});
+    for (container, words) in [
+        (
+            json!({"secrets": [{"name": "A", "valueFrom": "a b"}]}),
+            "The Systems Manager parameter name",
+        ),
+        (
+            json!({"secrets": [{"name": "A", "valueFrom": "arn:aws:sqs:eu-west-1:1:q"}]}),
+            "neither the ARN of a parameter nor of a secret",
+        ),
+        (
+            json!({"environment": [{"name": "A", "value": "x"}], "secrets": [{"name": "A", "valueFrom": "a"}]}),
+            "The secret name must be unique and not shared with any new or existing environment variables",
+        ),
+        (
+            json!({"environmentFiles": [{"type": "s3", "value": "web.env"}]}),
+            "not the ARN of an object",
+        ),
+        (
+            json!({"environmentFiles": [{"type": "s3", "value": "arn:aws:s3:::bucket/web.txt"}]}),
+            "does not end in .env",
+        ),
+        (
+            json!({"repositoryCredentials": {"credentialsParameter": "arn:x"}}),
+            "credentialsParameter",
+        ),
+    ] {
+        refuse(one(container, role()), words);
+    }
+    let files: Vec<Value> = (0..11)
+        .map(|n| json!({"type": "s3", "value": format!("arn:aws:s3:::bucket/{n}.env")}))
+        .collect();
+    refuse(one(json!({"environmentFiles": files}), role()), "at most 10");
+}
+
+#[test]
+fn volumes_follow_ecs_rules() {
+    let docker =
+        |config: Value| json!({"volumes": [{"name": "v", "dockerVolumeConfiguration": config}]});
+    for (task, words) in [
+        (
+            docker(json!({"scope": "task", "autoprovision": false})),
+            "When 'scope' parameter is 'task', 'autoprovision' must either not be specified or set to 'True'.",
+        ),
+        (docker(json!({"scope": "node"})), "neither task nor shared"),
+        (docker(json!({"driver": ""})), "driver should not be null or empty"),
+        (
+            json!({"volumes": [{"name": "v", "host": {"sourcePath": "/a"}, "dockerVolumeConfiguration": {}}]}),
+            "both given",
+        ),
+        (
+            json!({"volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1", "rootDirectory": "x"}}]}),
+            "absolute path",
+        ),
+    ] {
+        refuse(one(json!({}), task), words);
+    }
+    let parsed = register(one(json!({}), docker(json!({"driver": "vendor/plugin:1"})))).unwrap();
+    assert_eq!(parsed.spec.required_attributes, ["ecs.capability.docker-plugin.vendor/plugin.1"]);
+}
+
+#[test]
+fn links_and_borrowed_volumes_take_part_in_circles() {
+    let body = json!({"family": "web", "containerDefinitions": [
+        {"name": "a", "image": "busybox", "memory": 16, "links": ["b"]},
+        {"name": "b", "image": "busybox", "memory": 16, "volumesFrom": [{"sourceContainer": "a"}]},
+    ]});
+    refuse(body, "Invalid 'links' setting for container 'a': the containers wait for one another");
+}
+
+#[test]
+fn every_attribute_is_in_the_list() {
+    for member in super::members::all() {
+        for needed in super::members::attributes(member).unwrap_or_default() {
+            let listed = super::REQUIRED_ATTRIBUTES.contains(&needed.as_str());
+            assert!(listed || needed.contains('='), "{needed}");
+        }
+    }
 }
 
 #[test]

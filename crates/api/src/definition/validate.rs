@@ -1,20 +1,19 @@
 //! What ECS, and this build of Wharf, refuse in a task definition: the task's own members.
 //!
-//! Two members are kept and shown though nothing acts upon them, because what they ask for holds as
-//! it is: `executionRoleArn` says with whose rights a node pulls images and sends logs, which here are
-//! the node's own; `versionConsistency: disabled` asks that tags stay tags.
+//! One member is kept and shown though nothing acts upon it, because what it asks for holds as it is:
+//! `versionConsistency: disabled` asks that tags stay tags.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html>
 
 use std::collections::BTreeSet;
 
 use aws::Error;
 use aws::ecs::{
-    CPUArchitecture, Compatibility, ContainerDefinition, NetworkMode, OSFamily,
-    RegisterTaskDefinitionRequest, Volume,
+    CPUArchitecture, Compatibility, ContainerDefinition, IpcMode, NetworkMode, OSFamily, PidMode,
+    RegisterTaskDefinitionRequest,
 };
 use model::Realm;
 
-use super::{container, ports, size};
+use super::{container, log_driver, ports, roles, size, volumes};
 use crate::errors::client;
 use crate::refer::is_name;
 use crate::refuse::DEFINITION;
@@ -26,6 +25,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) memory: Option<u32>,
     pub(super) volumes: BTreeSet<&'a str>,
     pub(super) containers: &'a [ContainerDefinition],
+    pub(super) ipc: Option<&'a IpcMode>,
+    pub(super) has_execution_role: bool,
 }
 
 /// Checks a request; what passes can be run by the nodes of this build.
@@ -41,6 +42,7 @@ pub(super) fn request(realm: &Realm, request: &RegisterTaskDefinitionRequest) ->
         ));
     }
     not_built(request)?;
+    namespaces(request)?;
     compatibilities(request)?;
     platform(request)?;
     if let Some(cpu) = &request.cpu
@@ -68,8 +70,10 @@ pub(super) fn request(realm: &Realm, request: &RegisterTaskDefinitionRequest) ->
         realm,
         mode: request.network_mode.as_ref().unwrap_or(&NetworkMode::Bridge),
         memory,
-        volumes: volumes(request.volumes.as_deref().unwrap_or_default())?,
+        volumes: volumes::check(request.volumes.as_deref().unwrap_or_default())?,
         containers,
+        ipc: request.ipc_mode.as_ref(),
+        has_execution_role: given_roles(realm, request)?,
     };
     let mut names = BTreeSet::new();
     for definition in containers {
@@ -83,6 +87,7 @@ pub(super) fn request(realm: &Realm, request: &RegisterTaskDefinitionRequest) ->
         return Err(client("Task definition must have at least one essential container"));
     }
     ports::check_task(&surroundings)?;
+    log_driver::check_routers(containers)?;
     total_memory(&surroundings)
 }
 
@@ -93,9 +98,6 @@ fn not_built(request: &RegisterTaskDefinitionRequest) -> Result<(), Error> {
             "networkMode: awsvpc is not built yet in Wharf; use bridge, host or none.",
         ));
     }
-    r.text("taskRoleArn", request.task_role_arn.as_ref(), "credentials for tasks are")?;
-    r.given("pidMode", request.pid_mode.as_ref(), "sharing of process namespaces is")?;
-    r.given("ipcMode", request.ipc_mode.as_ref(), "sharing of IPC namespaces is")?;
     r.given("proxyConfiguration", request.proxy_configuration.as_ref(), "App Mesh proxies are")?;
     r.list("inferenceAccelerators", request.inference_accelerators.as_ref(), "accelerators are")?;
     r.given("ephemeralStorage", request.ephemeral_storage.as_ref(), "limits of task storage are")?;
@@ -110,6 +112,27 @@ fn not_built(request: &RegisterTaskDefinitionRequest) -> Result<(), Error> {
         request.placement_constraints.as_ref(),
         "memberOf and the cluster query language are",
     )
+}
+
+/// Checks both roles; tells whether there is an execution role.
+fn given_roles(realm: &Realm, request: &RegisterTaskDefinitionRequest) -> Result<bool, Error> {
+    let role = |given: &Option<String>| roles::arn(realm, given.as_deref()).map_err(client);
+    role(&request.task_role_arn)?;
+    Ok(role(&request.execution_role_arn)?.is_some())
+}
+
+fn namespaces(request: &RegisterTaskDefinitionRequest) -> Result<(), Error> {
+    if let Some(PidMode::Unrecognized(other)) = &request.pid_mode {
+        return Err(client(format!(
+            "Invalid 'pidMode' setting for task: \"{other}\" is neither task nor host."
+        )));
+    }
+    if let Some(IpcMode::Unrecognized(other)) = &request.ipc_mode {
+        return Err(client(format!(
+            "Invalid 'ipcMode' setting for task: \"{other}\" is neither task, host nor none."
+        )));
+    }
+    Ok(())
 }
 
 fn compatibilities(request: &RegisterTaskDefinitionRequest) -> Result<(), Error> {
@@ -149,43 +172,6 @@ fn platform(request: &RegisterTaskDefinitionRequest) -> Result<(), Error> {
             "runtimePlatform.cpuArchitecture: {other} is unknown; there are X86_64 and ARM64."
         ))),
     }
-}
-
-fn volumes(volumes: &[Volume]) -> Result<BTreeSet<&str>, Error> {
-    let r = DEFINITION;
-    let mut names = BTreeSet::new();
-    for (at, volume) in volumes.iter().enumerate() {
-        let member = |name: &str| format!("volumes[{at}].{name}");
-        let name = volume.name.as_deref().unwrap_or_default();
-        if !is_name(name) {
-            return Err(client(format!(
-                "{}: \"{name}\" is not a volume name: it has up to 255 letters, digits, hyphens and \
-                 underscores.",
-                member("name")
-            )));
-        }
-        if !names.insert(name) {
-            return Err(client(format!("Volume name '{name}' is used more than once.")));
-        }
-        let docker = volume.docker_volume_configuration.as_ref();
-        r.given(&member("dockerVolumeConfiguration"), docker, "Docker volumes are")?;
-        let efs = volume.efs_volume_configuration.as_ref();
-        r.given(&member("efsVolumeConfiguration"), efs, "EFS volumes are")?;
-        let s3files = volume.s3files_volume_configuration.as_ref();
-        r.given(&member("s3filesVolumeConfiguration"), s3files, "S3 Files volumes are")?;
-        let fsx = volume.fsx_windows_file_server_volume_configuration.as_ref();
-        r.given(&member("fsxWindowsFileServerVolumeConfiguration"), fsx, "FSx volumes are")?;
-        let at_launch = volume.configured_at_launch;
-        r.flag(&member("configuredAtLaunch"), at_launch, "volumes configured at launch are")?;
-        let path = volume.host.as_ref().and_then(|host| host.source_path.as_deref());
-        if path.is_some_and(|path| !path.is_empty() && !path.starts_with('/')) {
-            return Err(client(format!(
-                "{} must be an absolute path of the host.",
-                member("host.sourcePath")
-            )));
-        }
-    }
-    Ok(names)
 }
 
 /// ECS: what the containers reserve must fit into the task.
