@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::node::{self, AgentArgs, NodeSettings};
 use crate::places::Places;
 use crate::settings::Settings;
-use crate::{checks, server};
+use crate::{checks, pull, server};
 
 /// Everything on this machine.
 pub(crate) async fn up(settings: Settings) -> Result<()> {
@@ -43,6 +43,7 @@ pub(crate) async fn up(settings: Settings) -> Result<()> {
         api_port: blocked(address),
     };
     let agent = node::start(node, &places, clock.clone(), stop.clone()).await?;
+    pull::serve(&places.run(), agent.puller(), stop.clone())?;
     if agent.joined().await.is_none() {
         agent.ended().await.context("join the cluster `default`")?;
         bail!("this machine could not join the cluster `default`");
@@ -91,6 +92,7 @@ pub(crate) async fn agent(args: AgentArgs) -> Result<()> {
     };
     let (trigger, stop) = shutdown();
     let agent = node::start(settings, &places, SystemClock::shared(), stop.clone()).await?;
+    pull::serve(&places.run(), agent.puller(), stop.clone())?;
     tracing::info!(server = args.server, cluster = args.cluster, "The node has started.");
     let told = until_told(trigger, stop);
     let ended = agent.ended();
