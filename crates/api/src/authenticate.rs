@@ -9,7 +9,7 @@ use axum::response::Response;
 use http::request::Parts;
 
 use crate::answer;
-use crate::door::Door;
+use crate::door::{Caller, Door};
 use crate::identity::{Standing, standing};
 
 /// Puts the check of [`Door::authenticate`] in front of other routes that only ECS's agents may use:
@@ -22,12 +22,33 @@ async fn check(State(door): State<Door>, request: Request, next: Next) -> Respon
     let (mut parts, body) = request.into_parts();
     match door.authenticate(&parts) {
         Ok(identity) if identity.service == ecs::FACTS.signing_name => {
+            if let Err(error) = may_connect(&door, &parts, &identity) {
+                return refused(&error);
+            }
             parts.extensions.insert(identity);
             next.run(Request::from_parts(parts, body)).await
         }
         Ok(_) => refused(&wrong_service(ecs::FACTS.signing_name)),
         Err(response) => response,
     }
+}
+
+/// A role's session may open an agent's socket if it may `ecs:Poll`, or begin telemetry: a container
+/// instance may, a task may not.
+fn may_connect(door: &Door, parts: &Parts, identity: &Identity) -> Result<(), AuthError> {
+    if identity.role.is_none() {
+        return Ok(());
+    }
+    let telemetry = parts.uri.path().starts_with("/tcs");
+    let action = if telemetry { "ecs:StartTelemetrySession" } else { "ecs:Poll" };
+    let query = parts.uri.query().unwrap_or_default();
+    let named = ["containerInstanceArn=", "containerInstance="].into_iter().find_map(|name| {
+        let value = query.split('&').find_map(|pair| pair.strip_prefix(name))?;
+        percent_encoding::percent_decode_str(value).decode_utf8().ok()
+    });
+    let caller =
+        Caller { identity: identity.clone(), request_id: answer::request_id(), source: None };
+    door.permit(&caller, action, named.as_deref().unwrap_or("*"))
 }
 
 /// The refusal of a signature for another service.

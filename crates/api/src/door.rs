@@ -1,5 +1,6 @@
 //! The door: what every operation is given to work with, and who asks.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,8 +13,10 @@ use shell::Clock;
 use stdx::Timestamp;
 use store::{Committed, Store, SubmitError};
 use telemetry::Logs;
+use vault::Vault;
 
 use crate::errors;
+use crate::exec_relay::Exec;
 use crate::metrics::Metrics;
 
 /// What a door is made of.
@@ -26,6 +29,8 @@ pub struct DoorConfig {
     pub registry: Arc<Registry>,
     /// Log groups, streams and events.
     pub logs: Arc<Logs>,
+    /// Secrets and parameters.
+    pub vault: Vault,
     /// Whose signatures are taken.
     pub keys: Arc<dyn KeyStore + Send + Sync>,
     /// Makes the credentials of roles that are assumed.
@@ -34,6 +39,8 @@ pub struct DoorConfig {
     pub ecr_token: Arc<EcrToken>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// The sessions of ExecuteCommand.
+    pub exec: Exec,
     /// Where clients and agents find what.
     pub endpoints: Endpoints,
     /// The version of this build, for `/metrics`.
@@ -96,6 +103,8 @@ pub struct Caller {
     pub identity: Identity,
     /// The answer's `x-amzn-RequestId`.
     pub request_id: String,
+    /// From which address, if that is known.
+    pub source: Option<IpAddr>,
 }
 
 impl Door {
@@ -108,6 +117,11 @@ impl Door {
     /// What it is made of.
     pub(crate) fn config(&self) -> &DoorConfig {
         &self.0.config
+    }
+
+    /// The sessions of ExecuteCommand.
+    pub(crate) fn exec(&self) -> &Exec {
+        &self.0.config.exec
     }
 
     /// What it counts.

@@ -4,7 +4,7 @@
 use aws::Error;
 use aws::ecs::{
     LaunchType as WireLaunch, NetworkConfiguration, PropagateTags, RunTaskRequest, RunTaskResponse,
-    StartTaskRequest, StartTaskResponse, TaskVolumeConfiguration,
+    StartTaskRequest, StartTaskResponse, TaskOverride, TaskVolumeConfiguration,
 };
 use model::{ClusterName, InstanceId, LaunchType, NetworkMode, State, TaskDefinition};
 use scheduler::{Command, FailureReason, Reply, RunTask};
@@ -14,7 +14,7 @@ use crate::door::{Door, odd_reply};
 use crate::errors::{self, invalid};
 use crate::overrides;
 use crate::refuse::PARAMETER;
-use crate::{fingerprint, placement, refer, tag_list, task_view};
+use crate::{authorize, fingerprint, placement, refer, tag_list, task_view};
 
 /// How many tasks one call may start.
 const MOST: u32 = 10;
@@ -31,6 +31,7 @@ pub(crate) async fn run_task(
 ) -> Result<RunTaskResponse, Error> {
     let state = door.snapshot();
     let run = read_run(&state, &request)?;
+    check_roles(door, &state, &run, request.overrides.as_ref())?;
     let cluster = run.cluster.clone();
     let committed = door.submit(Command::RunTask(run)).await?;
     let (tasks, failures) = answer(door, &cluster, &committed)?;
@@ -43,10 +44,24 @@ pub(crate) async fn start_task(
 ) -> Result<StartTaskResponse, Error> {
     let state = door.snapshot();
     let (instances, run) = read_start(&state, &request)?;
+    check_roles(door, &state, &run, request.overrides.as_ref())?;
     let cluster = run.cluster.clone();
     let committed = door.submit(Command::StartTask { instances, run }).await?;
     let (tasks, failures) = answer(door, &cluster, &committed)?;
     Ok(StartTaskResponse { tasks: Some(tasks), failures: Some(failures) })
+}
+
+/// Refuses tasks whose roles ECS could not assume.
+fn check_roles(
+    door: &Door,
+    state: &State,
+    run: &RunTask,
+    overrides: Option<&TaskOverride>,
+) -> Result<(), Error> {
+    match state.definition(&run.definition) {
+        Some(definition) => authorize::check_roles(state, definition, overrides, door.now()),
+        None => Ok(()),
+    }
 }
 
 fn answer(
@@ -91,13 +106,12 @@ pub(crate) fn read_run(state: &State, request: &RunTaskRequest) -> Result<RunTas
         group: request.group.as_ref(),
         started_by: request.started_by.as_ref(),
         reference: request.reference_id.as_ref(),
-        exec: request.enable_execute_command,
         propagate: request.propagate_tags.as_ref(),
         volumes: request.volume_configurations.as_ref(),
     };
     let propagate_from_definition = common.check()?;
     let overrides::Overrides { document, resize } =
-        overrides::read(request.overrides.as_ref(), definition)?;
+        overrides::read(state.realm(), request.overrides.as_ref(), definition)?;
     Ok(RunTask {
         cluster,
         definition: definition.key.clone(),
@@ -112,6 +126,7 @@ pub(crate) fn read_run(state: &State, request: &RunTaskRequest) -> Result<RunTas
         tags: tag_list::read(request.tags.as_ref())?,
         propagate_from_definition,
         enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
+        enable_execute_command: request.enable_execute_command.unwrap_or(false),
         client_token: run_token(request)?,
     })
 }
@@ -158,13 +173,12 @@ fn read_start(
         group: request.group.as_ref(),
         started_by: request.started_by.as_ref(),
         reference: request.reference_id.as_ref(),
-        exec: request.enable_execute_command,
         propagate: request.propagate_tags.as_ref(),
         volumes: request.volume_configurations.as_ref(),
     };
     let propagate_from_definition = common.check()?;
     let overrides::Overrides { document, resize } =
-        overrides::read(request.overrides.as_ref(), definition)?;
+        overrides::read(state.realm(), request.overrides.as_ref(), definition)?;
     let external = |id: &InstanceId| {
         let key = model::InstanceKey { cluster: cluster.clone(), instance: id.clone() };
         state.instance(&key).is_some_and(|instance| instance.external)
@@ -185,6 +199,7 @@ fn read_start(
         tags: tag_list::read(request.tags.as_ref())?,
         propagate_from_definition,
         enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
+        enable_execute_command: request.enable_execute_command.unwrap_or(false),
         client_token: None,
     };
     Ok((instances, run))
@@ -199,7 +214,6 @@ struct Common<'a> {
     group: Option<&'a String>,
     started_by: Option<&'a String>,
     reference: Option<&'a String>,
-    exec: Option<bool>,
     propagate: Option<&'a PropagateTags>,
     volumes: Option<&'a Vec<TaskVolumeConfiguration>>,
 }
@@ -208,7 +222,6 @@ impl Common<'_> {
     /// Whether the definition's tags are to be added.
     fn check(&self) -> Result<bool, Error> {
         let r = PARAMETER;
-        r.flag("enableExecuteCommand", self.exec, "ExecuteCommand is")?;
         r.list("volumeConfigurations", self.volumes, "volumes configured at launch are")?;
         r.text("referenceId", self.reference, "references between tasks are")?;
         if self.started_by.is_some_and(|by| by.chars().count() > LONGEST_STARTED_BY) {

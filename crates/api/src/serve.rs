@@ -3,14 +3,15 @@
 //! A request is read up to a limit, its signature verified over what was read, its operation found,
 //! decoded, called and answered. One line in the log tells of each; bodies are never logged.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use auth::{AuthError, Body as Signed, Payload};
 use aws::protocol::{Call, Head};
-use aws::{Error, ecr, ecs, logs, sts};
+use aws::{Error, ecr, ecs, iam, logs, secretsmanager, ssm, sts};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use axum::routing::{any, get};
 use bytes::Bytes;
@@ -18,9 +19,9 @@ use http::StatusCode;
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use crate::authenticate::{dialect, refusal, wrong_service};
+use crate::authenticate::{dialect, guard, refusal, wrong_service};
 use crate::door::{Caller, Door};
-use crate::{answer, errors};
+use crate::{answer, authorize, errors, exec_relay};
 
 /// The largest body.
 const MOST: usize = 2 * 1024 * 1024;
@@ -35,13 +36,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The routes of the door: the API at `/`, the probes, and an AWS-like error for everything else.
 /// The registry (`/v2/`) and the agents' sockets have routers of their own, to be merged with it.
 pub fn router(door: Door) -> Router {
+    let exec = guard(door.clone(), exec_relay::agent_routes().with_state(door.clone()));
     Router::new()
         .route("/", any(serve))
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .merge(exec_relay::client_routes())
         .fallback(serve)
         .with_state(door)
+        .merge(exec)
 }
 
 async fn alive() -> Response {
@@ -71,6 +75,7 @@ async fn metrics(State(door): State<Door>) -> Response {
         &door.snapshot(),
         store.revision(),
         store.stats(),
+        door.exec().counts(),
         door.config().version,
     );
     answer::text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
@@ -161,7 +166,8 @@ async fn admit(
     if verified.identity.service != call.service.signing_name {
         return Err(refuse(wrong_service(call.service.signing_name)));
     }
-    let caller = Caller { identity: verified.identity, request_id: request_id.to_owned() };
+    let source = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+    let caller = Caller { identity: verified.identity, request_id: request_id.to_owned(), source };
     Ok((call, caller, body))
 }
 
@@ -206,6 +212,7 @@ async fn operate(
     let name = call.operation.name;
     let unknown = || Error::unknown_operation(format!("{name} is not an operation."));
     let body = call.request(query, body)?;
+    authorize::operation(door, caller, call, &body).await?;
     let json = match call.service.name {
         "ecs" => {
             let operation = ecs::Operation::from_name(name).ok_or_else(unknown)?;
@@ -219,9 +226,21 @@ async fn operate(
             let operation = logs::Operation::from_name(name).ok_or_else(unknown)?;
             logs::dispatch(door, caller, operation, &body).await?
         }
+        "iam" => {
+            let operation = iam::Operation::from_name(name).ok_or_else(unknown)?;
+            iam::dispatch(door, caller, operation, &body).await?
+        }
         "sts" => {
             let operation = sts::Operation::from_name(name).ok_or_else(unknown)?;
             sts::dispatch(door, caller, operation, &body).await?
+        }
+        "secretsmanager" => {
+            let operation = secretsmanager::Operation::from_name(name).ok_or_else(unknown)?;
+            secretsmanager::dispatch(door, caller, operation, &body).await?
+        }
+        "ssm" => {
+            let operation = ssm::Operation::from_name(name).ok_or_else(unknown)?;
+            ssm::dispatch(door, caller, operation, &body).await?
         }
         other => return Err(errors::server(format!("{other} has no room behind this door."))),
     };

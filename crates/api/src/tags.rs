@@ -46,7 +46,8 @@ pub(crate) fn list(
     Ok(ListTagsForResourceResponse { tags: Some(view::tags(tags)) })
 }
 
-fn find<'a>(state: &'a State, resource: &Resource) -> Option<&'a Tags> {
+/// The tags of a resource, if it is there.
+pub(crate) fn find<'a>(state: &'a State, resource: &Resource) -> Option<&'a Tags> {
     match resource {
         Resource::Cluster(name) => state.cluster(name).map(|cluster| &cluster.tags),
         Resource::Service(key) => state.service(key).map(|service| &service.tags),

@@ -152,14 +152,7 @@ impl SessionMint {
     pub fn name(&self, what: &str) -> String {
         let hash = hex::encode(hmac(&self.names, what.as_bytes()));
         let part = |from: usize, to: usize| hash.get(from..to).unwrap_or_default();
-        format!(
-            "{}-{}-{}-{}-{}",
-            part(0, 8),
-            part(8, 12),
-            part(12, 16),
-            part(16, 20),
-            part(20, 32)
-        )
+        format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
     }
 
     fn access_key_id(&self, claims: &[u8]) -> String {

@@ -1,13 +1,14 @@
 //! The control plane put together: store, registry, logs, sessions and the door, on one port.
 
 use std::future::IntoFuture;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use api::{Door, DoorConfig, Endpoints, Standing};
+use api::{Door, DoorConfig, Endpoints, Exec, Standing};
+use aws::agent::acs::ExecuteCommandMessage;
 use auth::{EcrToken, RootKey, SessionMint, SessionStore};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -16,11 +17,12 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
 use cli::Profile;
-use model::Realm;
+use model::{InstanceKey, Realm};
 use registry::{Authorizer, Registry, RegistryConfig};
 use shell::{Clock, OsEntropy, Shutdown};
 use store::{RedbEngine, Store};
 use telemetry::{Logs, LogsConfig};
+use vault::{Vault, VaultConfig};
 
 use crate::checks;
 use crate::mint::TaskMint;
@@ -68,29 +70,33 @@ pub(crate) async fn start(
         .with_context(|| format!("load the state of {}", places.data.display()))?;
     let registry = open_registry(settings, places, &clock)?;
     let logs = open_logs(settings, places, &clock)?;
+    let vault = open_vault(settings, places, &clock)?;
     tokio::spawn(registry.clone().maintain(shutdown.clone()));
     tokio::spawn(sweep(logs.clone(), clock.clone(), shutdown.clone()));
+    tokio::spawn(forget(vault.clone(), shutdown.clone()));
     let ecr_token = Arc::new(EcrToken::new(root_key.secret()));
     let sessions = Arc::new(SessionMint::new(root_key.secret()));
+    let mint = Arc::new(TaskMint { store: store.clone(), sessions: sessions.clone() });
+    let (sockets, agents) =
+        control::start(store.clone(), clock.clone(), Box::new(OsEntropy), mint, shutdown.clone())
+            .await?;
     let door = Door::new(DoorConfig {
         realm,
         store: store.clone(),
         registry: registry.clone(),
         logs,
+        vault: vault.clone(),
         keys: Arc::new(SessionStore::new(root_key.store(&settings.account), sessions.clone())),
         sessions: sessions.clone(),
         ecr_token: ecr_token.clone(),
         clock: clock.clone(),
+        exec: Exec::new(Arc::new(Reach(agents)), shutdown.clone()),
         endpoints: Endpoints::under(&endpoint),
         version: env!("CARGO_PKG_VERSION"),
     });
-    let mint = Arc::new(TaskMint { store: store.clone(), sessions });
-    let agents =
-        control::start(store.clone(), clock.clone(), Box::new(OsEntropy), mint, shutdown.clone())
-            .await?;
     let routes = Router::new()
         .merge(api::router(door.clone()))
-        .merge(api::guard(door, agents))
+        .merge(api::guard(door, sockets))
         .merge(registry::router(registry, passwords(ecr_token, store.clone(), clock)));
     let ready = Ready::default();
     let routes = routes.layer(middleware::from_fn_with_state(ready.clone(), not_yet));
@@ -104,6 +110,16 @@ pub(crate) async fn start(
     profile.save(&places.data).context("tell tools on this machine where the server is")?;
     let served = tokio::spawn(serve(listener, routes, shutdown)?);
     Ok(Server { endpoint, root_key, store, ready, served })
+}
+
+/// Sessions of ExecuteCommand go to agents by the sockets that they hold.
+#[derive(Debug)]
+struct Reach(control::Agents);
+
+impl api::Reach for Reach {
+    fn execute(&self, instance: &InstanceKey, message: ExecuteCommandMessage) -> bool {
+        self.0.execute(instance, message)
+    }
 }
 
 fn open_registry(
@@ -129,6 +145,16 @@ fn open_logs(settings: &Settings, places: &Places, clock: &Arc<dyn Clock>) -> Re
         clock.clone(),
     );
     Ok(Arc::new(Logs::open(config).context("open the logs")?))
+}
+
+fn open_vault(settings: &Settings, places: &Places, clock: &Arc<dyn Clock>) -> Result<Vault> {
+    let config = VaultConfig::new(
+        places.folder("vault")?,
+        settings.account.clone(),
+        settings.region.clone(),
+        clock.clone(),
+    );
+    Vault::open(config).context("open the vault of secrets and parameters")
 }
 
 /// Whether `/readyz` may say so.
@@ -182,6 +208,8 @@ fn serve(
     });
     Ok(async move {
         let mut stop = shutdown.clone();
+        // Policies may ask from which address a request comes.
+        let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
         let serving = axum::serve(listener, routes)
             .with_graceful_shutdown(async move { stop.wait().await })
             .into_future();
@@ -211,6 +239,22 @@ async fn sweep(logs: Arc<Logs>, clock: Arc<dyn Clock>, mut shutdown: Shutdown) {
             Ok(report) => tracing::debug!(?report, "Old log events were removed."),
             Err(error) => {
                 tracing::warn!(error = %stdx::chain(&error), "Old log events could not be removed.");
+            }
+        }
+    }
+}
+
+/// Takes away deleted secrets whose time to be restored is over, now and then.
+async fn forget(vault: Vault, mut shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = shutdown.wait() => return,
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
+        }
+        match vault.sweep().await {
+            Ok(secrets) => tracing::debug!(secrets, "Deleted secrets were taken away."),
+            Err(error) => {
+                tracing::warn!(error = %stdx::chain(&error), "Deleted secrets are still there.");
             }
         }
     }

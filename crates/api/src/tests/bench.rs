@@ -15,6 +15,7 @@ use shell::{Clock, ManualClock};
 use stdx::{SeededEntropy, Timestamp};
 use store::{MemoryEngine, Store};
 use telemetry::{Logs, LogsConfig};
+use vault::{Vault, VaultConfig};
 
 use crate::door::{Door, DoorConfig, Endpoints};
 use crate::serve::serve;
@@ -83,6 +84,7 @@ impl Bench {
             clock: shared.clone(),
         });
         std::fs::create_dir(folder.path().join("logs")).unwrap();
+        let vault = VaultConfig::new(folder.path(), ACCOUNT, REGION, shared.clone());
         let logs = LogsConfig::new(folder.path().join("logs"), ACCOUNT, REGION, shared.clone());
         let sessions = Arc::new(SessionMint::new(root.secret()));
         let door = Door::new(DoorConfig {
@@ -90,10 +92,12 @@ impl Bench {
             store: store.clone(),
             registry: registry.unwrap(),
             logs: Arc::new(Logs::open(logs).unwrap()),
+            vault: Vault::open(vault).unwrap(),
             keys: Arc::new(SessionStore::new(root.store(ACCOUNT), sessions.clone())),
             sessions,
             ecr_token: Arc::new(EcrToken::new(root.secret())),
             clock: shared,
+            exec: Exec::new(asked.clone(), shell::shutdown().1),
             endpoints: Endpoints::under("http://127.0.0.1:4747/"),
             version: "0.0.0",
         });
@@ -143,6 +147,8 @@ impl Bench {
             "ecs" => "AmazonEC2ContainerServiceV20141113",
             "ecr" => "AmazonEC2ContainerRegistry_V20150921",
             "logs" => "Logs_20140328",
+            "secretsmanager" => "secretsmanager",
+            "ssm" => "AmazonSSM",
             other => panic!("{other} has no target prefix"),
         };
         self.signed(Self::request(&format!("{prefix}.{operation}")), service, body).await

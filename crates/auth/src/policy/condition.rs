@@ -46,7 +46,9 @@ impl Operator {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (over, rest) = match text.split_once(':') {
             None => (Over::One, text),
-            Some((prefix, rest)) if prefix.eq_ignore_ascii_case("ForAllValues") => (Over::All, rest),
+            Some((prefix, rest)) if prefix.eq_ignore_ascii_case("ForAllValues") => {
+                (Over::All, rest)
+            }
             Some((prefix, rest)) if prefix.eq_ignore_ascii_case("ForAnyValue") => (Over::Any, rest),
             Some(_) => return None,
         };

@@ -152,8 +152,15 @@ impl Statement {
         only(
             object,
             &[
-                "Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource",
-                "NotResource", "Condition",
+                "Sid",
+                "Effect",
+                "Principal",
+                "NotPrincipal",
+                "Action",
+                "NotAction",
+                "Resource",
+                "NotResource",
+                "Condition",
             ],
         )?;
         let effect = match object.get("Effect").and_then(Value::as_str) {
@@ -331,29 +338,88 @@ mod tests {
 
     #[test]
     fn what_is_malformed_is_told_in_iams_words() {
-        let one = |inside: &str| format!(r#"{{"Version":"2012-10-17","Statement":[{{{inside}}}]}}"#);
+        let one =
+            |inside: &str| format!(r#"{{"Version":"2012-10-17","Statement":[{{{inside}}}]}}"#);
         let trust = r#""Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"}"#;
         for (text, kind, message) in [
             ("x".to_owned(), Kind::Identity, "This policy contains invalid Json"),
             ("[]".to_owned(), Kind::Identity, "This policy contains invalid Json"),
             (r#"{"Version":"2012-10-17"}"#.to_owned(), Kind::Identity, SYNTAX),
-            (r#"{"Version":"2013","Statement":[]}"#.to_owned(), Kind::Identity, "The policy must contain a valid version string"),
+            (
+                r#"{"Version":"2013","Statement":[]}"#.to_owned(),
+                Kind::Identity,
+                "The policy must contain a valid version string",
+            ),
             (r#"{"Wersion":"2012-10-17","Statement":[]}"#.to_owned(), Kind::Identity, SYNTAX),
-            (one(r#""Effect":"Allow","Resource":"*""#), Kind::Identity, "Policy statement must contain actions."),
-            (one(r#""Effect":"Allow","Action":"*""#), Kind::Identity, "Policy statement must contain resources."),
+            (
+                one(r#""Effect":"Allow","Resource":"*""#),
+                Kind::Identity,
+                "Policy statement must contain actions.",
+            ),
+            (
+                one(r#""Effect":"Allow","Action":"*""#),
+                Kind::Identity,
+                "Policy statement must contain resources.",
+            ),
             (one(r#""Effect":"allow","Action":"*","Resource":"*""#), Kind::Identity, SYNTAX),
-            (one(r#""Effect":"Allow","Action":"Run","Resource":"*""#), Kind::Identity, "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."),
-            (one(r#""Effect":"Allow","Action":"*","Resource":"x""#), Kind::Identity, "Resource x must be in ARN format or \"*\"."),
-            (one(r#""Effect":"Allow","Principal":"*","Action":"*","Resource":"*""#), Kind::Identity, "Policy document should not specify a principal."),
-            (one(r#""Effect":"Allow","Action":"*","NotAction":"*","Resource":"*""#), Kind::Identity, SYNTAX),
-            (one(r#""Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringIs":{"aws:x":"y"}}"#), Kind::Identity, "Invalid Condition type : StringIs."),
-            (one(r#""Sid":"a b","Effect":"Allow","Action":"*","Resource":"*""#), Kind::Identity, "Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*"),
-            (one(r#""Effect":"Allow","Action":"sts:AssumeRole""#), Kind::Trust, "Missing required field Principal"),
-            (one(r#""Principal":"*","Action":"sts:AssumeRole""#), Kind::Trust, "Missing required field Effect"),
+            (
+                one(r#""Effect":"Allow","Action":"Run","Resource":"*""#),
+                Kind::Identity,
+                "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.",
+            ),
+            (
+                one(r#""Effect":"Allow","Action":"*","Resource":"x""#),
+                Kind::Identity,
+                "Resource x must be in ARN format or \"*\".",
+            ),
+            (
+                one(r#""Effect":"Allow","Principal":"*","Action":"*","Resource":"*""#),
+                Kind::Identity,
+                "Policy document should not specify a principal.",
+            ),
+            (
+                one(r#""Effect":"Allow","Action":"*","NotAction":"*","Resource":"*""#),
+                Kind::Identity,
+                SYNTAX,
+            ),
+            (
+                one(
+                    r#""Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringIs":{"aws:x":"y"}}"#,
+                ),
+                Kind::Identity,
+                "Invalid Condition type : StringIs.",
+            ),
+            (
+                one(r#""Sid":"a b","Effect":"Allow","Action":"*","Resource":"*""#),
+                Kind::Identity,
+                "Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*",
+            ),
+            (
+                one(r#""Effect":"Allow","Action":"sts:AssumeRole""#),
+                Kind::Trust,
+                "Missing required field Principal",
+            ),
+            (
+                one(r#""Principal":"*","Action":"sts:AssumeRole""#),
+                Kind::Trust,
+                "Missing required field Effect",
+            ),
             (one(trust), Kind::Trust, "Missing required field Action"),
-            (one(&format!(r#"{trust},"Action":"ecs:RunTask""#)), Kind::Trust, "AssumeRole policy may only specify STS AssumeRole actions."),
-            (one(&format!(r#"{trust},"Action":"sts:AssumeRole","Resource":"*""#)), Kind::Trust, "Has prohibited field Resource"),
-            (one(r#""Effect":"Allow","Principal":{"AWS":"me"},"Action":"sts:AssumeRole""#), Kind::Trust, r#"Invalid principal in policy: "AWS":"me""#),
+            (
+                one(&format!(r#"{trust},"Action":"ecs:RunTask""#)),
+                Kind::Trust,
+                "AssumeRole policy may only specify STS AssumeRole actions.",
+            ),
+            (
+                one(&format!(r#"{trust},"Action":"sts:AssumeRole","Resource":"*""#)),
+                Kind::Trust,
+                "Has prohibited field Resource",
+            ),
+            (
+                one(r#""Effect":"Allow","Principal":{"AWS":"me"},"Action":"sts:AssumeRole""#),
+                Kind::Trust,
+                r#"Invalid principal in policy: "AWS":"me""#,
+            ),
         ] {
             assert_eq!(fault(&text, kind), message, "{text}");
         }

@@ -89,7 +89,8 @@ mod tests {
         let run = r#"[{"Effect":"Allow","Action":["ecs:run*","ECS:List?asks"],"Resource":"arn:aws:ecs:*:1:task-definition/web:*"}]"#;
         let web = "arn:aws:ecs:r:1:task-definition/web:3";
         let not = r#"{"Effect":"Allow","NotAction":"iam:*","Resource":"*"}"#;
-        let elsewhere = r#"{"Effect":"Allow","Action":"s3:*","NotResource":"arn:aws:s3:::secret/*"}"#;
+        let elsewhere =
+            r#"{"Effect":"Allow","Action":"s3:*","NotResource":"arn:aws:s3:::secret/*"}"#;
         let here = r#"{"Effect":"Allow","Action":"ecs:*","Resource":"*","Condition":{"ArnLike":{"ecs:cluster":"arn:aws:ecs:*:*:cluster/a"}}}"#;
         let there = r#"{"Effect":"Allow","Action":"ecs:*","Resource":"*","Condition":{"ArnLike":{"ecs:cluster":"arn:aws:ecs:*:*:cluster/b"}}}"#;
         for (statements, action, resource, decision) in [

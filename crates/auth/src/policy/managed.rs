@@ -174,10 +174,7 @@ pub const ALL: &[Managed] = &[
                 &["arn:aws:elasticloadbalancing:*:*:listener-rule/*"],
             ),
             on(
-                &[
-                    "elasticloadbalancing:RegisterTargets",
-                    "elasticloadbalancing:DeregisterTargets",
-                ],
+                &["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"],
                 &["arn:aws:elasticloadbalancing:*:*:targetgroup/*/*"],
             ),
         ],
@@ -286,12 +283,7 @@ pub const ALL: &[Managed] = &[
             ),
         ],
     ),
-    policy(
-        "AmazonS3FullAccess",
-        "/",
-        "All of S3.",
-        &[any(&["s3:*", "s3-object-lambda:*"])],
-    ),
+    policy("AmazonS3FullAccess", "/", "All of S3.", &[any(&["s3:*", "s3-object-lambda:*"])]),
     policy(
         "AmazonS3ReadOnlyAccess",
         "/",

@@ -35,12 +35,7 @@ pub enum Trust {
 }
 
 /// Whether the trust policy lets `asker` do `action`, which is `sts:AssumeRole` in most cases.
-pub fn trusted(
-    document: &Document,
-    asker: Asker<'_>,
-    action: &str,
-    context: &Context,
-) -> Trust {
+pub fn trusted(document: &Document, asker: Asker<'_>, action: &str, context: &Context) -> Trust {
     let mut trust = Trust::None;
     for statement in document.statements() {
         let conditions = || statement.conditions.iter().all(|c| c.holds(context));
@@ -129,10 +124,30 @@ mod tests {
             (r#""Principal":"*""#, "", service, Trust::Direct),
             (r#""Principal":{"AWS":"*"}"#, "", session, Trust::Account),
             (r#""Principal":{"AWS":"*"}"#, "", service, Trust::None),
-            (r#""Principal":{"AWS":"arn:aws:iam::123456789012:role/app"}"#, "", session, Trust::Direct),
-            (r#""Principal":{"AWS":"arn:aws:iam::123456789012:role/other"}"#, "", session, Trust::None),
-            (account, r#","Condition":{"StringEquals":{"sts:ExternalId":"e"}}"#, session, Trust::Account),
-            (account, r#","Condition":{"StringEquals":{"sts:ExternalId":"f"}}"#, session, Trust::None),
+            (
+                r#""Principal":{"AWS":"arn:aws:iam::123456789012:role/app"}"#,
+                "",
+                session,
+                Trust::Direct,
+            ),
+            (
+                r#""Principal":{"AWS":"arn:aws:iam::123456789012:role/other"}"#,
+                "",
+                session,
+                Trust::None,
+            ),
+            (
+                account,
+                r#","Condition":{"StringEquals":{"sts:ExternalId":"e"}}"#,
+                session,
+                Trust::Account,
+            ),
+            (
+                account,
+                r#","Condition":{"StringEquals":{"sts:ExternalId":"f"}}"#,
+                session,
+                Trust::None,
+            ),
         ] {
             assert_eq!(trust(principal, more, asker), expected, "{principal} {more} {asker:?}");
         }

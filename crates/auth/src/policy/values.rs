@@ -48,9 +48,9 @@ impl Comparison {
                 let pair = value.parse::<f64>().ok().zip(wanted.parse::<f64>().ok());
                 pair.and_then(|(a, b)| a.partial_cmp(&b)).is_some_and(|o| orders.contains(&o))
             }
-            Self::Date(orders) => date(value)
-                .zip(date(&wanted))
-                .is_some_and(|(a, b)| orders.contains(&a.cmp(&b))),
+            Self::Date(orders) => {
+                date(value).zip(date(&wanted)).is_some_and(|(a, b)| orders.contains(&a.cmp(&b)))
+            }
             Self::Ip => inside(value, &wanted).unwrap_or(false),
             Self::Arn => arn(value, &wanted),
         }

@@ -40,7 +40,13 @@ impl KeyStore for Keys {
         } else {
             SECRET
         };
-        Some(Key { secret: secret.into(), session_token, expires, principal: principal(), role: None })
+        Some(Key {
+            secret: secret.into(),
+            session_token,
+            expires,
+            principal: principal(),
+            role: None,
+        })
     }
 }
 
