@@ -7,6 +7,7 @@
 //! Invariants: the process that calls this never forks; a container outlives the caller; whatever
 //! was started can be listed again after a restart of the caller and removed without a trace.
 
+mod docker;
 mod embedded;
 mod engine;
 mod fake;
@@ -20,6 +21,7 @@ mod spec_mounts;
 mod testing;
 mod zygote;
 
+pub use docker::{Docker, DockerConfig};
 pub use embedded::{Embedded, EmbeddedConfig, Images, teardown};
 pub use fake::{Fake, Script};
 pub use seam::*;

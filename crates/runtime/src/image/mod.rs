@@ -20,7 +20,7 @@ mod platform;
 mod progress;
 mod pull;
 mod records;
-mod reference;
+pub(crate) mod reference;
 mod stream;
 #[cfg(test)]
 mod testing;

@@ -1,0 +1,72 @@
+//! Volumes of the Engine.
+
+use std::collections::HashMap;
+
+use bollard::models::VolumeCreateRequest;
+use bollard::query_parameters::RemoveVolumeOptions;
+
+use super::Inner;
+use super::fault::{said, status};
+use crate::{ContainerSpec, Mount, RuntimeError, VolumeSpec};
+
+impl Inner {
+    /// Makes a volume; one that exists with the same driver and options is success.
+    pub(crate) async fn make_volume(&self, spec: &VolumeSpec) -> Result<(), RuntimeError> {
+        let options: HashMap<String, String> =
+            spec.options.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        match self.engine.inspect_volume(&spec.name).await {
+            Ok(found) if found.driver == spec.driver && found.options == options => return Ok(()),
+            Ok(found) => {
+                let why = format!(
+                    "a volume of that name exists with driver {} and other options; give the \
+                     volume another name, or remove that one",
+                    found.driver
+                );
+                return Err(RuntimeError::Invalid { id: spec.name.clone(), why });
+            }
+            Err(error) if status(&error) == Some(404) => {}
+            Err(error) => return Err(self.failed(format!("look at volume {}", spec.name), &error)),
+        }
+        let request = VolumeCreateRequest {
+            name: Some(spec.name.clone()),
+            driver: Some(spec.driver.clone()),
+            driver_opts: Some(options),
+            labels: Some(self.names.of_volume(&spec.labels)),
+            cluster_volume_spec: None,
+        };
+        match self.engine.create_volume(request).await {
+            Ok(_) => Ok(()),
+            Err(error) if status(&error).is_some() => {
+                Err(RuntimeError::Invalid { id: spec.name.clone(), why: said(&error) })
+            }
+            Err(error) => Err(self.failed(format!("make volume {}", spec.name), &error)),
+        }
+    }
+
+    /// Removes a volume. Gone already is success.
+    pub(crate) async fn unmake_volume(&self, name: &str) -> Result<(), RuntimeError> {
+        match self.engine.remove_volume(name, None::<RemoveVolumeOptions>).await {
+            Ok(()) => Ok(()),
+            Err(error) => match status(&error) {
+                Some(404) => Ok(()),
+                Some(409) => Err(RuntimeError::Invalid { id: name.to_owned(), why: said(&error) }),
+                _ => Err(self.failed(format!("remove volume {name}"), &error)),
+            },
+        }
+    }
+
+    /// Every volume that a container mounts must be there: the Engine would make one unasked.
+    pub(crate) async fn check_volumes(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
+        for mount in &spec.mounts {
+            let Mount::Volume { name, .. } = mount else { continue };
+            match self.engine.inspect_volume(name).await {
+                Ok(_) => {}
+                Err(error) if status(&error) == Some(404) => {
+                    return Err(RuntimeError::NotFound { what: "volume", id: name.clone() });
+                }
+                Err(error) => return Err(self.failed(format!("look at volume {name}"), &error)),
+            }
+        }
+        Ok(())
+    }
+}
