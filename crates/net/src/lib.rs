@@ -20,10 +20,10 @@
 //! order (the kernel takes 20 ms for it): a namespace takes its interface with it.
 //!
 //! Not yet there, and refused or absent rather than half done: IPv6 (no addresses, no publishing at
-//! IPv6 host addresses; the kernel's link-local ones stay), the metadata address `169.254.170.2`,
-//! name resolution between tasks, `awsvpc` addresses and traffic between nodes, protection against
-//! containers that forge source addresses, and firewalls that drop forwarded packets by a rule
-//! instead of a policy outside of iptables' filter table.
+//! IPv6 host addresses; the kernel's link-local ones stay), name resolution between tasks, `awsvpc`
+//! addresses and traffic between nodes, protection against containers that forge source addresses,
+//! and firewalls that drop forwarded packets by a rule instead of a policy outside of iptables'
+//! filter table.
 
 mod conntrack;
 mod error;
@@ -49,7 +49,8 @@ use std::sync::Arc;
 
 pub use error::NetError;
 pub use types::{
-    Attachment, Counters, NetworkConfig, PortBinding, PortRequest, Protocol, ephemeral_ports,
+    Attachment, Counters, InsidePorts, NetworkConfig, PortBinding, PortRequest, Protocol,
+    ephemeral_ports,
 };
 
 use links::pair_name;
@@ -213,6 +214,19 @@ impl Network {
             tx_errors: read("rx_errors")?,
             tx_dropped: read("rx_dropped")?,
         })
+    }
+
+    /// Leads 169.254.170.2, port 80, to a task's own endpoints: what containers send there arrives
+    /// with their own addresses, and what programs of this machine send there at the other listener.
+    /// Called again, it replaces where they are led.
+    ///
+    /// Where several networks of one machine lead the machine's own programs, the first to have
+    /// said so has them all.
+    ///
+    /// # Errors
+    /// What the kernel refuses.
+    pub async fn lead_inside(&self, ports: InsidePorts) -> Result<(), NetError> {
+        carry_through(Arc::clone(&self.shared).lead_inside(ports)).await
     }
 
     /// The bridge's address: where containers find this node.

@@ -17,7 +17,7 @@ use crate::locks::Locks;
 use crate::ports::Ports;
 use crate::state::{Place, Record, StateDir, check_id};
 use crate::subnet::Subnet;
-use crate::types::{Attachment, PortBinding, PortRequest};
+use crate::types::{Attachment, InsidePorts, PortBinding, PortRequest};
 use crate::{setup, sysctl};
 
 /// How many addresses are tried that turn out to be in use by an interface nobody remembers.
@@ -26,7 +26,8 @@ const ADDRESS_TRIES: usize = 32;
 /// What every operation works on.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) rules: Ruleset,
+    /// The bridge's name.
+    pub(crate) name: String,
     pub(crate) subnet: Subnet,
     /// The bridge's index; it changes when somebody deletes the bridge and we make it again.
     pub(crate) bridge: AtomicU32,
@@ -50,34 +51,35 @@ pub(crate) struct Books {
 #[derive(Debug)]
 pub(crate) struct Filter {
     pub(crate) backend: Backend,
+    pub(crate) rules: Ruleset,
     pub(crate) published: BTreeSet<Published>,
 }
 
 impl Filter {
     /// Adds ports. Where that fails, somebody may have flushed the rules: all are put again.
-    async fn publish(&mut self, rules: &Ruleset, ports: &[Published]) -> Result<(), NetError> {
+    async fn publish(&mut self, ports: &[Published]) -> Result<(), NetError> {
         if ports.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.backend.publish(rules, ports).await {
+        if let Err(error) = self.backend.publish(&self.rules, ports).await {
             let wanted = self.published.iter().chain(ports).copied().collect();
-            self.reinstall(rules, &wanted, &error).await?;
+            self.reinstall(&wanted, &error).await?;
         }
         self.published.extend(ports);
         Ok(())
     }
 
     /// Removes ports; those that are not there are left out.
-    async fn withdraw(&mut self, rules: &Ruleset, ports: &[Published]) -> Result<(), NetError> {
+    async fn withdraw(&mut self, ports: &[Published]) -> Result<(), NetError> {
         let ports: Vec<_> =
             ports.iter().copied().filter(|port| self.published.contains(port)).collect();
         if ports.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.backend.withdraw(rules, &ports).await {
+        if let Err(error) = self.backend.withdraw(&self.rules, &ports).await {
             let mut wanted = self.published.clone();
             wanted.retain(|port| !ports.contains(port));
-            self.reinstall(rules, &wanted, &error).await?;
+            self.reinstall(&wanted, &error).await?;
         }
         self.published.retain(|port| !ports.contains(port));
         Ok(())
@@ -85,12 +87,19 @@ impl Filter {
 
     async fn reinstall(
         &self,
-        rules: &Ruleset,
         wanted: &BTreeSet<Published>,
         why: &NetError,
     ) -> Result<(), NetError> {
         tracing::warn!(error = stdx::chain(why), "the packet filter changed; installing it again");
-        self.backend.install(rules, wanted).await
+        self.backend.install(&self.rules, wanted).await
+    }
+
+    /// Installs the table with other endpoints; on failure it stays as it was.
+    async fn lead_inside(&mut self, ports: InsidePorts) -> Result<(), NetError> {
+        let rules = Ruleset { inside: Some(ports), ..self.rules.clone() };
+        self.backend.install(&rules, &self.published).await?;
+        self.rules = rules;
+        Ok(())
     }
 }
 
@@ -159,7 +168,7 @@ impl Shared {
             subnet: self.subnet,
             hairpin: sysctl::bridged_frames_are_filtered(),
         };
-        let name = self.rules.bridge.clone();
+        let name = self.name.clone();
         let subnet = self.subnet;
         let (outcome, bridge) = self
             .links
@@ -186,7 +195,7 @@ impl Shared {
         let place = Place::Bridge(attachment.clone());
         self.state.put(&Record { id: id.to_owned(), place: place.clone() })?;
         let ports = published(&place);
-        self.filter.lock().await.publish(&self.rules, &ports).await?;
+        self.filter.lock().await.publish(&ports).await?;
         self.books().places.insert(id.to_owned(), place);
         let udp: Vec<u16> = udp_ports(&attachment.bindings);
         if !udp.is_empty() {
@@ -198,7 +207,7 @@ impl Shared {
     /// Undoes [`Self::tell`], as far as it went.
     async fn untell(&self, id: &str, attachment: &Attachment) {
         let ports = published(&Place::Bridge(attachment.clone()));
-        if let Err(error) = self.filter.lock().await.withdraw(&self.rules, &ports).await {
+        if let Err(error) = self.filter.lock().await.withdraw(&ports).await {
             tracing::warn!(id, error = stdx::chain(&error), "ports stay published");
         }
         self.books().places.remove(id);
@@ -319,11 +328,15 @@ impl Shared {
         Ok(bindings)
     }
 
+    pub(crate) async fn lead_inside(self: Arc<Self>, ports: InsidePorts) -> Result<(), NetError> {
+        self.filter.lock().await.lead_inside(ports).await
+    }
+
     pub(crate) async fn detach(self: Arc<Self>, id: String) -> Result<(), NetError> {
         let _turn = self.locks.turn(&id).await;
         let Some(place) = self.books().places.get(&id).cloned() else { return Ok(()) };
         // Until the rules are gone the entry stays, so that a failed detach can be tried again.
-        self.filter.lock().await.withdraw(&self.rules, &published(&place)).await?;
+        self.filter.lock().await.withdraw(&published(&place)).await?;
         self.state.remove(&id)?;
         let mut books = self.books();
         books.places.remove(&id);

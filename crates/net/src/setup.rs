@@ -52,6 +52,9 @@ pub(crate) async fn open(config: NetworkConfig) -> Result<Shared, NetError> {
         bridge: config.bridge,
         subnet,
         blocked: config.blocked_ports,
+        others: config.other_bridges,
+        block_instance_metadata: config.block_instance_metadata,
+        inside: None,
     };
     let ports: BTreeSet<_> = books.places.values().flat_map(published).collect();
     let backend = Backend::open(&rules, &ports).await?;
@@ -70,10 +73,10 @@ pub(crate) async fn open(config: NetworkConfig) -> Result<Shared, NetError> {
         mtu: mtu.unwrap_or(DEFAULT_MTU).max(LEAST_MTU),
         state,
         links,
-        filter: tokio::sync::Mutex::new(Filter { backend, published: ports }),
+        name: rules.bridge.clone(),
+        filter: tokio::sync::Mutex::new(Filter { backend, rules, published: ports }),
         books: Mutex::new(books),
         locks: Locks::default(),
-        rules,
     })
 }
 
@@ -151,6 +154,13 @@ fn check(config: &NetworkConfig) -> Result<(), NetError> {
         return Err(NetError::Config(format!(
             "bridge name {bridge:?} has the form of a container interface's name"
         )));
+    }
+    for other in &config.other_bridges {
+        if !word(other, b"-_.") || other.len() > 15 {
+            return Err(NetError::Config(format!(
+                "bridge name {other:?} is not 1 to 15 letters, digits, '-', '_' or '.'"
+            )));
+        }
     }
     let table = &config.table;
     let starts_with_letter = table.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());

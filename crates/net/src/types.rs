@@ -29,6 +29,24 @@ pub struct NetworkConfig {
     /// the host's addresses), such as the node's own API port. Loopback is never reachable from
     /// containers, whatever stands here.
     pub blocked_ports: Vec<u16>,
+    /// Bridges of others on which our containers stand as well, such as `docker0`: they get the same
+    /// fences, and are led to the same endpoints ([`crate::Network::lead_inside`]). A name that no
+    /// interface has does no harm.
+    pub other_bridges: Vec<String>,
+    /// Whether containers are kept from the machine's own instance metadata, 169.254.169.254: with
+    /// it they could have the machine's role.
+    pub block_instance_metadata: bool,
+}
+
+/// Where a task's own endpoints listen on this machine. Containers and programs of the machine find
+/// them at 169.254.170.2, port 80.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InsidePorts {
+    /// At the bridge's address, for containers: nothing else can reach it. None if containers have
+    /// no endpoints.
+    pub bridge: Option<u16>,
+    /// At 127.0.0.1, for programs in the machine's own network.
+    pub machine: u16,
 }
 
 impl NetworkConfig {
@@ -42,6 +60,8 @@ impl NetworkConfig {
             port_range: ephemeral_ports(),
             state_dir: state_dir.into(),
             blocked_ports: Vec::new(),
+            other_bridges: Vec::new(),
+            block_instance_metadata: false,
         }
     }
 }

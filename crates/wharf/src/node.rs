@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::task::Limits;
-use agent::{Agent, AgentConfig, PullBehavior, SignError, Signer};
+use agent::{Agent, AgentConfig, Door, ObjectError, PullBehavior, SignError, Signer};
 use anyhow::{Context, Result};
 use auth::{Credentials, Outgoing, Scope, sign};
+use aws::agent::acs::RoleCredentials;
+use aws::{Protocol, ServiceFacts, Transport, TransportError};
 use cli::{Connection, HttpTransport};
 use net::{Network, NetworkConfig};
 use runtime::image::ImageStore;
@@ -82,6 +84,7 @@ pub(crate) async fn start(
     let network = network.context("set up the network of the containers")?;
     let transport = HttpTransport::new(settings.connection.clone(), clock.clone())
         .context("make an HTTP client")?;
+    let transport = NodeDoor(transport);
     let config = config(settings, places, clock)?;
     Agent::start(config, runtime, Arc::new(network), transport, shutdown)
         .await
@@ -130,6 +133,8 @@ pub(crate) fn network(places: &Places, subnet: &str, api_port: Option<u16>) -> N
         port_range: net::ephemeral_ports(),
         state_dir: places.run().join("net"),
         blocked_ports: api_port.into_iter().collect(),
+        other_bridges: Vec::new(),
+        block_instance_metadata: false,
     }
 }
 
@@ -159,6 +164,50 @@ fn config(settings: NodeSettings, places: &Places, clock: Arc<dyn Clock>) -> Res
         clock,
         signer: Arc::new(NodeSigner { credentials, scope: Scope::new(region, "ecs") }),
     })
+}
+
+/// The agent's way to the server.
+#[derive(Clone, Debug)]
+struct NodeDoor(HttpTransport);
+
+impl Transport for NodeDoor {
+    async fn call(
+        &self,
+        service: &'static ServiceFacts,
+        operation: &'static str,
+        body: Vec<u8>,
+        content: Protocol,
+    ) -> Result<(u16, Vec<u8>), TransportError> {
+        self.0.call(service, operation, body, content).await
+    }
+}
+
+impl Door for NodeDoor {
+    fn with(&self, role: &RoleCredentials) -> Self {
+        Self(self.0.with(Credentials {
+            access_key_id: role.access_key_id.clone(),
+            secret: role.secret_access_key.clone().into(),
+            session_token: Some(role.session_token.clone().into()),
+        }))
+    }
+
+    async fn object(&self, bucket: &str, key: &str) -> Result<Vec<u8>, ObjectError> {
+        let (status, body) = self.0.object(&object_path(bucket, key)).await?;
+        if status == 200 { Ok(body) } else { Err(ObjectError::from_answer(status, &body)) }
+    }
+}
+
+/// An object's path, with everything but slashes and unreserved characters percent-encoded.
+fn object_path(bucket: &str, key: &str) -> String {
+    let mut path = String::new();
+    for byte in format!("/{bucket}/{key}").bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            path.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    path
 }
 
 /// Signs websocket handshakes and telemetry frames as the node.

@@ -6,17 +6,23 @@
 //! feeds the `nft` program and is there for kernels whose dialect the former does not meet.
 //!
 //! ```text
-//! guard        raw prerouting  from the bridge to 127.0.0.0/8: drop (routed loopback, see below)
-//! prerouting   dstnat          to a local address: DNAT by the maps
+//! guard        raw prerouting  from the bridge to 127.0.0.0/8: drop (routed loopback, see below);
+//!                              to the endpoints' own port: drop; to instance metadata: drop
+//! prerouting   dstnat          from the bridge to 169.254.170.2: DNAT to the endpoints;
+//!                              to a local address: DNAT by the maps
 //! output       -100            the same for the host's own connections, 127.0.0.1 included
 //! postrouting  srcnat          masquerade: loopback into the bridge; subnet to elsewhere;
 //!                              subnet back into the bridge after DNAT (hairpin)
 //! input        filter          from the bridge to a blocked port: drop
-//! forward      filter          into the bridge: only from the bridge, replies and published ports
+//! forward      filter          into the bridge: only from the bridge, replies and published ports;
+//!                              to 169.254.170.2: never
 //! ```
 //!
 //! `route_localnet` on the bridge lets the host reach published ports by 127.0.0.1; without the
 //! guard it would also let containers reach what listens on the host's loopback.
+//!
+//! A task's endpoints are reached by their link-local address alone: the guard stands before DNAT
+//! and sees the address that was asked for, so that it drops what names the listener itself.
 
 mod native;
 mod script;
@@ -29,7 +35,7 @@ use std::net::Ipv4Addr;
 
 use crate::error::NetError;
 use crate::subnet::Subnet;
-use crate::types::Protocol;
+use crate::types::{InsidePorts, Protocol};
 
 pub(crate) use native::Native;
 pub(crate) use script::{Nft, run as run_script};
@@ -42,6 +48,31 @@ pub(crate) struct Ruleset {
     pub(crate) subnet: Subnet,
     /// TCP ports closed to the bridge.
     pub(crate) blocked: Vec<u16>,
+    /// Further bridges on which our containers stand.
+    pub(crate) others: Vec<String>,
+    /// Whether containers are kept from 169.254.169.254.
+    pub(crate) block_instance_metadata: bool,
+    /// Where a task's endpoints are, once they listen.
+    pub(crate) inside: Option<InsidePorts>,
+}
+
+/// Where a task finds its endpoints.
+pub(crate) const INSIDE: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
+/// And at which port.
+pub(crate) const INSIDE_PORT: u16 = 80;
+/// Where a cloud's machine finds its own metadata.
+pub(crate) const INSTANCE_METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+
+impl Ruleset {
+    /// Every bridge on which our containers stand, ours first.
+    pub(crate) fn bridges(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.bridge.as_str()).chain(self.others.iter().map(String::as_str))
+    }
+
+    /// The endpoints' listener for containers.
+    pub(crate) fn inside_for_containers(&self) -> Option<(Ipv4Addr, u16)> {
+        Some((self.subnet.gateway(), self.inside?.bridge?))
+    }
 }
 
 /// One published port.

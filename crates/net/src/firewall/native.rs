@@ -13,7 +13,7 @@ use nlink::netlink::nftables::{
 use nlink::netlink::types::route::RouteType;
 use nlink::netlink::{Connection, Nftables};
 
-use super::{Firewall, Published, Ruleset};
+use super::{Firewall, INSIDE, INSIDE_PORT, INSTANCE_METADATA, Published, Ruleset};
 use crate::error::NetError;
 
 /// `NLM_F_CREATE`: make it unless it is there.
@@ -163,8 +163,8 @@ fn fixed_rules(rules: &Ruleset) -> Vec<Rule> {
     let bridge = rules.bridge.as_str();
     let rule = |chain: &str| Rule::new(&rules.table, chain).family(Family::Ip);
     let (net, prefix) = (rules.subnet.network(), rules.subnet.prefix());
-    let mut all =
-        vec![rule("guard").match_iif(bridge).match_daddr_v4(Ipv4Addr::new(127, 0, 0, 0), 8).drop()];
+    let mut all = guard_rules(rules);
+    all.extend(inside_rules(rules));
     for chain in ["prerouting", "output"] {
         let local = || rule(chain).match_fib_type(FibFlags::DADDR, RouteType::Local);
         all.push(dnat_by(local(), PORTS_AT));
@@ -183,9 +183,12 @@ fn fixed_rules(rules: &Ruleset) -> Vec<Rule> {
             .masquerade(),
     ]);
     for port in &rules.blocked {
-        all.push(rule("input").match_iif(bridge).match_tcp_dport(*port).drop());
+        for bridge in rules.bridges() {
+            all.push(rule("input").match_iif(bridge).match_tcp_dport(*port).drop());
+        }
     }
     all.extend([
+        rule("forward").match_daddr_v4(INSIDE, 32).drop(),
         rule("forward").match_iif(bridge).match_oif(bridge).accept(),
         rule("forward")
             .match_oif(bridge)
@@ -194,6 +197,41 @@ fn fixed_rules(rules: &Ruleset) -> Vec<Rule> {
         rule("forward").match_oif(bridge).match_ct_status(CtStatus::DST_NAT).accept(),
         rule("forward").match_oif(bridge).drop(),
     ]);
+    all
+}
+
+/// What containers never reach, whatever it would be turned into later.
+fn guard_rules(rules: &Ruleset) -> Vec<Rule> {
+    let rule = || Rule::new(&rules.table, "guard").family(Family::Ip);
+    let mut all = Vec::new();
+    for bridge in rules.bridges() {
+        let from = || rule().match_iif(bridge);
+        all.push(from().match_daddr_v4(Ipv4Addr::new(127, 0, 0, 0), 8).drop());
+        if rules.block_instance_metadata {
+            all.push(from().match_daddr_v4(INSTANCE_METADATA, 32).drop());
+        }
+    }
+    if let Some((address, port)) = rules.inside_for_containers() {
+        all.push(rule().match_daddr_v4(address, 32).match_tcp_dport(port).drop());
+    }
+    all
+}
+
+/// What leads 169.254.170.2 to the endpoints.
+fn inside_rules(rules: &Ruleset) -> Vec<Rule> {
+    let to_inside = |rule: Rule| rule.match_daddr_v4(INSIDE, 32).match_tcp_dport(INSIDE_PORT);
+    let rule = |chain: &str| Rule::new(&rules.table, chain).family(Family::Ip);
+    let mut all = Vec::new();
+    if let Some((address, port)) = rules.inside_for_containers() {
+        for bridge in rules.bridges() {
+            let from = rule("prerouting").match_iif(bridge);
+            all.push(to_inside(from).dnat(address, Some(port)));
+        }
+    }
+    if let Some(inside) = rules.inside {
+        let to = Ipv4Addr::LOCALHOST;
+        all.push(to_inside(rule("output")).dnat(to, Some(inside.machine)));
+    }
     all
 }
 

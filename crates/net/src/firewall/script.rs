@@ -8,7 +8,7 @@ use std::process::Stdio;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use super::{Firewall, Published, Ruleset};
+use super::{Firewall, INSIDE, INSIDE_PORT, INSTANCE_METADATA, Published, Ruleset};
 use crate::error::NetError;
 
 /// Runs `nft -f -`.
@@ -68,12 +68,8 @@ pub(crate) async fn run(what: String, script: String) -> Result<(), NetError> {
 
 /// The table without ports, replacing what stands.
 fn install_script(rules: &Ruleset) -> String {
-    let Ruleset { table, bridge, subnet, blocked } = rules;
-    let blocked = blocked.iter().fold(String::new(), |mut text, port| {
-        writeln!(text, "    iifname \"{bridge}\" tcp dport {port} drop")
-            .expect("writing to a string");
-        text
-    });
+    let Ruleset { table, bridge, subnet, .. } = rules;
+    let Parts { guard, prerouting, output, input } = parts(rules);
     let dnat =
         "    fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @ports_at
     fib daddr type local dnat ip to meta l4proto . th dport map @ports";
@@ -89,15 +85,14 @@ table ip {table} {{
   }}
   chain guard {{
     type filter hook prerouting priority raw; policy accept;
-    iifname "{bridge}" ip daddr 127.0.0.0/8 drop
-  }}
+{guard}  }}
   chain prerouting {{
     type nat hook prerouting priority dstnat; policy accept;
-{dnat}
+{prerouting}{dnat}
   }}
   chain output {{
     type nat hook output priority -100; policy accept;
-{dnat}
+{output}{dnat}
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
@@ -107,9 +102,10 @@ table ip {table} {{
   }}
   chain input {{
     type filter hook input priority filter; policy accept;
-{blocked}  }}
+{input}  }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
+    ip daddr {INSIDE} drop
     iifname "{bridge}" oifname "{bridge}" accept
     oifname "{bridge}" ct state established,related accept
     oifname "{bridge}" ct status dnat accept
@@ -118,6 +114,45 @@ table ip {table} {{
 }}
 "#
     )
+}
+
+/// The rules that depend on the configuration, chain by chain.
+#[derive(Default)]
+struct Parts {
+    guard: String,
+    prerouting: String,
+    output: String,
+    input: String,
+}
+
+fn parts(rules: &Ruleset) -> Parts {
+    let mut parts = Parts::default();
+    let line = |text: &mut String, rule: String| {
+        writeln!(text, "    {rule}").expect("writing to a string");
+    };
+    let inside = format!("ip daddr {INSIDE} tcp dport {INSIDE_PORT}");
+    for bridge in rules.bridges() {
+        let from = format!("iifname \"{bridge}\"");
+        line(&mut parts.guard, format!("{from} ip daddr 127.0.0.0/8 drop"));
+        if rules.block_instance_metadata {
+            line(&mut parts.guard, format!("{from} ip daddr {INSTANCE_METADATA} drop"));
+        }
+        if let Some((address, port)) = rules.inside_for_containers() {
+            line(&mut parts.prerouting, format!("{from} {inside} dnat to {address}:{port}"));
+        }
+    }
+    for port in &rules.blocked {
+        for bridge in rules.bridges() {
+            line(&mut parts.input, format!("iifname \"{bridge}\" tcp dport {port} drop"));
+        }
+    }
+    if let Some((address, port)) = rules.inside_for_containers() {
+        line(&mut parts.guard, format!("ip daddr {address} tcp dport {port} drop"));
+    }
+    if let Some(ports) = rules.inside {
+        line(&mut parts.output, format!("{inside} dnat to 127.0.0.1:{}", ports.machine));
+    }
+    parts
 }
 
 /// `add` or `delete` of the ports' elements.

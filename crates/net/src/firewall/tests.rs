@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 
 use super::{Firewall, Native, Nft, Published, Ruleset};
 use crate::subnet::Subnet;
-use crate::types::Protocol;
+use crate::types::{InsidePorts, Protocol};
 
 fn rules() -> Ruleset {
     Ruleset {
@@ -17,6 +17,9 @@ fn rules() -> Ruleset {
         bridge: "wharf0".to_owned(),
         subnet: Subnet::parse("172.30.0.0/16").unwrap(),
         blocked: vec![4747, 22],
+        others: vec!["docker0".to_owned()],
+        block_instance_metadata: true,
+        inside: Some(InsidePorts { bridge: Some(40001), machine: 40002 }),
     }
 }
 

@@ -155,6 +155,23 @@ impl Guest {
     }
 }
 
+impl Guest {
+    /// A container that somebody else put on a bridge of the calling thread's host.
+    pub(crate) fn on_bridge(bridge: &str, address: &str, gateway: &str) -> Self {
+        let guest = Self::new();
+        let tid = guest.tid;
+        sh(&format!(
+            "ip link add vb0 type veth peer name eth0 netns {tid} &&
+             ip link set vb0 master {bridge} up"
+        ));
+        guest.sh(&format!(
+            "ip addr add {address} dev eth0 && ip link set eth0 up &&
+             ip route add default via {gateway}"
+        ));
+        guest
+    }
+}
+
 impl Drop for Guest {
     fn drop(&mut self) {
         self.jobs = None;
