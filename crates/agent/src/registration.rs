@@ -50,29 +50,6 @@ pub enum JoinError {
     },
 }
 
-/// What this agent can do, in the ECS agent's names: only what it really does.
-const CAPABILITIES: &[&str] = &[
-    "com.amazonaws.ecs.capability.privileged-container",
-    "com.amazonaws.ecs.capability.docker-remote-api.1.17",
-    "com.amazonaws.ecs.capability.docker-remote-api.1.18",
-    "com.amazonaws.ecs.capability.docker-remote-api.1.19",
-    "com.amazonaws.ecs.capability.docker-remote-api.1.20",
-    "com.amazonaws.ecs.capability.docker-remote-api.1.21",
-    "com.amazonaws.ecs.capability.docker-remote-api.1.22",
-    "com.amazonaws.ecs.capability.docker-remote-api.1.23",
-    "com.amazonaws.ecs.capability.docker-remote-api.1.24",
-    "com.amazonaws.ecs.capability.docker-remote-api.1.25",
-    "com.amazonaws.ecs.capability.logging-driver.json-file",
-    "com.amazonaws.ecs.capability.logging-driver.awslogs",
-    "com.amazonaws.ecs.capability.logging-driver.none",
-    "com.amazonaws.ecs.capability.ecr-auth",
-    "ecs.capability.ecr-endpoint",
-    "ecs.capability.container-ordering",
-    "ecs.capability.container-health-check",
-    "ecs.capability.container-restart-policy",
-    "ecs.capability.full-sync",
-];
-
 fn attribute(name: &str, value: Option<&str>) -> Attribute {
     Attribute {
         name: Some(name.to_owned()),
@@ -81,9 +58,10 @@ fn attribute(name: &str, value: Option<&str>) -> Attribute {
     }
 }
 
-/// The registration of this node, or again of the instance with this ARN.
+/// The registration of this node with what it can do, or again of the instance with this ARN.
 pub(crate) fn request(
     config: &AgentConfig,
+    capabilities: &[String],
     known: Option<&str>,
 ) -> RegisterContainerInstanceRequest {
     let mut attributes = Vec::new();
@@ -91,7 +69,7 @@ pub(crate) fn request(
     if known.is_none() {
         attributes.extend(config.attributes.iter().map(|(n, v)| attribute(n, v.as_deref())));
     }
-    attributes.extend(CAPABILITIES.iter().map(|name| attribute(name, None)));
+    attributes.extend(capabilities.iter().map(|name| attribute(name, None)));
     if config.external {
         attributes.push(attribute("ecs.capability.external", None));
     }
@@ -155,6 +133,7 @@ fn ports(name: &str, ports: &[u16]) -> Resource {
 /// The server refuses what it would refuse again.
 pub(crate) async fn join(
     config: &AgentConfig,
+    capabilities: &[String],
     calls: &dyn Calls,
     recorder: &Recorder,
 ) -> Result<Instance, JoinError> {
@@ -165,7 +144,7 @@ pub(crate) async fn join(
     let mut busy = Backoff::new(Duration::from_secs(3), Duration::from_secs(192));
     let mut away = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     loop {
-        let error = match calls.register(request(config, known.as_deref())).await {
+        let error = match calls.register(request(config, capabilities, known.as_deref())).await {
             Ok(answer) => {
                 let arn = answer.container_instance.and_then(|i| i.container_instance_arn);
                 let arn = arn.ok_or_else(|| JoinError::Answer {
