@@ -315,6 +315,7 @@ impl Terms {
             launch_type: service.launch_type,
             needs: &self.needs,
             attributes: &self.definition.spec.required_attributes,
+            more_attributes: &[],
             distinct: self.distinct,
             group: Group::Service(&service.key),
             strategy: placement::service_strategy(&service.strategy),

@@ -33,6 +33,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) needs: &'a Resources,
     /// Attributes that the instance must have.
     pub(crate) attributes: &'a [String],
+    /// Further ones, which the caller's overrides ask for.
+    pub(crate) more_attributes: &'a [String],
     /// Whether each task of the group goes on an instance of its own.
     pub(crate) distinct: bool,
     /// Tasks that belong together: they are spread and kept apart among themselves.
@@ -278,7 +280,8 @@ fn never(instance: &Instance, wish: &Wish<'_>) -> Option<Lack> {
         return Some(Lack::LaunchType);
     }
     let missing = |needed: &&String| !has(instance, needed);
-    wish.attributes.iter().find(missing).map(|needed| Lack::Attribute(needed.clone()))
+    let mut wanted = wish.attributes.iter().chain(wish.more_attributes);
+    wanted.find(missing).map(|needed| Lack::Attribute(needed.clone()))
 }
 
 /// Whether an instance has an attribute, `name`, or has it with a certain value, `name=value`.
