@@ -6,6 +6,7 @@ mod corners;
 mod documented;
 mod keys;
 mod properties;
+mod sessions;
 
 use stdx::Timestamp;
 
