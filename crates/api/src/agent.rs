@@ -6,7 +6,8 @@
 use aws::Error;
 use aws::ecs::{
     AttachmentStateChange, Attribute as WireAttribute, ContainerStateChange,
-    DiscoverPollEndpointRequest, DiscoverPollEndpointResponse, RegisterContainerInstanceRequest,
+    DiscoverPollEndpointRequest, DiscoverPollEndpointResponse, ManagedAgentName,
+    ManagedAgentStateChange, RegisterContainerInstanceRequest,
     RegisterContainerInstanceResponse, Resource, SubmitAttachmentStateChangesRequest,
     SubmitAttachmentStateChangesResponse, SubmitContainerStateChangeRequest,
     SubmitContainerStateChangeResponse, SubmitTaskStateChangeRequest,
@@ -16,7 +17,7 @@ use model::{
     AgentInfo, Attribute, ClusterName, ContainerStatus, HostPort, Instance, InstanceKey,
     NetworkBinding, Protocol, Realm, Resources, State,
 };
-use scheduler::{Command, ContainerReport, RegisterInstance, Reply, TaskReport};
+use scheduler::{Command, ContainerReport, ExecAgentReport, RegisterInstance, Reply, TaskReport};
 use serde::Deserialize;
 
 use crate::door::{Door, odd_reply};
@@ -166,14 +167,20 @@ pub(crate) async fn discover(
     })
 }
 
-/// What was never handed out can not change: attachments and managed agents are not built, so what
-/// is reported of them concerns nothing, and is accepted so that the agent does not repeat it.
+/// What was never handed out can not change: attachments are not built, so what is reported of them
+/// concerns nothing, and is accepted so that the agent does not repeat it.
 pub(crate) async fn submit_task(
     door: &Door,
     request: SubmitTaskStateChangeRequest,
 ) -> Result<SubmitTaskStateChangeResponse, Error> {
     note_unknown(request.attachments.as_deref().unwrap_or_default());
+    let agents = exec_agents(request.managed_agents.as_deref().unwrap_or_default());
     let report = read_task(door.realm(), request)?;
+    // First, so that a task that runs takes sessions.
+    if !agents.is_empty() {
+        let key = report.key.clone();
+        door.submit(Command::ReportExecAgents { key, agents }).await?;
+    }
     door.submit(Command::ReportTask(report)).await?;
     Ok(SubmitTaskStateChangeResponse { acknowledgment: Some(ACCEPT.to_owned()) })
 }
@@ -185,6 +192,25 @@ pub(crate) async fn submit_container(
     let report = read_container(door.realm(), request)?;
     door.submit(Command::ReportTask(report)).await?;
     Ok(SubmitContainerStateChangeResponse { acknowledgment: Some(ACCEPT.to_owned()) })
+}
+
+/// Of managed agents ECS has one; another, or a status that is none, is left out, since the rest of the
+/// report is worth more than it.
+fn exec_agents(given: &[ManagedAgentStateChange]) -> Vec<ExecAgentReport> {
+    let one = |change: &ManagedAgentStateChange| {
+        let known = change.managed_agent_name == Some(ManagedAgentName::ExecuteCommandAgent);
+        let status = change.status.as_deref().and_then(view::read_exec_agent_status);
+        let report = status.filter(|_| known).map(|status| ExecAgentReport {
+            container: change.container_name.clone().unwrap_or_default().into(),
+            status,
+            reason: said(change.reason.clone()),
+        });
+        if report.is_none() {
+            tracing::warn!(?change, "a reported managed agent can not be read");
+        }
+        report
+    };
+    given.iter().filter_map(one).collect()
 }
 
 /// As with those of [`submit_task`].

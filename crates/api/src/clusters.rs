@@ -3,7 +3,7 @@
 
 use aws::Error;
 use aws::ecs::{
-    Cluster as Wire, ClusterConfiguration, ClusterField, ClusterServiceConnectDefaultsRequest,
+    Cluster as Wire, ClusterField, ClusterServiceConnectDefaultsRequest,
     ClusterSetting, ClusterSettingName, CreateClusterRequest, CreateClusterResponse,
     DeleteClusterRequest, DeleteClusterResponse, DescribeClustersRequest, DescribeClustersResponse,
     KeyValuePair, ListClustersRequest, ListClustersResponse, UpdateClusterRequest,
@@ -17,7 +17,7 @@ use crate::errors::{invalid, missing};
 use crate::page::{Order, Page};
 use crate::refuse::PARAMETER;
 use crate::view::{cluster_status, count, pair};
-use crate::{refer, tag_list, view};
+use crate::{exec_config, refer, tag_list, view};
 
 /// How many clusters can be described at once.
 const MOST_DESCRIBED: usize = 100;
@@ -35,7 +35,7 @@ pub(crate) async fn create(
     request: CreateClusterRequest,
 ) -> Result<CreateClusterResponse, Error> {
     check_settings(request.settings.as_deref())?;
-    check_configuration(request.configuration.as_ref())?;
+    let exec_logging = exec_config::read(request.configuration.as_ref())?;
     check_connect(request.service_connect_defaults.as_ref())?;
     let providers = request.capacity_providers.as_ref();
     PARAMETER.list("capacityProviders", providers, "capacity providers are")?;
@@ -49,7 +49,14 @@ pub(crate) async fn create(
     }
     let name = refer::cluster_name(door.realm(), given)?;
     let tags = tag_list::read(request.tags.as_ref())?;
-    let committed = door.submit(Command::CreateCluster { name, tags }).await?;
+    let before = door.snapshot();
+    let active = |cluster: &&std::sync::Arc<Cluster>| cluster.status == ClusterStatus::Active;
+    let fresh = before.cluster(&name).filter(active).is_none();
+    let mut committed =
+        door.submit(Command::CreateCluster { name: name.clone(), tags }).await?;
+    if let Some(exec_logging) = exec_logging.filter(|_| fresh) {
+        committed = door.submit(Command::ConfigureCluster { name, exec_logging }).await?;
+    }
     let Reply::Cluster(name) = &committed.reply else {
         return Err(odd_reply("CreateCluster", &committed.reply));
     };
@@ -57,17 +64,22 @@ pub(crate) async fn create(
     Ok(CreateClusterResponse { cluster: find(&committed.state, name, shown) })
 }
 
-/// Every setting that can be honoured already holds; the others are refused.
-pub(crate) fn update(
-    state: &State,
-    request: &UpdateClusterRequest,
+/// Of the settings, all that can be honoured already holds; the others are refused.
+pub(crate) async fn update(
+    door: &Door,
+    request: UpdateClusterRequest,
 ) -> Result<UpdateClusterResponse, Error> {
-    let name = refer::cluster(state, request.cluster.as_deref())?;
+    let mut state = door.snapshot();
+    let name = refer::cluster(&state, request.cluster.as_deref())?;
     check_settings(request.settings.as_deref())?;
-    check_configuration(request.configuration.as_ref())?;
+    let exec_logging = exec_config::read(request.configuration.as_ref())?;
     check_connect(request.service_connect_defaults.as_ref())?;
+    if let Some(exec_logging) = exec_logging {
+        let command = Command::ConfigureCluster { name: name.clone(), exec_logging };
+        state = door.submit(command).await?.state;
+    }
     let shown = Shown { tags: true, statistics: false };
-    Ok(UpdateClusterResponse { cluster: find(state, &name, shown) })
+    Ok(UpdateClusterResponse { cluster: find(&state, &name, shown) })
 }
 
 /// Deleted clusters are described too, as inactive.
@@ -149,14 +161,6 @@ fn check_settings(settings: Option<&[ClusterSetting]>) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_configuration(configuration: Option<&ClusterConfiguration>) -> Result<(), Error> {
-    PARAMETER.said(
-        "configuration",
-        configuration,
-        "logging of ExecuteCommand and managed storage are",
-    )
-}
-
 fn check_connect(defaults: Option<&ClusterServiceConnectDefaultsRequest>) -> Result<(), Error> {
     let namespace = defaults.and_then(|defaults| defaults.namespace.as_ref());
     PARAMETER.text("serviceConnectDefaults", namespace, "Service Connect is")
@@ -189,6 +193,7 @@ pub(crate) fn cluster_view(state: &State, cluster: &Cluster, shown: Shown) -> Wi
             name: Some(ClusterSettingName::ContainerInsights),
             value: Some("disabled".to_owned()),
         }]),
+        configuration: cluster.exec_logging.as_ref().map(exec_config::show),
         capacity_providers: Some(Vec::new()),
         default_capacity_provider_strategy: Some(Vec::new()),
         ..Wire::default()

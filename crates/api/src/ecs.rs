@@ -5,7 +5,7 @@ use aws::Error;
 use aws::ecs::*;
 
 use crate::door::{Caller, Door};
-use crate::{agent, clusters, definitions, instances, run, services, settings, tags, tasks};
+use crate::{agent, clusters, definitions, exec, instances, run, services, settings, tags, tasks};
 
 /// Operations that read the state as it is now.
 macro_rules! reads {
@@ -40,7 +40,6 @@ impl Ecs for Door {
     reads! {
         describe_clusters, DescribeClustersRequest, DescribeClustersResponse => clusters::describe;
         list_clusters, ListClustersRequest, ListClustersResponse => clusters::list;
-        update_cluster, UpdateClusterRequest, UpdateClusterResponse => clusters::update;
         describe_task_definition, DescribeTaskDefinitionRequest, DescribeTaskDefinitionResponse => definitions::describe;
         list_task_definitions, ListTaskDefinitionsRequest, ListTaskDefinitionsResponse => definitions::list;
         list_task_definition_families, ListTaskDefinitionFamiliesRequest, ListTaskDefinitionFamiliesResponse => definitions::list_families;
@@ -56,6 +55,7 @@ impl Ecs for Door {
 
     writes! {
         create_cluster, CreateClusterRequest, CreateClusterResponse => clusters::create;
+        update_cluster, UpdateClusterRequest, UpdateClusterResponse => clusters::update;
         delete_cluster, DeleteClusterRequest, DeleteClusterResponse => clusters::delete;
         deregister_task_definition, DeregisterTaskDefinitionRequest, DeregisterTaskDefinitionResponse => definitions::deregister;
         delete_task_definitions, DeleteTaskDefinitionsRequest, DeleteTaskDefinitionsResponse => definitions::delete;
@@ -77,6 +77,7 @@ impl Ecs for Door {
 
     signs! {
         register_task_definition, RegisterTaskDefinitionRequest, RegisterTaskDefinitionResponse => definitions::register;
+        execute_command, ExecuteCommandRequest, ExecuteCommandResponse => exec::execute;
         create_service, CreateServiceRequest, CreateServiceResponse => services::create;
     }
 }

@@ -56,6 +56,7 @@ impl Metrics {
         state: &State,
         revision: u64,
         store: store::Stats,
+        exec: (usize, u64),
         version: &str,
     ) -> String {
         let mut text = String::new();
@@ -67,6 +68,12 @@ impl Metrics {
         );
         self.render_requests(&mut text);
         render_state(&mut text, state);
+        let open = u64::try_from(exec.0).unwrap_or(u64::MAX);
+        let name = "wharf_exec_sessions";
+        gauge(&mut text, name, "ExecuteCommand sessions now.", &[(String::new(), open)]);
+        let name = "wharf_exec_sessions_total";
+        let help = "ExecuteCommand sessions so far.";
+        family(&mut text, name, help, "counter", &[(String::new(), exec.1)]);
         gauge(
             &mut text,
             "wharf_store_revision",
@@ -186,13 +193,15 @@ mod tests {
         }
         metrics.answered("ecs", "RunTask", 400, Duration::ZERO);
         let state = State::new(Realm::new("eu-west-1", "123456789012"));
-        let text = metrics.render(&state, 7, store::Stats::default(), "1.2.3");
+        let text = metrics.render(&state, 7, store::Stats::default(), (2, 5), "1.2.3");
         for line in [
             "wharf_requests_total{service=\"ecs\",operation=\"RunTask\",status=\"200\"} 4",
             "wharf_request_duration_seconds_bucket{service=\"ecs\",operation=\"RunTask\",le=\"0.001\"} 2",
             "wharf_request_duration_seconds_bucket{service=\"ecs\",operation=\"RunTask\",le=\"0.005\"} 3",
             "wharf_request_duration_seconds_bucket{service=\"ecs\",operation=\"RunTask\",le=\"+Inf\"} 5",
             "wharf_request_duration_seconds_sum{service=\"ecs\",operation=\"RunTask\"} 100.042",
+            "wharf_exec_sessions 2",
+            "wharf_exec_sessions_total 5",
             "wharf_store_revision 7",
             "wharf_build_info{version=\"1.2.3\"} 1",
         ] {

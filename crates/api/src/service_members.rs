@@ -28,7 +28,6 @@ pub(crate) struct Members<'a> {
     grace_period: Option<i32>,
     scheduling: Option<&'a SchedulingStrategy>,
     controller: Option<&'a DeploymentController>,
-    exec: Option<bool>,
     connect: Option<&'a ServiceConnectConfiguration>,
     volumes: Option<&'a Vec<ServiceVolumeConfiguration>>,
     lattice: Option<&'a Vec<VpcLatticeConfiguration>>,
@@ -49,7 +48,6 @@ impl<'a> Members<'a> {
             grace_period: request.health_check_grace_period_seconds,
             scheduling: request.scheduling_strategy.as_ref(),
             controller: request.deployment_controller.as_ref(),
-            exec: request.enable_execute_command,
             connect: request.service_connect_configuration.as_ref(),
             volumes: request.volume_configurations.as_ref(),
             lattice: request.vpc_lattice_configurations.as_ref(),
@@ -70,7 +68,6 @@ impl<'a> Members<'a> {
             grace_period: request.health_check_grace_period_seconds,
             scheduling: None,
             controller: request.deployment_controller.as_ref(),
-            exec: request.enable_execute_command,
             connect: request.service_connect_configuration.as_ref(),
             volumes: request.volume_configurations.as_ref(),
             lattice: request.vpc_lattice_configurations.as_ref(),
@@ -105,7 +102,6 @@ impl<'a> Members<'a> {
         {
             return Err(r.not_built("deploymentController", &format!("{kind} is")));
         }
-        r.flag("enableExecuteCommand", self.exec, "ExecuteCommand is")?;
         let connect = self.connect.filter(|connect| connect.enabled == Some(true));
         r.given("serviceConnectConfiguration", connect, "Service Connect is")?;
         r.list("volumeConfigurations", self.volumes, "volumes configured at launch are")?;

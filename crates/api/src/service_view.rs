@@ -48,7 +48,7 @@ pub(crate) fn service_view(state: &State, service: &Service, tags: bool) -> Wire
             PropagateTags::Service => WirePropagate::Service,
             PropagateTags::TaskDefinition => WirePropagate::TaskDefinition,
         }),
-        enable_execute_command: Some(false),
+        enable_execute_command: Some(service.enable_execute_command),
         availability_zone_rebalancing: Some(AvailabilityZoneRebalancing::Disabled),
         ..Wire::default()
     }

@@ -107,6 +107,7 @@ pub(crate) fn read_create(
         tags: tag_list::read(request.tags.as_ref())?,
         propagate_tags: propagate(request.propagate_tags.as_ref())?.unwrap_or(PropagateTags::None),
         enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
+        enable_execute_command: request.enable_execute_command.unwrap_or(false),
         by: caller.identity.principal.arn.clone(),
         client_token: run::client_token(request.client_token.as_ref(), LONGEST_TOKEN, &bare)?,
     })
@@ -145,6 +146,7 @@ pub(crate) fn read_update(
         strategy: strategy.map(|s| placement::read_strategy(Some(s))).transpose()?,
         propagate_tags: propagate(request.propagate_tags.as_ref())?,
         enable_ecs_managed_tags: request.enable_ecs_managed_tags,
+        enable_execute_command: request.enable_execute_command,
         force_new_deployment: request.force_new_deployment.unwrap_or(false),
     })
 }

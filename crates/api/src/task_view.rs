@@ -1,9 +1,12 @@
 //! A task as it is described.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html>
 
-use aws::ecs::{Attribute, Connectivity, Container, ContainerOverride, Task as Wire, TaskOverride};
+use aws::ecs::{
+    Attribute, Connectivity, Container, ContainerOverride, ManagedAgent, ManagedAgentName,
+    Task as Wire, TaskOverride,
+};
 use model::{
-    ContainerFacts, ContainerName, ContainerProgress, ContainerSpec, HealthStatus, Instance, State,
+    ContainerFacts, ContainerName, ContainerProgress, ContainerSpec, ExecAgentStatus, HealthStatus, Instance, State,
     Task, TaskDefinition,
 };
 
@@ -40,7 +43,7 @@ pub(crate) fn task_view(state: &State, task: &Task, tags: bool) -> Wire {
         cpu: Some(facts.reserved.cpu.to_string()),
         created_at: Some(facts.created_at),
         desired_status: Some(view::desired_status(progress.desired).to_owned()),
-        enable_execute_command: Some(false),
+        enable_execute_command: Some(facts.enable_execute_command),
         execution_stopped_at: progress.execution_stopped_at,
         group: Some(facts.group.clone()),
         health_status: Some(view::health(health(task, definition.map(|d| &**d)))),
@@ -106,9 +109,24 @@ fn containers(
             let mut wire = container(facts, progress, spec, changed(&facts.name));
             wire.container_arn = Some(state.realm().container(&task.facts.key, &facts.id));
             wire.task_arn = Some(state.realm().task(&task.facts.key));
+            if task.facts.enable_execute_command {
+                wire.managed_agents = Some(vec![exec_agent(progress)]);
+            }
             wire
         })
         .collect()
+}
+
+/// What runs ExecuteCommand sessions: pending until its node has told of it.
+fn exec_agent(progress: Option<&ContainerProgress>) -> ManagedAgent {
+    let agent = progress.and_then(|progress| progress.exec_agent.as_ref());
+    let status = agent.map_or(ExecAgentStatus::Pending, |agent| agent.status);
+    ManagedAgent {
+        name: Some(ManagedAgentName::ExecuteCommandAgent),
+        last_status: Some(view::exec_agent_status(status).to_owned()),
+        last_started_at: agent.and_then(|agent| agent.started_at),
+        reason: agent.and_then(|agent| agent.reason.clone()),
+    }
 }
 
 fn container(

@@ -7,7 +7,7 @@ use aws::ecs::{
     NetworkBinding as WireBinding, Tag, TaskDefinitionStatus, TaskStopCode, TransportProtocol,
 };
 use model::{
-    ClusterStatus, ContainerStatus, DefinitionStatus, DeploymentStatus, DesiredStatus,
+    ClusterStatus, ContainerStatus, ExecAgentStatus, DefinitionStatus, DeploymentStatus, DesiredStatus,
     HealthStatus, InstanceStatus, LaunchType, NetworkBinding, Protocol, ServiceStatus, StopCode,
     Tags, TaskStatus,
 };
@@ -64,6 +64,25 @@ pub(crate) fn read_container_status(text: &str) -> Option<ContainerStatus> {
         "PENDING" | "MANIFEST_PULLED" | "PULLED" | "CREATED" => ContainerStatus::Pending,
         "RUNNING" | "RESOURCES_PROVISIONED" => ContainerStatus::Running,
         "STOPPED" => ContainerStatus::Stopped,
+        _ => return None,
+    })
+}
+
+/// Whether ExecuteCommand sessions are taken.
+pub(crate) const fn exec_agent_status(status: ExecAgentStatus) -> &'static str {
+    match status {
+        ExecAgentStatus::Pending => "PENDING",
+        ExecAgentStatus::Running => "RUNNING",
+        ExecAgentStatus::Stopped => "STOPPED",
+    }
+}
+
+/// The same as an agent writes it.
+pub(crate) fn read_exec_agent_status(text: &str) -> Option<ExecAgentStatus> {
+    Some(match text {
+        "PENDING" | "CREATED" | "NONE" => ExecAgentStatus::Pending,
+        "RUNNING" => ExecAgentStatus::Running,
+        "STOPPED" => ExecAgentStatus::Stopped,
         _ => return None,
     })
 }

@@ -2,6 +2,7 @@
 //! the keys that `wharf env` prints, and knows nothing that another client could not know.
 
 mod env;
+mod exec;
 mod logs;
 mod profile;
 mod ps;
@@ -9,6 +10,7 @@ mod table;
 mod transport;
 
 pub use env::{EnvArgs, env};
+pub use exec::{ExecArgs, exec};
 pub use logs::{LogsArgs, logs};
 pub use profile::{Connection, Profile, Target};
 pub use ps::{PsArgs, ps};

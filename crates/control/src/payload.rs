@@ -120,7 +120,7 @@ fn run(state: &State, task: &Task, minting: Minting<'_>) -> Result<acs::Task, Pa
             runtime_platform: document.runtime_platform.clone(),
             task_role_arn: document.task_role_arn.clone(),
             execution_role_arn: document.execution_role_arn.clone(),
-            enable_execute_command: false,
+            enable_execute_command: facts.enable_execute_command,
             availability_zone: zone.map(str::to_owned),
             tags: Vec::new(),
         }),

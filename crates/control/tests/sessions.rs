@@ -139,7 +139,7 @@ async fn world() -> World {
         panic!("an instance registers");
     };
     let (trigger, stop) = shutdown();
-    let routes =
+    let (routes, _agents) =
         control::start(store.clone(), SystemClock::shared(), chance(), Arc::new(Coins), stop)
             .await
             .unwrap();

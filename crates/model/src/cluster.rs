@@ -16,6 +16,25 @@ pub struct Cluster {
     pub tags: Tags,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Where the output of ExecuteCommand sessions is logged, if that was configured.
+    #[serde(default)]
+    pub exec_logging: Option<ExecLogging>,
+}
+
+/// Where the output of ExecuteCommand sessions is logged.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ExecuteCommandConfiguration.html>
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExecLogging {
+    /// Nowhere.
+    None,
+    /// Where the container's own output goes, if that is a log group.
+    #[default]
+    Default,
+    /// To this log group.
+    Override {
+        /// Its name.
+        log_group: String,
+    },
 }
 
 /// A cluster's life: active until it is deleted, and active again when it is created anew.

@@ -31,6 +31,9 @@ pub struct Service {
     pub stable: Option<DefinitionKey>,
     /// Whether its tasks get `aws:ecs:*` tags.
     pub enable_ecs_managed_tags: bool,
+    /// Whether ExecuteCommand may be used on the tasks that it starts from now on.
+    #[serde(default)]
+    pub enable_execute_command: bool,
     /// Whose tags its tasks get.
     pub propagate_tags: PropagateTags,
     /// Its tags.

@@ -50,6 +50,9 @@ pub struct TaskFacts {
     pub tags: Tags,
     /// Whether `aws:ecs:*` tags were asked for.
     pub enable_ecs_managed_tags: bool,
+    /// Whether ExecuteCommand may be used on it.
+    #[serde(default)]
+    pub enable_execute_command: bool,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -184,6 +187,33 @@ pub struct ContainerProgress {
     pub bindings: Vec<NetworkBinding>,
     /// Its health check's verdict.
     pub health: HealthStatus,
+    /// What runs its ExecuteCommand sessions, once its node has told of it.
+    #[serde(default)]
+    pub exec_agent: Option<ExecAgent>,
+}
+
+/// What runs the ExecuteCommand sessions of a container: ECS's managed agent `ExecuteCommandAgent`.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ManagedAgent.html>
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecAgent {
+    /// Whether it takes sessions.
+    pub status: ExecAgentStatus,
+    /// When it last became running.
+    pub started_at: Option<Timestamp>,
+    /// What went wrong, in words.
+    pub reason: Option<String>,
+}
+
+/// Whether sessions are taken. Unlike a container's status it may move back: the agent is started
+/// again when it dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExecAgentStatus {
+    /// Not yet.
+    Pending,
+    /// Now.
+    Running,
+    /// No more.
+    Stopped,
 }
 
 /// Where a container's port is reached.
@@ -229,6 +259,7 @@ impl TaskProgress {
             reason: None,
             bindings: Vec::new(),
             health: HealthStatus::Unknown,
+            exec_agent: None,
         };
         Self {
             status: TaskStatus::Pending,

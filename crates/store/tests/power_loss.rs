@@ -25,6 +25,7 @@ fn put(name: u64, value: i64) -> Change {
         name: format!("c{name}").into(),
         status: ClusterStatus::Active,
         tags: Tags::default(),
+        exec_logging: None,
         created_at: Timestamp::from_millis(value),
     }))
 }

@@ -50,6 +50,7 @@ enum Command {
     Env(cli::EnvArgs),
     Ps(cli::PsArgs),
     Logs(cli::LogsArgs),
+    Exec(cli::ExecArgs),
 }
 
 fn main() -> ExitCode {
@@ -102,6 +103,11 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         }),
         Command::Env(args) => say(&cli::env(&args)?),
         Command::Ps(args) => say(&threads()?.block_on(cli::ps(&args))?),
+        Command::Exec(args) => {
+            let code = threads()?.block_on(cli::exec(&args))?;
+            // Beyond main's own two answers; whatever had to be put back has been.
+            std::process::exit(code)
+        }
         Command::Logs(args) => threads()?.block_on(async {
             let mut out = std::io::stdout();
             tokio::select! {

@@ -1,8 +1,9 @@
 //! A door with all its rooms behind it, and a client that signs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use auth::{Credentials, EcrToken, Outgoing, RootKey, SessionMint, SessionStore, Scope, sign};
+use aws::agent::acs::ExecuteCommandMessage;
 use axum::body::Body;
 use axum::extract::State;
 use http::Request;
@@ -18,6 +19,7 @@ use telemetry::{Logs, LogsConfig};
 use vault::{Vault, VaultConfig};
 
 use crate::door::{Door, DoorConfig, Endpoints};
+use crate::exec_relay::Exec;
 use crate::serve::serve;
 
 pub(super) const REGION: &str = "eu-west-1";
@@ -30,9 +32,22 @@ pub(super) struct Bench {
     pub(super) door: Door,
     pub(super) store: Store,
     pub(super) clock: ManualClock,
+    /// Sessions that an agent was asked for.
+    pub(super) asked: Asked,
     pub(super) credentials: Credentials,
     pub(super) engine: MemoryEngine,
     _folder: tempfile::TempDir,
+}
+
+/// Notes what agents are asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked(pub(super) Arc<Mutex<Vec<(InstanceKey, ExecuteCommandMessage)>>>);
+
+impl crate::Reach for Asked {
+    fn execute(&self, instance: &InstanceKey, message: ExecuteCommandMessage) -> bool {
+        self.0.lock().unwrap().push((instance.clone(), message));
+        true
+    }
 }
 
 /// An answer.
@@ -87,6 +102,7 @@ impl Bench {
         let vault = VaultConfig::new(folder.path(), ACCOUNT, REGION, shared.clone());
         let logs = LogsConfig::new(folder.path().join("logs"), ACCOUNT, REGION, shared.clone());
         let sessions = Arc::new(SessionMint::new(root.secret()));
+        let asked = Asked::default();
         let door = Door::new(DoorConfig {
             realm,
             store: store.clone(),
@@ -97,12 +113,12 @@ impl Bench {
             sessions,
             ecr_token: Arc::new(EcrToken::new(root.secret())),
             clock: shared,
-            exec: Exec::new(asked.clone(), shell::shutdown().1),
+            exec: Exec::new(Arc::new(asked.clone()), shell::shutdown().1),
             endpoints: Endpoints::under("http://127.0.0.1:4747/"),
             version: "0.0.0",
         });
         let credentials = root.credentials();
-        Self { door, store, clock, credentials, engine, _folder: folder }
+        Self { door, store, clock, asked, credentials, engine, _folder: folder }
     }
 
     /// Sends a request as it is.

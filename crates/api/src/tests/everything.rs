@@ -19,7 +19,10 @@ fn operations() -> Vec<(&'static str, &'static str)> {
     let ecs = aws::ecs::Operation::ALL.iter().map(|operation| ("ecs", operation.name()));
     let ecr = aws::ecr::Operation::ALL.iter().map(|operation| ("ecr", operation.name()));
     let logs = aws::logs::Operation::ALL.iter().map(|operation| ("logs", operation.name()));
-    ecs.chain(ecr).chain(logs).collect()
+    let secrets = aws::secretsmanager::Operation::ALL.iter();
+    let secrets = secrets.map(|operation| ("secretsmanager", operation.name()));
+    let ssm = aws::ssm::Operation::ALL.iter().map(|operation| ("ssm", operation.name()));
+    ecs.chain(ecr).chain(logs).chain(secrets).chain(ssm).collect()
 }
 
 #[tokio::test]
@@ -165,6 +168,8 @@ fn members(service: &str, operation: &str) -> Vec<&'static str> {
     let facts = match service {
         "ecs" => aws::ecs::FACTS.operation(operation),
         "ecr" => aws::ecr::FACTS.operation(operation),
+        "secretsmanager" => aws::secretsmanager::FACTS.operation(operation),
+        "ssm" => aws::ssm::FACTS.operation(operation),
         _ => aws::logs::FACTS.operation(operation),
     };
     let Some((input, _)) = facts.and_then(|facts| facts.shapes) else {

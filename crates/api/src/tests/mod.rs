@@ -2,6 +2,7 @@
 
 mod bench;
 mod everything;
+mod exec;
 mod identity;
 mod neighbours;
 mod nodes;

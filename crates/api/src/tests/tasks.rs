@@ -70,8 +70,8 @@ async fn a_cluster_refuses_by_name_what_is_not_built() {
         (json!({"settings": [{"name": "containerInsights", "value": "enabled"}]}), "settings"),
         (json!({"capacityProviders": ["FARGATE"]}), "capacityProviders"),
         (
-            json!({"configuration": {"executeCommandConfiguration": {"logging": "NONE"}}}),
-            "configuration",
+            json!({"configuration": {"executeCommandConfiguration": {"kmsKeyId": "k"}}}),
+            "kmsKeyId",
         ),
         (json!({"serviceConnectDefaults": {"namespace": "x"}}), "serviceConnectDefaults"),
     ] {

@@ -49,6 +49,9 @@ pub enum ServerMessage {
     /// A newer agent to become.
     #[serde(rename = "PerformUpdateMessage")]
     PerformUpdate(UpdateMessage),
+    /// A session of ExecuteCommand to open. An addition of Wharf's, for its own agent alone.
+    #[serde(rename = "ExecuteCommandMessage")]
+    ExecuteCommand(ExecuteCommandMessage),
     /// The server is about to close.
     #[serde(rename = "CloseMessage")]
     Close {
@@ -82,6 +85,7 @@ const SERVER_TYPES: &[&str] = &[
     "ConfirmAttachmentMessage",
     "StageUpdateMessage",
     "PerformUpdateMessage",
+    "ExecuteCommandMessage",
     "CloseMessage",
     "ErrorMessage",
 ];

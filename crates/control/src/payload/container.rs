@@ -59,9 +59,17 @@ pub(super) fn container(
             config: Some(serde_json::to_string(&docker::config(definition))?),
             host_config: Some(serde_json::to_string(&host)?),
         }),
+        managed_agents: exec_agent(task),
         name,
         ..acs::Container::default()
     })
+}
+
+/// The program that ExecuteCommand needs, which the stock agent puts into the container if it has it.
+fn exec_agent(task: &Task) -> Vec<acs::ManagedAgent> {
+    let properties = BTreeMap::from([("sessionLimit".to_owned(), "2".to_owned())]);
+    let agent = acs::ManagedAgent { name: "ExecuteCommandAgent".to_owned(), properties };
+    task.facts.enable_execute_command.then_some(agent).into_iter().collect()
 }
 
 /// The only override that the stock agent reads by itself.

@@ -74,6 +74,7 @@ fn facts(task: u8, instance: u8, service: u8, revision: u8) -> TaskFacts {
         containers: vec![ContainerFacts { name: "app".into(), id: "x".to_owned() }],
         tags: Tags::default(),
         enable_ecs_managed_tags: false,
+        enable_execute_command: false,
         created_at: Timestamp::EPOCH,
     }
 }

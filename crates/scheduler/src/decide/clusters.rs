@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{Change, Cluster, ClusterName, ClusterStatus, ServiceStatus, Tags, Task};
+use model::{Change, Cluster, ClusterName, ClusterStatus, ExecLogging, ServiceStatus, Tags, Task};
 
 use crate::desk::Desk;
 use crate::{Rejection, Reply};
@@ -21,7 +21,24 @@ pub(super) fn create(
             status: ClusterStatus::Active,
             tags: tags.clone(),
             created_at: desk.now,
+            exec_logging: None,
         })));
+    }
+    Ok(Reply::Cluster(name.clone()))
+}
+
+/// UpdateCluster: sessions that have begun go on as they are.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateCluster.html>
+pub(super) fn configure(
+    desk: &mut Desk<'_>,
+    name: &ClusterName,
+    exec_logging: &ExecLogging,
+) -> Result<Reply, Rejection> {
+    let cluster = super::active_cluster(desk.state, name)?;
+    if cluster.exec_logging.as_ref() != Some(exec_logging) {
+        let exec_logging = Some(exec_logging.clone());
+        let next = Cluster { exec_logging, ..Cluster::clone(cluster) };
+        desk.put(Change::PutCluster(Arc::new(next)));
     }
     Ok(Reply::Cluster(name.clone()))
 }

@@ -88,6 +88,7 @@ fn template(
         containers: containers(&terms.definition.spec),
         tags,
         enable_ecs_managed_tags: service.enable_ecs_managed_tags,
+        enable_execute_command: service.enable_execute_command,
         created_at: desk.now,
     }
 }

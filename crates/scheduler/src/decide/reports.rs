@@ -2,14 +2,16 @@
 //! brings nothing new changes nothing.
 
 use model::{
-    ContainerProgress, ContainerStatus, DesiredStatus, HealthStatus, StopCode, Task, TaskKey,
-    TaskProgress, TaskStatus,
+    ContainerProgress, ContainerStatus, DesiredStatus, ExecAgent, ExecAgentStatus, HealthStatus,
+    StopCode, Task, TaskKey, TaskProgress, TaskStatus,
 };
 use stdx::Timestamp;
 
 use super::progress;
 use crate::desk::Desk;
-use crate::{ContainerReport, Rejection, Reply, TaskReport, failures, timing, words};
+use crate::{
+    ContainerReport, ExecAgentReport, Rejection, Reply, TaskReport, failures, timing, words,
+};
 
 /// SubmitTaskStateChange and SubmitContainerStateChange. A report of an unknown task is answered and
 /// forgotten, since the agent would repeat it for ever otherwise.
@@ -44,6 +46,40 @@ pub(super) fn task(desk: &mut Desk<'_>, report: &TaskReport) -> Result<Reply, Re
     Ok(Reply::Done)
 }
 
+/// What runs ExecuteCommand sessions: it may come, go, and come again while its container runs.
+pub(super) fn exec_agents(
+    desk: &mut Desk<'_>,
+    key: &TaskKey,
+    agents: &[ExecAgentReport],
+) -> Result<Reply, Rejection> {
+    let Some(task) = desk.state.task(key) else { return Ok(Reply::Done) };
+    if task.progress.status == TaskStatus::Stopped {
+        return Ok(Reply::Done);
+    }
+    let mut next = TaskProgress::clone(&task.progress);
+    for seen in agents {
+        let Some(container) = next.containers.iter_mut().find(|c| c.name == seen.container) else {
+            continue;
+        };
+        let before = container.exec_agent.as_ref();
+        if container.status == ContainerStatus::Stopped
+            || before.is_some_and(|b| b.status == seen.status && b.reason == seen.reason)
+        {
+            continue;
+        }
+        let started = (seen.status == ExecAgentStatus::Running).then_some(desk.now);
+        container.exec_agent = Some(ExecAgent {
+            status: seen.status,
+            started_at: started.or(before.and_then(|b| b.started_at)),
+            reason: seen.reason.clone(),
+        });
+    }
+    if next != *task.progress {
+        desk.put(progress(key, next));
+    }
+    Ok(Reply::Done)
+}
+
 /// Takes in what was seen of a container. Of one that is over only what is still unknown is learned.
 fn merge(container: &mut ContainerProgress, seen: &ContainerReport) {
     let over = container.status == ContainerStatus::Stopped;
@@ -56,6 +92,16 @@ fn merge(container: &mut ContainerProgress, seen: &ContainerReport) {
         && !over
     {
         container.bindings.clone_from(bindings);
+    }
+    if container.status == ContainerStatus::Stopped {
+        no_more_sessions(container);
+    }
+}
+
+/// A container that is over takes no sessions.
+fn no_more_sessions(container: &mut ContainerProgress) {
+    if let Some(agent) = &mut container.exec_agent {
+        agent.status = ExecAgentStatus::Stopped;
     }
 }
 
@@ -131,6 +177,7 @@ pub(super) fn end(next: &mut TaskProgress, now: Timestamp) {
     next.stopped_at = Some(now);
     for container in &mut next.containers {
         container.status = ContainerStatus::Stopped;
+        no_more_sessions(container);
     }
 }
 

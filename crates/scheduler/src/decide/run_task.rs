@@ -145,6 +145,7 @@ fn wish<'a>(
         launch_type: run.launch_type,
         needs: &template.reserved,
         attributes: &definition.spec.required_attributes,
+        more_attributes: &run.resize.attributes,
         distinct,
         group: Group::Named(&template.group, &definition.key.family),
         strategy: placement::run_strategy(&run.strategy),
@@ -175,6 +176,7 @@ fn template(desk: &Desk<'_>, run: &RunTask, definition: &TaskDefinition) -> Task
         containers: containers(&definition.spec),
         tags,
         enable_ecs_managed_tags: run.enable_ecs_managed_tags,
+        enable_execute_command: run.enable_execute_command,
         created_at: desk.now,
     }
 }

@@ -49,6 +49,7 @@ pub(super) fn create(desk: &mut Desk<'_>, create: &CreateService) -> Result<Repl
         deployments: vec![Deployment { launch_type: create.launch_type, ..deployment }],
         stable: None,
         enable_ecs_managed_tags: create.enable_ecs_managed_tags,
+        enable_execute_command: create.enable_execute_command,
         propagate_tags: create.propagate_tags,
         tags: create.tags.clone(),
         created_at: desk.now,
@@ -85,6 +86,8 @@ pub(super) fn update(desk: &mut Desk<'_>, update: &UpdateService) -> Result<Repl
     next.propagate_tags = update.propagate_tags.unwrap_or(next.propagate_tags);
     next.enable_ecs_managed_tags =
         update.enable_ecs_managed_tags.unwrap_or(next.enable_ecs_managed_tags);
+    next.enable_execute_command =
+        update.enable_execute_command.unwrap_or(next.enable_execute_command);
     let wanted = update.definition.as_ref().unwrap_or(&primary.definition);
     let changed = *wanted != primary.definition;
     let definition = definition_for(desk, wanted, changed)?;

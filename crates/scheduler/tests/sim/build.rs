@@ -74,6 +74,7 @@ pub(crate) fn create(name: &str, definition: &str, desired: u32) -> CreateServic
         tags: Tags::default(),
         propagate_tags: PropagateTags::None,
         enable_ecs_managed_tags: false,
+        enable_execute_command: false,
         by: "arn:aws:iam::000000000000:root".to_owned(),
         client_token: None,
     }
@@ -100,6 +101,7 @@ pub(crate) fn run(definition: &str, count: u32) -> RunTask {
         tags: Tags::default(),
         propagate_from_definition: false,
         enable_ecs_managed_tags: false,
+        enable_execute_command: false,
         client_token: None,
     }
 }

@@ -47,6 +47,21 @@ pub struct TaskManifestMessage {
     pub tasks: Vec<TaskIdentifier>,
 }
 
+/// A session of ExecuteCommand to open: the agent answers by opening a websocket at
+/// `/exec/{session_id}` of the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ExecuteCommandMessage {
+    /// The session's id: `ecs-execute-command-…`.
+    pub session_id: String,
+    /// The task.
+    pub task_arn: String,
+    /// The container's name.
+    pub container_name: String,
+    /// The command, as one line.
+    pub command: String,
+}
+
 /// A task, shortly.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
