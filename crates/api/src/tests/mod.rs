@@ -6,5 +6,6 @@ mod exec;
 mod identity;
 mod neighbours;
 mod nodes;
+mod roles;
 mod services;
 mod tasks;
