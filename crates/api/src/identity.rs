@@ -11,6 +11,9 @@ use stdx::Timestamp;
 /// The service as which tasks assume their roles.
 pub(crate) const TASKS: &str = "ecs-tasks.amazonaws.com";
 
+/// The trust policy of a role for tasks.
+pub const TRUST_TASKS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+
 /// What assuming is called in trust policies.
 pub(crate) const ASSUME: &str = "sts:AssumeRole";
 

@@ -56,7 +56,7 @@ mod view;
 
 pub use authenticate::guard;
 pub use definition::{REQUIRED_ATTRIBUTES, members as definition_members};
-pub use identity::{Standing, assumable_by_tasks, standing};
+pub use identity::{Standing, TRUST_TASKS, assumable_by_tasks, standing};
 pub use door::{Caller, Door, DoorConfig, Endpoints};
 pub use exec::Reach;
 pub use exec_relay::Exec;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use cli::{Connection, Target};
-use model::Tags;
-use scheduler::Command;
+use model::{RoleName, Tags};
+use scheduler::{Command, IamCommand, NewRole, PolicyRef};
 use shell::{Clock, Shutdown, ShutdownTrigger, SystemClock, shutdown};
+use store::Store;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::node::{self, AgentArgs, NodeSettings};
+use crate::node::{self, AgentArgs, NodeSettings, RuntimeChoice};
 use crate::places::Places;
 use crate::settings::Settings;
 use crate::{checks, pull, server};
@@ -28,6 +29,7 @@ pub(crate) async fn up(settings: Settings) -> Result<()> {
     let server = server::start(&settings, &places, listener, clock.clone(), stop.clone()).await?;
     let default = Command::CreateCluster { name: "default".into(), tags: Tags::default() };
     server.store.submit(default).await.context("make the cluster `default`")?;
+    execution_role(&server.store).await?;
     let node = NodeSettings {
         connection: Connection {
             endpoint: server.endpoint.clone(),
@@ -40,6 +42,7 @@ pub(crate) async fn up(settings: Settings) -> Result<()> {
             Some(format!("{}a", settings.region)),
         )],
         subnet: settings.subnet.clone(),
+        runtime: settings.runtime.clone(),
         api_port: blocked(address),
     };
     let agent = node::start(node, &places, clock.clone(), stop.clone()).await?;
@@ -60,6 +63,29 @@ pub(crate) async fn up(settings: Settings) -> Result<()> {
     agent.ended().await.context("leave the cluster in order")?;
     server.served.await.context("wait for the server")?.context("serve")?;
     farewell(&places);
+    Ok(())
+}
+
+/// The role under the name that everybody's task definitions have, as AWS's console makes it. One
+/// that is there stays as it is.
+async fn execution_role(store: &Store) -> Result<()> {
+    let name = RoleName::from("ecsTaskExecutionRole");
+    if store.snapshot().role(&name).is_some() {
+        return Ok(());
+    }
+    let policy = "service-role/AmazonECSTaskExecutionRolePolicy";
+    let role = NewRole {
+        name: name.clone(),
+        path: "/".to_owned(),
+        trust: api::TRUST_TASKS.into(),
+        description: "What nodes do for tasks: pulling images, writing logs.".to_owned(),
+        max_session_seconds: 3600,
+        tags: Tags::default(),
+    };
+    let arn = format!("arn:{}:iam::aws:policy/{policy}", store.snapshot().realm().partition);
+    for command in [IamCommand::CreateRole(role), IamCommand::Attach(name, PolicyRef::Aws(arn))] {
+        store.submit(Command::Iam(command)).await.context("make the role `ecsTaskExecutionRole`")?;
+    }
     Ok(())
 }
 
@@ -88,6 +114,7 @@ pub(crate) async fn agent(args: AgentArgs) -> Result<()> {
         cluster: args.cluster.clone(),
         attributes: args.attributes.iter().map(|text| node::attribute(text)).collect(),
         subnet: args.subnet.clone(),
+        runtime: RuntimeChoice { kind: args.runtime, docker_host: args.docker_host.clone() },
         api_port: None,
     };
     let (trigger, stop) = shutdown();
