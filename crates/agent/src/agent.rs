@@ -2,21 +2,26 @@
 
 use std::sync::Arc;
 
-use aws::Transport;
 use runtime::{Runtime, RuntimeError};
 use shell::Shutdown;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::awslogs::unsent;
 use crate::board::Board;
-use crate::calls::{Calls, Clients};
+use crate::calls::{Calls, Clients, Door};
+use crate::capabilities;
+use crate::cleanup::{self, Tracked};
 use crate::config::AgentConfig;
+use crate::endpoints::{Directory, Endpoints, EndpointsError, Surroundings};
 use crate::images::{Images, Registry};
 use crate::networking::Networking;
 use crate::node::Node;
+use crate::pull::Puller;
 use crate::record::Recorder;
 use crate::registration::{JoinError, join};
 use crate::reports::Reports;
+use crate::roles::Roles;
 use crate::session::{Link, keep_acs, keep_tcs};
 use crate::worker::Context;
 
@@ -29,6 +34,7 @@ pub struct Agent {
     instance: watch::Receiver<Option<String>>,
     running: JoinSet<Result<(), JoinError>>,
     recorder: Recorder,
+    puller: Puller,
 }
 
 /// Why the agent does not start.
@@ -49,6 +55,9 @@ pub enum StartError {
     /// The runtime's events are taken already.
     #[error("the runtime serves another agent in this process already")]
     Events,
+    /// Tasks would not find their endpoints.
+    #[error("serve tasks at 169.254.170.2")]
+    Endpoints(#[source] EndpointsError),
 }
 
 impl Agent {
@@ -57,7 +66,7 @@ impl Agent {
     ///
     /// # Errors
     /// The data folder or the runtime cannot be used.
-    pub async fn start<T: Transport + 'static>(
+    pub async fn start<T: Door + 'static>(
         config: AgentConfig,
         runtime: Arc<dyn Runtime>,
         networking: Arc<dyn Networking>,
@@ -68,9 +77,27 @@ impl Agent {
         let recorder = Recorder::start(&folder)
             .map_err(|source| StartError::Records { path: folder.display().to_string(), source })?;
         let events = runtime.take_events().ok_or(StartError::Events)?;
-        let calls: Arc<dyn Calls> = Arc::new(Clients::new(transport));
+        let clients = Arc::new(Clients::new(transport));
+        let calls: Arc<dyn Calls> = Arc::clone(&clients) as Arc<dyn Calls>;
         let (reached, reached_again) = watch::channel(0);
         let registry = Registry::new(&config.endpoint, &config.region, config.pull);
+        let directory = Directory::open(&config.data_dir).map_err(|source| {
+            StartError::Records { path: config.data_dir.display().to_string(), source }
+        })?;
+        let directory = Arc::new(directory);
+        let around = Surroundings {
+            runtime: Arc::clone(&runtime),
+            networking: Arc::clone(&networking),
+            server: clients,
+            clock: Arc::clone(&config.clock),
+            cluster: config.cluster.clone(),
+        };
+        let endpoints = Endpoints::start(around, Arc::clone(&directory), shutdown.clone())
+            .await
+            .map_err(StartError::Endpoints)?;
+        let mut facts = config.node_facts();
+        facts.log_drivers = runtime.log_drivers();
+        facts.runtime_networks = runtime.owns_network();
         let context = Arc::new(Context {
             cluster: config.cluster.clone(),
             limits: config.limits,
@@ -79,12 +106,29 @@ impl Agent {
             networking,
             images: Images::new(registry, Arc::clone(&calls), Arc::clone(&config.clock)),
             reports: Reports::new(Arc::clone(&calls), reached_again),
+            roles: Roles::new(Arc::clone(&directory)),
+            directory,
+            tracked: Tracked::open(recorder.clone()),
             calls,
             recorder: recorder.clone(),
             board: Board::default(),
             shutdown: shutdown.clone(),
         });
-        let node = Node::new(context, config.node_facts());
+        let puller = Puller::new(Arc::clone(&context));
+        let sending = unsent::send(
+            config.data_dir.clone(),
+            Arc::clone(&context.calls),
+            recorder.clone(),
+            shutdown.clone(),
+        );
+        let cleaning = cleanup::keep(
+            config.clean_up(),
+            config.data_dir.clone(),
+            Arc::clone(&context),
+            shutdown.clone(),
+        );
+        let can = capabilities::of(&facts, capabilities::apparmor());
+        let node = Node::new(context, facts);
         node.recover().await.map_err(StartError::Runtime)?;
         let (joined, instance) = watch::channel(None);
         let mut running = JoinSet::new();
@@ -97,8 +141,23 @@ impl Agent {
             }
             Ok(())
         });
-        running.spawn(connect(config, node, joined, reached, shutdown));
-        Ok(Self { instance, running, recorder })
+        running.spawn(async move {
+            sending.await;
+            Ok(())
+        });
+        running.spawn(async move {
+            cleaning.await;
+            Ok(())
+        });
+        let known = instance.clone();
+        running.spawn(serve_tasks(endpoints, known, shutdown.clone()));
+        running.spawn(connect(config, can, node, joined, reached, shutdown));
+        Ok(Self { instance, running, recorder, puller })
+    }
+
+    /// Pulls images as this node's tasks do.
+    pub fn puller(&self) -> Puller {
+        self.puller.clone()
     }
 
     /// The ARN of the container instance that this node is, once the server has answered; none if
@@ -130,9 +189,28 @@ impl Agent {
     }
 }
 
+/// Keeps the endpoints of tasks open, and tells them which instance the node is.
+async fn serve_tasks(
+    endpoints: Endpoints,
+    mut instance: watch::Receiver<Option<String>>,
+    mut shutdown: Shutdown,
+) -> Result<(), JoinError> {
+    tokio::select! {
+        Ok(arn) = instance.wait_for(Option::is_some) => {
+            if let Some(arn) = arn.as_deref() {
+                endpoints.instance(arn);
+            }
+        }
+        () = shutdown.wait() => return Ok(()),
+    }
+    shutdown.wait().await;
+    Ok(())
+}
+
 /// Joins, and keeps both sessions open.
 async fn connect(
     config: AgentConfig,
+    can: Vec<String>,
     node: Arc<Node>,
     joined: watch::Sender<Option<String>>,
     reached: watch::Sender<u64>,
@@ -140,7 +218,7 @@ async fn connect(
 ) -> Result<(), JoinError> {
     let context = node.context();
     let instance = tokio::select! {
-        instance = join(&config, context.calls.as_ref(), &context.recorder) => instance?,
+        instance = join(&config, &can, context.calls.as_ref(), &context.recorder) => instance?,
         () = shutdown.wait() => return Ok(()),
     };
     tracing::info!(

@@ -1,14 +1,85 @@
-//! The calls that the agent makes, over any [`aws::Transport`].
+//! The calls that the agent makes, over any [`Door`].
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use aws::agent::acs::RoleCredentials;
 use aws::{ClientError, Protocol, ServiceFacts, Transport, TransportError};
-use aws::{ecr, ecs, logs};
+use aws::{ecr, ecs, logs, secretsmanager, ssm};
+
+use crate::endpoints::Server;
+
+/// The way to the server: as the node, or with the credentials of a task's role.
+pub trait Door: Transport {
+    /// The same way with other credentials.
+    #[must_use]
+    fn with(&self, credentials: &RoleCredentials) -> Self;
+
+    /// Reads an object of the server's S3.
+    fn object(
+        &self,
+        bucket: &str,
+        key: &str,
+    ) -> impl Future<Output = Result<Vec<u8>, ObjectError>> + Send;
+}
+
+/// An object that could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// The server's answer.
+    #[error("{code}: {message} (HTTP {status})")]
+    Answer {
+        /// S3's name of it, such as `NoSuchKey` or `AccessDenied`.
+        code: String,
+        /// Its words.
+        message: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// There was no answer.
+    #[error("no answer")]
+    Transport(#[from] TransportError),
+}
+
+impl ObjectError {
+    /// Reads S3's answer of an error.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
+    pub fn from_answer(status: u16, body: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(body);
+        let element = |name: &str| {
+            let (_, rest) = text.split_once(&format!("<{name}>"))?;
+            rest.split_once('<').map(|(value, _)| value.to_owned())
+        };
+        Self::Answer {
+            code: element("Code").unwrap_or_else(|| "UnknownError".to_owned()),
+            message: element("Message").unwrap_or_else(|| "the answer has no words".to_owned()),
+            status,
+        }
+    }
+
+    /// Whether asking again may help.
+    pub const fn retryable(&self) -> bool {
+        match self {
+            Self::Answer { status, .. } => *status >= 500 && *status != 501,
+            Self::Transport(_) => true,
+        }
+    }
+}
 
 /// The calls that the agent makes to its server.
 #[async_trait]
 pub(crate) trait Calls: Send + Sync {
+    /// The same with the credentials of a task's role.
+    fn with(&self, credentials: &RoleCredentials) -> Arc<dyn Calls>;
+    async fn parameters(
+        &self,
+        request: ssm::GetParametersRequest,
+    ) -> Result<ssm::GetParametersResult, ClientError>;
+    async fn secret(
+        &self,
+        request: secretsmanager::GetSecretValueRequest,
+    ) -> Result<secretsmanager::GetSecretValueResponse, ClientError>;
+    async fn object(&self, bucket: &str, key: &str) -> Result<Vec<u8>, ObjectError>;
     async fn register(
         &self,
         request: ecs::RegisterContainerInstanceRequest,
@@ -44,6 +115,9 @@ impl<T: Transport> Transport for Shared<T> {
 
 /// [`Calls`] by the generated clients.
 pub(crate) struct Clients<T> {
+    door: Arc<T>,
+    ssm: ssm::Client<Shared<T>>,
+    secrets: secretsmanager::Client<Shared<T>>,
     ecs: ecs::Client<Shared<T>>,
     ecr: ecr::Client<Shared<T>>,
     logs: logs::Client<Shared<T>>,
@@ -55,13 +129,62 @@ impl<T: Transport> Clients<T> {
         Self {
             ecs: ecs::Client::new(Shared(Arc::clone(&transport))),
             ecr: ecr::Client::new(Shared(Arc::clone(&transport))),
-            logs: logs::Client::new(Shared(transport)),
+            logs: logs::Client::new(Shared(Arc::clone(&transport))),
+            ssm: ssm::Client::new(Shared(Arc::clone(&transport))),
+            secrets: secretsmanager::Client::new(Shared(Arc::clone(&transport))),
+            door: transport,
         }
     }
 }
 
 #[async_trait]
-impl<T: Transport + 'static> Calls for Clients<T> {
+impl<T: Door + 'static> Server for Clients<T> {
+    async fn tags(&self, arn: &str) -> Result<Vec<ecs::Tag>, ClientError> {
+        let request = ecs::ListTagsForResourceRequest { resource_arn: Some(arn.to_owned()) };
+        Ok(self.ecs.list_tags_for_resource(request).await?.tags.unwrap_or_default())
+    }
+
+    async fn get_protection(
+        &self,
+        role: &RoleCredentials,
+        request: ecs::GetTaskProtectionRequest,
+    ) -> Result<ecs::GetTaskProtectionResponse, ClientError> {
+        ecs::Client::new(self.door.with(role)).get_task_protection(request).await
+    }
+
+    async fn update_protection(
+        &self,
+        role: &RoleCredentials,
+        request: ecs::UpdateTaskProtectionRequest,
+    ) -> Result<ecs::UpdateTaskProtectionResponse, ClientError> {
+        ecs::Client::new(self.door.with(role)).update_task_protection(request).await
+    }
+}
+
+#[async_trait]
+impl<T: Door + 'static> Calls for Clients<T> {
+    fn with(&self, credentials: &RoleCredentials) -> Arc<dyn Calls> {
+        Arc::new(Self::new(self.door.with(credentials)))
+    }
+
+    async fn parameters(
+        &self,
+        request: ssm::GetParametersRequest,
+    ) -> Result<ssm::GetParametersResult, ClientError> {
+        self.ssm.get_parameters(request).await
+    }
+
+    async fn secret(
+        &self,
+        request: secretsmanager::GetSecretValueRequest,
+    ) -> Result<secretsmanager::GetSecretValueResponse, ClientError> {
+        self.secrets.get_secret_value(request).await
+    }
+
+    async fn object(&self, bucket: &str, key: &str) -> Result<Vec<u8>, ObjectError> {
+        self.door.object(bucket, key).await
+    }
+
     async fn register(
         &self,
         request: ecs::RegisterContainerInstanceRequest,

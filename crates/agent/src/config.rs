@@ -1,5 +1,6 @@
 //! What the agent is told when it starts.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use std::time::Duration;
 use shell::Clock;
 use stdx::Timestamp;
 
-use crate::plan::NodeFacts;
+use crate::cleanup::CleanUp;
+use crate::plan::{FileSystem, NodeFacts};
 use crate::task::Limits;
 
 /// What the agent is told when it starts.
@@ -36,6 +38,10 @@ pub struct AgentConfig {
     pub stop_timeout: Duration,
     /// When registries are asked for images.
     pub pull: PullBehavior,
+    /// Which images are removed, and when.
+    pub clean_up: CleanUp,
+    /// Where the file systems are that EFS volumes name, by their ids.
+    pub file_systems: BTreeMap<String, FileSystem>,
     /// Whether the machine is not an EC2 instance: it registers as `EXTERNAL`.
     pub external: bool,
     /// The version that the agent tells.
@@ -53,12 +59,20 @@ pub struct AgentConfig {
 }
 
 impl AgentConfig {
+    /// Which images are removed: none if those that are here are preferred, as the ECS agent has it.
+    pub(crate) fn clean_up(&self) -> CleanUp {
+        let disabled = self.clean_up.disabled || self.pull == PullBehavior::PreferCached;
+        CleanUp { disabled, ..self.clean_up.clone() }
+    }
+
     /// What planning needs to know.
     pub fn node_facts(&self) -> NodeFacts {
         NodeFacts {
             region: self.region.clone(),
             volumes_dir: self.data_dir.join("volumes"),
             stop_timeout: self.stop_timeout,
+            file_systems: self.file_systems.clone(),
+            ..NodeFacts::default()
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Where an image is asked for, when, and as whom.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use aws::agent::acs::RoleCredentials;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use runtime::{Credentials, ImageRequest, PullPolicy};
@@ -70,24 +72,91 @@ pub(crate) struct Images {
     calls: Arc<dyn Calls>,
     clock: Arc<dyn Clock>,
     token: Mutex<Option<(Credentials, Timestamp)>>,
+    /// Tokens of execution roles, by the id of the role's credentials.
+    of_roles: std::sync::Mutex<BTreeMap<String, (Credentials, Timestamp)>>,
 }
 
 impl Images {
     pub(crate) fn new(registry: Registry, calls: Arc<dyn Calls>, clock: Arc<dyn Clock>) -> Self {
-        Self { registry, calls, clock, token: Mutex::new(None) }
+        Self {
+            registry,
+            calls,
+            clock,
+            token: Mutex::new(None),
+            of_roles: std::sync::Mutex::default(),
+        }
     }
 
     /// The request for an image, with credentials if the server's own registry has it. Without a
     /// token the registry is asked all the same: what is here already needs none.
     pub(crate) async fn request(&self, reference: &str) -> ImageRequest {
-        let own = self.registry.is_own(reference);
+        let endpoint = self.endpoint(reference);
         ImageRequest {
             reference: reference.to_owned(),
             policy: self.registry.policy(reference),
-            credentials: if own { self.credentials().await } else { None },
-            endpoint: own.then(|| (self.registry.host.clone(), self.registry.plain_http)),
+            credentials: if endpoint.is_some() { self.credentials().await } else { None },
+            endpoint,
             progress: None,
         }
+    }
+
+    /// The request for an image of a task: with its registry's password if one was fetched, with a
+    /// token of its execution role if it has one.
+    ///
+    /// # Errors
+    /// The role is refused a token, in ECS's words.
+    pub(crate) async fn request_for(
+        &self,
+        reference: &str,
+        role: Option<&RoleCredentials>,
+        login: Option<Credentials>,
+    ) -> Result<ImageRequest, String> {
+        if let Some(login) = login {
+            return Ok(ImageRequest {
+                reference: reference.to_owned(),
+                policy: self.registry.policy(reference),
+                credentials: Some(login),
+                endpoint: self.endpoint(reference),
+                progress: None,
+            });
+        }
+        let Some(role) = role.filter(|_| self.registry.is_own(reference)) else {
+            return Ok(self.request(reference).await);
+        };
+        Ok(ImageRequest {
+            reference: reference.to_owned(),
+            policy: self.registry.policy(reference),
+            credentials: Some(self.token_of(role).await?),
+            endpoint: self.endpoint(reference),
+            progress: None,
+        })
+    }
+
+    fn endpoint(&self, reference: &str) -> Option<(String, bool)> {
+        let own = self.registry.is_own(reference);
+        own.then(|| (self.registry.host.clone(), self.registry.plain_http))
+    }
+
+    async fn token_of(&self, role: &RoleCredentials) -> Result<Credentials, String> {
+        let kept = || self.of_roles.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        if let Some((credentials, until)) = kept().get(&role.credentials_id)
+            && *until > now + SPARE
+        {
+            return Ok(credentials.clone());
+        }
+        let refused = |why: String| format!("CannotPullECRContainerError: {why}");
+        let answer = self.calls.with(role).registry_token().await;
+        let answer = answer.map_err(|error| refused(stdx::chain(&error)))?;
+        let data = answer.authorization_data.into_iter().flatten().next();
+        let data = data.ok_or_else(|| refused("the server answered without a token".to_owned()))?;
+        let credentials = decode(&data.authorization_token.unwrap_or_default())
+            .ok_or_else(|| refused("the server's token cannot be read".to_owned()))?;
+        let until = data.expires_at.unwrap_or(now + LIFETIME);
+        let mut kept = kept();
+        kept.retain(|_, (_, until)| *until > now);
+        kept.insert(role.credentials_id.clone(), (credentials.clone(), until));
+        Ok(credentials)
     }
 
     /// Has a token at hand before the first image is asked for.

@@ -93,9 +93,9 @@ impl Samples {
         sampled.last = Some((usage, now));
     }
 
-    /// Notes what has passed a task's interface.
-    pub(crate) fn counters(&mut self, task: &str, now_at: Counters, now: Timestamp) {
-        let counted = self.networks.entry(task.to_owned()).or_default();
+    /// Notes what has passed a container's interface.
+    pub(crate) fn counters(&mut self, container: &str, now_at: Counters, now: Timestamp) {
+        let counted = self.networks.entry(container.to_owned()).or_default();
         if let Some((before, then)) = counted.last {
             let elapsed = now.since(then).as_secs_f64();
             let sets = &mut counted.sets;
@@ -123,9 +123,9 @@ impl Samples {
     /// Forgets containers and tasks that are not among these.
     pub(crate) fn retain(&mut self, tasks: &[TaskView]) {
         let task = |id: &str| tasks.iter().any(|view| view.plan.id == id);
-        self.networks.retain(|id, _| task(id));
-        self.containers
-            .retain(|id, _| id.rsplit_once('-').is_some_and(|(of_task, _)| task(of_task)));
+        let known = |id: &String| id.rsplit_once('-').is_some_and(|(of_task, _)| task(of_task));
+        self.networks.retain(|id, _| known(id));
+        self.containers.retain(|id, _| known(id));
     }
 
     /// Takes what was gathered of a container; the next samples begin where these end.
@@ -141,8 +141,8 @@ impl Samples {
         });
     }
 
-    fn take_network(&mut self, task: &str) -> Option<NetworkStatsSet> {
-        let counted = self.networks.get_mut(task)?;
+    fn take_network(&mut self, container: &str) -> Option<NetworkStatsSet> {
+        let counted = self.networks.get_mut(container)?;
         let taken = std::mem::take(counted);
         counted.last = taken.last;
         taken.sets.rx_bytes.is_some().then_some(NetworkStatsSet {
@@ -198,15 +198,14 @@ pub(crate) fn metrics(
     }
 }
 
-/// The containers share the task's interface: its traffic is told with the first of them.
+/// Each container with what passed its own interface; those of the node's network have none.
 fn container_metrics(view: &TaskView, samples: &mut Samples) -> Vec<ContainerMetric> {
-    let mut network = samples.take_network(&view.plan.id);
     view.containers()
         .filter(|(_, _, state)| state.status() == Status::Running)
         .map(|(_, plan, state)| {
             let mut metric = ContainerMetric {
                 container_name: plan.name.clone(),
-                network_stats_set: network.take(),
+                network_stats_set: samples.take_network(plan.id.as_str()),
                 restart_stats_set: plan
                     .restart
                     .as_ref()

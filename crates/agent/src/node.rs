@@ -10,7 +10,7 @@ use runtime::{Event, RuntimeError, SandboxStatus};
 use stdx::chain;
 use tokio::sync::mpsc;
 
-use crate::order::{Order, task_id};
+use crate::order::{Order, Role, task_id};
 use crate::plan::{self, NodeFacts};
 use crate::record::{order_file, state_file};
 use crate::task::{Desired, Happening, Status, TaskView};
@@ -70,7 +70,11 @@ impl Node {
         }
         let known: BTreeSet<String> = views.iter().map(|(view, _)| view.plan.id.clone()).collect();
         recorder.sweep(&known);
-        if let Err(error) = self.context.networking.retain(&known).await {
+        let places = views.iter().flat_map(|(view, _)| {
+            (0..view.plan.containers.len()).map(|container| view.plan.network_id(container))
+        });
+        let places = places.chain(known.iter().cloned()).collect();
+        if let Err(error) = self.context.networking.retain(&places).await {
             let error = chain(&error);
             tracing::warn!(error, "Networks of tasks that are gone could not be taken back.");
         }
@@ -133,6 +137,7 @@ impl Node {
     }
 
     fn run(self: &Arc<Self>, task: acs::Task) {
+        self.credentials(&task);
         if self.context.board.send(task_id(&task.arn), Happening::Wanted(Desired::Running)) {
             return;
         }
@@ -149,6 +154,15 @@ impl Node {
                 self.context.recorder.write(&order_file(&id), &order);
             }
             Err(refusal) => self.last_word(&arn, &order, &refusal.to_string()),
+        }
+    }
+
+    /// Takes the credentials that came with a task.
+    fn credentials(&self, task: &acs::Task) {
+        for credentials in [&task.role_credentials, &task.execution_role_credentials] {
+            if let Some(credentials) = credentials {
+                self.context.roles.put(&task.arn, credentials.clone());
+            }
         }
     }
 
@@ -249,11 +263,6 @@ fn order(cluster: &str, task: acs::Task) -> Result<Order, String> {
                     takes orders from a Wharf server only"
             .to_owned());
     };
-    if task.role_credentials.is_some() {
-        return Err("ResourceInitializationError: taskRoleArn: not supported on this node yet; \
-                    remove it from the task definition"
-            .to_owned());
-    }
     Ok(Order {
         arn: task.arn,
         cluster: task.task_cluster_arn.unwrap_or_else(|| cluster.to_owned()),
@@ -265,6 +274,25 @@ fn order(cluster: &str, task: acs::Task) -> Result<Order, String> {
         pid_mode: typed.pid_mode,
         ipc_mode: typed.ipc_mode,
         volumes: typed.volumes,
+        container_arns: arns(&typed.container_definitions, &task.containers),
         containers: typed.container_definitions,
+        service: task.service_name,
+        launch_type: task.launch_type.map(|kind| kind.as_str().to_owned()),
+        zone: typed.availability_zone.or(task.zone),
+        associations: task.associations,
+        exec: typed.enable_execute_command,
+        task_role: task.role_credentials.as_ref().map(Role::from),
+        execution_role: task.execution_role_credentials.as_ref().map(Role::from),
     })
+}
+
+/// Each container's ARN, from the contract's own containers.
+fn arns(definitions: &[ecs::ContainerDefinition], containers: &[acs::Container]) -> Vec<String> {
+    definitions
+        .iter()
+        .map(|definition| {
+            let named = containers.iter().find(|c| Some(&c.name) == definition.name.as_ref());
+            named.and_then(|container| container.container_arn.clone()).unwrap_or_default()
+        })
+        .collect()
 }

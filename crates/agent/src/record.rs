@@ -104,6 +104,7 @@ impl Recorder {
             let Ok(entries) = fs::read_dir(self.folder.join(folder)) else { continue };
             for name in entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
                 let Some(id) = name.strip_suffix(end) else { continue };
+                let id = id.strip_suffix(".to").unwrap_or(id);
                 // A container's name is its task's and a number.
                 let task =
                     if folder == "logs" { id.rsplit_once('-').map_or(id, |(t, _)| t) } else { id };
@@ -136,6 +137,11 @@ pub(crate) fn state_file(id: &str) -> String {
 /// The file of how far a container's log is shipped.
 pub(crate) fn log_file(container: &str) -> String {
     format!("logs/{container}.json")
+}
+
+/// The file of where a container's log is shipped to.
+pub(crate) fn log_target_file(container: &str) -> String {
+    format!("logs/{container}.to.json")
 }
 
 /// Writes what waits; of several versions of a file only the last.

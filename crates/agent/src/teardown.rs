@@ -10,6 +10,7 @@ use runtime::{ContainerId, Exit, Runtime, RuntimeError, SandboxStatus};
 use tokio::task::JoinSet;
 
 use crate::agent::RECORDS;
+use crate::awslogs::unsent;
 use crate::networking::Networking;
 use crate::plan::container_id;
 use crate::record::{Recorder, state_file};
@@ -36,9 +37,8 @@ pub enum TeardownError {
 }
 
 /// Stops every task of a node whose agent is not running, by SIGTERM, then SIGKILL after `grace`,
-/// and removes all that was theirs but the record of how they ended: the next agent tells the
-/// server. Output that has not been sent by then is lost. Returns how many there were. It can be
-/// repeated.
+/// and removes all that was theirs but the record of how they ended and output that has not been
+/// sent: the next agent tells the server. Returns how many there were. It can be repeated.
 ///
 /// # Errors
 /// The first thing that could not be taken down; the others have been tried.
@@ -57,7 +57,10 @@ pub async fn teardown(
     let mut under_way = JoinSet::new();
     for sandbox in sandboxes {
         let (runtime, recorder) = (Arc::clone(&runtime), recorder.clone());
-        under_way.spawn(async move { put_out(runtime.as_ref(), &recorder, sandbox, grace).await });
+        let data_dir = data_dir.to_owned();
+        under_way.spawn(async move {
+            put_out(runtime.as_ref(), &recorder, &data_dir, sandbox, grace).await
+        });
     }
     let mut result = Ok(());
     while let Some(ended) = under_way.join_next().await {
@@ -79,6 +82,7 @@ pub async fn teardown(
 async fn put_out(
     runtime: &dyn Runtime,
     recorder: &Recorder,
+    data_dir: &Path,
     sandbox: SandboxStatus,
     grace: Duration,
 ) -> Result<(), RuntimeError> {
@@ -101,6 +105,13 @@ async fn put_out(
                 let error = stdx::chain(&error);
                 tracing::warn!(container = %id, error, "A container could not be stopped.");
             }
+        }
+    }
+    for container in &sandbox.containers {
+        let Some(files) = runtime.log_path(&sandbox.spec.id, &container.id) else { continue };
+        let id = container.id.as_str();
+        if let Err(error) = unsent::keep(data_dir, recorder, id, &files) {
+            tracing::warn!(container = id, %error, "Output that has not been sent is lost.");
         }
     }
     runtime.remove_sandbox(&sandbox.spec.id).await?;

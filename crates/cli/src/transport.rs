@@ -9,6 +9,9 @@ use shell::Clock;
 
 use crate::Connection;
 
+/// The SHA-256 of nothing, which S3 wants to be told of a request without a body.
+const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 /// Sends signed calls to one server.
 #[derive(Clone, Debug)]
 pub struct HttpTransport {
@@ -29,6 +32,35 @@ impl HttpTransport {
             .no_proxy()
             .build()?;
         Ok(Self { client, connection, clock })
+    }
+
+    /// The same server and connections with other keys.
+    #[must_use]
+    pub fn with(&self, credentials: auth::Credentials) -> Self {
+        let connection = Connection { credentials, ..self.connection.clone() };
+        Self { client: self.client.clone(), connection, clock: Arc::clone(&self.clock) }
+    }
+
+    /// Reads an object by S3's GetObject, path-style: `path` is `/bucket/key`, percent-encoded.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn object(&self, path: &str) -> Result<(u16, Vec<u8>), TransportError> {
+        let url = format!("{}{path}", self.connection.endpoint.trim_end_matches('/'));
+        let attempt = || format!("reach {}", self.connection.endpoint);
+        let mut request = Outgoing::to("GET", &url)
+            .map_err(|e| TransportError::new("sign the request", e))?;
+        request.headers.push(("x-amz-content-sha256".to_owned(), EMPTY_SHA256.to_owned()));
+        let scope = Scope::new(self.connection.region.clone(), "s3");
+        sign(&mut request, &[], &self.connection.credentials, &scope, self.clock.now());
+        let mut get = self.client.get(&url);
+        for (name, value) in request.headers.iter().filter(|(name, _)| name != "host") {
+            get = get.header(name, value);
+        }
+        let response = get.send().await.map_err(|e| TransportError::new(attempt(), e))?;
+        let status = response.status().as_u16();
+        let body = response.bytes().await.map_err(|e| TransportError::new(attempt(), e))?;
+        Ok((status, body.to_vec()))
     }
 
     /// The server and the keys.

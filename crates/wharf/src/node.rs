@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use agent::task::Limits;
 use agent::{Agent, AgentConfig, Door, ObjectError, PullBehavior, SignError, Signer};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use auth::{Credentials, Outgoing, Scope, sign};
 use aws::agent::acs::RoleCredentials;
 use aws::{Protocol, ServiceFacts, Transport, TransportError};
 use cli::{Connection, HttpTransport};
 use net::{Network, NetworkConfig};
 use runtime::image::ImageStore;
-use runtime::{Embedded, EmbeddedConfig, Runtime};
+use runtime::{Docker, DockerConfig, Embedded, EmbeddedConfig, Runtime};
 use shell::{Clock, Shutdown, SystemClock};
 use stdx::Timestamp;
 
@@ -25,6 +25,44 @@ use crate::places::Places;
 const WARM_SLOTS: usize = 4;
 /// MiB that the node itself needs, at least.
 const OWN_MEMORY: u32 = 128;
+
+/// What runs containers on this machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RuntimeKind {
+    /// Wharf itself.
+    #[default]
+    Embedded,
+    /// Docker Engine.
+    Docker,
+}
+
+/// Where Docker Engine listens unless told otherwise.
+pub(crate) const DOCKER_HOST: &str = "unix:///var/run/docker.sock";
+/// Where Docker Engine puts containers in network mode `bridge`.
+const DOCKER_BRIDGE: &str = "docker0";
+
+/// What runs containers, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RuntimeChoice {
+    pub(crate) kind: RuntimeKind,
+    pub(crate) docker_host: String,
+}
+
+impl Default for RuntimeChoice {
+    fn default() -> Self {
+        Self { kind: RuntimeKind::default(), docker_host: DOCKER_HOST.to_owned() }
+    }
+}
+
+impl std::fmt::Display for RuntimeChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.kind {
+            RuntimeKind::Embedded => f.write_str("--runtime embedded"),
+            RuntimeKind::Docker => write!(f, "--runtime docker at {}", self.docker_host),
+        }
+    }
+}
 
 /// Joins this machine to a server
 #[derive(Clone, Debug, clap::Args)]
@@ -52,6 +90,18 @@ pub(crate) struct AgentArgs {
     /// Network of the containers on this machine
     #[arg(long, value_name = "CIDR", env = "WHARF_SUBNET", default_value = "auto")]
     pub(crate) subnet: String,
+    /// What runs containers: Wharf itself, or Docker Engine
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KIND",
+        env = "WHARF_RUNTIME",
+        default_value = "embedded"
+    )]
+    pub(crate) runtime: RuntimeKind,
+    /// Where Docker Engine listens, for --runtime docker
+    #[arg(long, value_name = "URL", env = "WHARF_DOCKER_HOST", default_value = DOCKER_HOST)]
+    pub(crate) docker_host: String,
     /// What is logged, such as `info` or `warn,agent=debug`
     #[arg(long, value_name = "FILTER", env = "WHARF_LOG", default_value = "info")]
     pub(crate) log: String,
@@ -64,6 +114,7 @@ pub(crate) struct NodeSettings {
     pub(crate) cluster: String,
     pub(crate) attributes: Vec<(String, Option<String>)>,
     pub(crate) subnet: String,
+    pub(crate) runtime: RuntimeChoice,
     /// The port that containers must not reach on this machine.
     pub(crate) api_port: Option<u16>,
 }
@@ -77,15 +128,19 @@ pub(crate) async fn start(
 ) -> Result<Agent> {
     places.make_run()?;
     // Beside each other: both wait for the kernel most of the time.
-    let network = network(places, &settings.subnet, settings.api_port);
+    let mut network = network(places, &settings.subnet, settings.api_port);
+    if settings.runtime.kind == RuntimeKind::Docker {
+        network.other_bridges.push(DOCKER_BRIDGE.to_owned());
+    }
     let network = tokio::spawn(async move { Network::open(network).await });
-    let runtime = engine(places, &clock, WARM_SLOTS).await?;
+    choose(&settings.runtime, places)?;
+    let (runtime, version) = engine(&settings.runtime, places, &clock, WARM_SLOTS).await?;
     let network = network.await.context("set up the network of the containers")?;
     let network = network.context("set up the network of the containers")?;
     let transport = HttpTransport::new(settings.connection.clone(), clock.clone())
         .context("make an HTTP client")?;
     let transport = NodeDoor(transport);
-    let config = config(settings, places, clock)?;
+    let config = config(settings, version, places, clock)?;
     Agent::start(config, runtime, Arc::new(network), transport, shutdown)
         .await
         .context("start the agent")
@@ -94,20 +149,94 @@ pub(crate) async fn start(
 /// Stops every task of a data folder whose agent is not running; tells how many there were.
 pub(crate) async fn stop_all(places: &Places, grace: Duration) -> Result<usize> {
     places.make_run()?;
-    let runtime = engine(places, &SystemClock::shared(), 0).await?;
+    let clock = SystemClock::shared();
+    let choice = chosen(places)?.unwrap_or_default();
     let network = Network::open(network(places, "auto", None))
         .await
         .context("open the network of the containers")?;
-    agent::teardown(&places.data.join("agent"), runtime, Arc::new(network), grace)
-        .await
-        .context("stop the tasks")
+    let data = places.data.join("agent");
+    if choice.kind == RuntimeKind::Docker {
+        let docker = Arc::new(docker(&choice, places, &clock).await?);
+        let runtime: Arc<dyn Runtime> = docker.clone();
+        let stopped = agent::teardown(&data, runtime, Arc::new(network), grace).await;
+        docker.clear().await.context("remove what is left of containers on Docker Engine")?;
+        return stopped.context("stop the tasks");
+    }
+    let (runtime, _) = engine(&choice, places, &clock, 0).await?;
+    agent::teardown(&data, runtime, Arc::new(network), grace).await.context("stop the tasks")
 }
 
+/// The file that tells what ran a data folder's containers last.
+fn choice_file(places: &Places) -> PathBuf {
+    places.data.join("runtime")
+}
+
+/// What ran a data folder's containers last, if any did.
+fn chosen(places: &Places) -> Result<Option<RuntimeChoice>> {
+    let path = choice_file(places);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+    };
+    Ok(Some(match text.trim().strip_prefix("docker ") {
+        Some(host) => RuntimeChoice { kind: RuntimeKind::Docker, docker_host: host.to_owned() },
+        None => RuntimeChoice::default(),
+    }))
+}
+
+/// Keeps to the runtime that has the tasks, and writes down which that is.
+fn choose(choice: &RuntimeChoice, places: &Places) -> Result<()> {
+    let busy = |choice: &RuntimeChoice| {
+        let folder = match choice.kind {
+            RuntimeKind::Docker => places.data.join("docker"),
+            RuntimeKind::Embedded => places.run(),
+        };
+        std::fs::read_dir(folder.join("s")).is_ok_and(|mut all| all.next().is_some())
+    };
+    // Where the Engine is matters only to who uses it.
+    let differs = |before: &RuntimeChoice| {
+        before.kind != choice.kind
+            || choice.kind == RuntimeKind::Docker && before.docker_host != choice.docker_host
+    };
+    if let Some(before) = chosen(places)?.filter(|before| differs(before) && busy(before)) {
+        let data = places.data.display();
+        bail!(
+            "tasks of {data} still run on {before}, which {choice} would not find again. Stop them by `wharf down --data-dir {data}`, or start with the runtime that has them."
+        );
+    }
+    let path = choice_file(places);
+    let text = match choice.kind {
+        RuntimeKind::Docker => format!("docker {}\n", choice.docker_host),
+        RuntimeKind::Embedded => "embedded\n".to_owned(),
+    };
+    std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+}
+
+async fn docker(choice: &RuntimeChoice, places: &Places, clock: &Arc<dyn Clock>) -> Result<Docker> {
+    Ok(Docker::open(DockerConfig {
+        host: choice.docker_host.clone(),
+        state_dir: places.folder("docker")?,
+        tag: places.tag().to_owned(),
+        cgroup_parent: places.cgroup(),
+        clock: clock.clone(),
+    })
+    .await?)
+}
+
+/// What runs containers, and its version as it is told to the server.
 async fn engine(
+    choice: &RuntimeChoice,
     places: &Places,
     clock: &Arc<dyn Clock>,
     warm_slots: usize,
-) -> Result<Arc<dyn Runtime>> {
+) -> Result<(Arc<dyn Runtime>, String)> {
+    if choice.kind == RuntimeKind::Docker {
+        let docker = docker(choice, places, clock).await?;
+        // In the words of the ECS agent.
+        let version = format!("DockerVersion: {}", docker.version());
+        return Ok((Arc::new(docker), version));
+    }
     let images = ImageStore::open(places.folder("images")?, clock.clone())
         .context("open the images of this machine")?;
     let runtime = Embedded::open(EmbeddedConfig {
@@ -121,7 +250,7 @@ async fn engine(
     })
     .await
     .context("open the container engine")?;
-    Ok(Arc::new(runtime))
+    Ok((Arc::new(runtime), concat!("wharf ", env!("CARGO_PKG_VERSION")).to_owned()))
 }
 
 /// The network of a data folder.
@@ -138,7 +267,12 @@ pub(crate) fn network(places: &Places, subnet: &str, api_port: Option<u16>) -> N
     }
 }
 
-fn config(settings: NodeSettings, places: &Places, clock: Arc<dyn Clock>) -> Result<AgentConfig> {
+fn config(
+    settings: NodeSettings,
+    runtime_version: String,
+    places: &Places,
+    clock: Arc<dyn Clock>,
+) -> Result<AgentConfig> {
     let (cores, memory) = checks::machine();
     let Connection { endpoint, region, credentials } = settings.connection;
     Ok(AgentConfig {
@@ -153,12 +287,15 @@ fn config(settings: NodeSettings, places: &Places, clock: Arc<dyn Clock>) -> Res
         memory: memory.saturating_sub(OWN_MEMORY.max(memory / 64)),
         stop_timeout: Duration::from_secs(30),
         pull: PullBehavior::Default,
+        clean_up: agent::CleanUp::default(),
+        file_systems: std::collections::BTreeMap::new(),
         external: false,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         hash: "wharf".to_owned(),
-        runtime_version: concat!("wharf ", env!("CARGO_PKG_VERSION")).to_owned(),
+        runtime_version,
         limits: Limits {
-            log_drain: Duration::from_secs(30),
+            // A server that is away for longer loses the logs of tasks that have ended.
+            log_drain: Duration::from_secs(3600),
             remember: Duration::from_secs(3 * 3600),
         },
         clock,

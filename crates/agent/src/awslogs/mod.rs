@@ -6,6 +6,7 @@
 
 mod batch;
 mod ship;
+pub(crate) mod unsent;
 
 use std::fmt::Debug;
 use std::io;
@@ -13,7 +14,7 @@ use std::io;
 use runtime::log::{LogEntry, LogPosition, LogReader};
 
 pub(crate) use self::batch::Batch;
-pub(crate) use self::ship::{Shipper, prepare};
+pub(crate) use self::ship::{ShipAs, Shipper, prepare};
 
 /// A container's log while it is written, read without waiting.
 pub(crate) trait Tail: Send + Debug {

@@ -15,6 +15,7 @@ use super::{Batch, Tail};
 use crate::calls::{Calls, is};
 use crate::plan::AwsLogs;
 use crate::record::{Recorder, log_file};
+use crate::roles::Roles;
 
 /// How often a log is looked at while it grows, and when nothing has come for [`QUIET`]: no line is
 /// older than that when it is sent.
@@ -73,9 +74,20 @@ fn there(result: Result<(), ClientError>) -> Result<(), ClientError> {
     }
 }
 
+/// The execution role that a container's log is sent as.
+#[derive(Clone)]
+pub(crate) struct ShipAs {
+    pub(crate) roles: Roles,
+    /// The id of its credentials.
+    pub(crate) credentials_id: String,
+}
+
 /// Sends one container's log.
 pub(crate) struct Shipper {
+    /// As the node.
     pub(crate) calls: Arc<dyn Calls>,
+    /// As the task's execution role, while it has one.
+    pub(crate) role: Option<ShipAs>,
     pub(crate) recorder: Recorder,
     /// The container's runtime id, which names the record of the place reached.
     pub(crate) container: String,
@@ -175,18 +187,29 @@ impl Shipper {
     async fn put(&self, request: PutLogEventsRequest) {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
         let mut told = false;
+        // What a task wrote while it ran is sent by the node itself once its role has ended.
+        let mut as_node = false;
         loop {
-            match self.calls.put_log_events(request.clone()).await {
+            let role = self.role.as_ref().filter(|_| !as_node);
+            let role = role.and_then(|role| role.roles.get(&role.credentials_id));
+            let calls = match &role {
+                Some(role) => self.calls.with(role),
+                None => Arc::clone(&self.calls),
+            };
+            match calls.put_log_events(request.clone()).await {
                 Ok(_) => return,
+                Err(error) if role.is_some() && has_ended(&error) => as_node = true,
                 // Somebody deleted it; Docker's driver makes it again too.
                 Err(error) if is(&error, "ResourceNotFoundException") => {
-                    if make(self.calls.as_ref(), &self.logs).await.is_err() {
+                    if make(calls.as_ref(), &self.logs).await.is_err() {
                         tokio::time::sleep(backoff.delay(&mut OsEntropy)).await;
                     }
                 }
                 Err(error) => {
                     let (container, text) = (&self.container, stdx::chain(&error));
-                    if !error.retryable() && is(&error, "InvalidParameterException") {
+                    let refused = is(&error, "InvalidParameterException")
+                        || (is(&error, "AccessDeniedException") && *self.over.borrow());
+                    if !error.retryable() && refused {
                         tracing::error!(
                             container,
                             error = text,
@@ -206,4 +229,11 @@ impl Shipper {
             }
         }
     }
+}
+
+/// Whether credentials are refused because their time is over.
+fn has_ended(error: &ClientError) -> bool {
+    ["ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException", "InvalidClientTokenId"]
+        .iter()
+        .any(|code| is(error, code))
 }

@@ -4,6 +4,7 @@
 mod logs;
 mod node;
 mod orders;
+mod secrets;
 mod server;
 mod sessions;
 
@@ -167,8 +168,10 @@ impl Networking for Books {
             }
         }
         self.attached.lock().unwrap().insert(id.to_owned());
+        // A container's own place comes after its task's.
+        let number = id.rsplit_once('-').and_then(|(_, n)| n.parse::<u8>().ok()).unwrap_or(0) + 2;
         Ok(Attachment {
-            address: Ipv4Addr::new(172, 30, 0, 2),
+            address: Ipv4Addr::new(172, 30, 0, number),
             prefix: 24,
             gateway: Ipv4Addr::new(172, 30, 0, 1),
             mac: "02:00:00:00:00:02".to_owned(),
@@ -248,6 +251,8 @@ impl World {
             memory: 4096,
             stop_timeout: Duration::from_secs(30),
             pull: PullBehavior::Default,
+            clean_up: crate::CleanUp::default(),
+            file_systems: BTreeMap::new(),
             external: true,
             version: "0.1.0".to_owned(),
             hash: "abc".to_owned(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws::agent::acs::{AgentMessage, ServerMessage};
+use aws::agent::acs::{AgentMessage, RoleCredentials, ServerMessage};
 use aws::agent::tcs;
 use aws::{Protocol, ServiceFacts, Transport, TransportError};
 use futures_util::{SinkExt, StreamExt};
@@ -15,6 +15,8 @@ use tokio::sync::broadcast;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+use crate::{Door, ObjectError};
 
 /// What the server has heard, and how it behaves.
 #[derive(Debug, Default)]
@@ -30,6 +32,10 @@ pub(super) struct Heard {
     /// Events by group and stream.
     pub(super) streams: BTreeMap<(String, String), Vec<String>>,
     pub(super) groups: Vec<String>,
+    /// Parameters and secrets by name, objects by bucket and key.
+    pub(super) values: BTreeMap<String, String>,
+    /// Who signed each call, by operation; empty for the node.
+    pub(super) signed: Vec<(String, String)>,
     /// While set, calls get no answer.
     pub(super) away: bool,
     /// Errors to answer next, by operation: code and HTTP status.
@@ -50,8 +56,9 @@ pub(super) struct Server {
     orders: broadcast::Sender<Order>,
 }
 
+/// The way to it, and whose credentials sign: empty for the node's.
 #[derive(Debug)]
-pub(super) struct Calls(Server);
+pub(super) struct Calls(Server, String);
 
 impl Server {
     pub(super) async fn start() -> Self {
@@ -73,7 +80,7 @@ impl Server {
     }
 
     pub(super) fn transport(&self) -> Calls {
-        Calls(self.clone())
+        Calls(self.clone(), String::new())
     }
 
     /// Waits until both sessions are open.
@@ -210,6 +217,24 @@ impl Server {
             "GetAuthorizationToken" => {
                 json!({"authorizationData": [{"authorizationToken": "QVdTOnNlY3JldA=="}]})
             }
+            "GetParameters" => {
+                let names: Vec<String> = serde_json::from_value(body["Names"].clone()).unwrap();
+                let (known, unknown): (Vec<String>, Vec<String>) =
+                    names.into_iter().partition(|name| heard.values.contains_key(name));
+                let known =
+                    known.iter().map(|name| json!({"Name": name, "Value": heard.values[name]}));
+                json!({"Parameters": known.collect::<Vec<_>>(), "InvalidParameters": unknown})
+            }
+            "GetSecretValue" => match heard.values.get(&text("SecretId")) {
+                Some(value) => json!({"SecretString": value}),
+                None => {
+                    return Ok((
+                        400,
+                        json!({"__type": "ResourceNotFoundException",
+                    "message": "Secrets Manager can't find the specified secret."}),
+                    ));
+                }
+            },
             "CreateLogGroup" => {
                 heard.groups.push(key.0);
                 json!({})
@@ -241,7 +266,22 @@ impl Transport for Calls {
         body: Vec<u8>,
         _: Protocol,
     ) -> Result<(u16, Vec<u8>), TransportError> {
+        self.0.heard.lock().unwrap().signed.push((operation.to_owned(), self.1.clone()));
         let (status, answer) = self.0.answer(operation, serde_json::from_slice(&body).unwrap())?;
         Ok((status, answer.to_string().into_bytes()))
+    }
+}
+
+impl Door for Calls {
+    fn with(&self, credentials: &RoleCredentials) -> Self {
+        Self(self.0.clone(), credentials.access_key_id.clone())
+    }
+
+    async fn object(&self, bucket: &str, key: &str) -> Result<Vec<u8>, ObjectError> {
+        let found = self.0.heard.lock().unwrap().values.get(&format!("{bucket}/{key}")).cloned();
+        found.map(String::into_bytes).ok_or_else(|| {
+            let body = b"<Error><Code>NoSuchKey</Code><Message>no such key</Message></Error>";
+            ObjectError::from_answer(404, body)
+        })
     }
 }

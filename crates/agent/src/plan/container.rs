@@ -3,12 +3,29 @@
 use std::collections::BTreeMap;
 
 use aws::ecs;
-use runtime::{ContainerSpec, ImageConfig, Limits};
+use runtime::{ContainerSpec, ImageConfig, Limits, LogMode, PublishedPort};
 
-use super::{ContainerPlan, Launch, Refusal, refuse};
+use super::{ContainerPlan, GivenContainer, Launch, Refusal};
 
 /// ECS passes no less to the kernel, and so much where nothing is given.
 const MIN_CPU_SHARES: u64 = 2;
+
+/// What a container's start knows beside its plan and its image.
+#[derive(Clone, Debug, Default)]
+pub struct Circumstances<'a> {
+    /// The address of its own, if it has one.
+    pub address: Option<String>,
+    /// Further `(host name, address)` lines.
+    pub hosts: Vec<(String, String)>,
+    /// Variables that tell of linked containers; any other takes their place.
+    pub linked: Vec<(String, String)>,
+    /// Variables of the agent's own, which nothing takes the place of.
+    pub environment: Vec<(String, String)>,
+    /// What was fetched for it.
+    pub given: Option<&'a GivenContainer>,
+    /// Ports for a runtime that publishes them itself.
+    pub ports: Vec<PublishedPort>,
+}
 
 /// What to start: the plan, completed by what the image says of how to run it.
 ///
@@ -21,7 +38,7 @@ pub fn container_spec(
     plan: &ContainerPlan,
     image_id: &str,
     image: &ImageConfig,
-    address: Option<String>,
+    at: Circumstances<'_>,
 ) -> Result<ContainerSpec, Refusal> {
     let launch = &plan.launch;
     let mut args = launch.entry_point.clone().unwrap_or_else(|| image.entrypoint.clone());
@@ -39,25 +56,40 @@ pub fn container_spec(
     let or_image =
         |ordered: &Option<String>, image: &str| ordered.clone().unwrap_or_else(|| image.to_owned());
     let cwd = or_image(&launch.working_dir, &image.working_dir);
-    Ok(ContainerSpec {
+    let mut spec = ContainerSpec {
         image: image_id.to_owned(),
         args,
-        env: environment(&image.env, &launch.environment),
+        env: environment(&image.env, launch, &at),
         cwd: if cwd.is_empty() { "/".to_owned() } else { cwd },
         user: or_image(&launch.user, &image.user),
-        address,
+        address: at.address,
         stop_signal: image.stop_signal.clone(),
+        ports: at.ports,
         ..plan.template.clone()
-    })
+    };
+    spec.hosts.extend(at.hosts);
+    if let LogMode::Driver { options, .. } = &mut spec.log {
+        options.extend(at.given.iter().flat_map(|given| given.log_options.iter().cloned()));
+    }
+    Ok(spec)
 }
 
-/// The image's environment with the ordered one over it; a name keeps its first place.
-fn environment(image: &[String], ordered: &[(String, String)]) -> Vec<String> {
+/// The environment as ECS puts it together: over the image's variables those of files, the first
+/// file that names one; over them the task definition's; over them secrets; over them the agent's
+/// own. A name keeps its first place.
+fn environment(image: &[String], launch: &Launch, at: &Circumstances<'_>) -> Vec<String> {
+    let files = at.given.map(|given| given.env_files.as_slice()).unwrap_or_default();
+    let secrets = at.given.map(|given| given.environment.as_slice()).unwrap_or_default();
+    let ordered = || files.iter().rev().flatten().chain(&launch.environment).chain(secrets);
+    let unnamed =
+        launch.defaults.iter().filter(|(name, _)| ordered().all(|(known, _)| known != name));
+    let linked = at.linked.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let image = image.iter().map(|line| line.split_once('=').unwrap_or((line, "")));
+    let rest = ordered().chain(unnamed).chain(&at.environment);
+    let rest = rest.map(|(name, value)| (name.as_str(), value.as_str()));
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     let mut all: Vec<(&str, &str)> = Vec::new();
-    let from_image = image.iter().map(|line| line.split_once('=').unwrap_or((line, "")));
-    let from_order = ordered.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in from_image.chain(from_order) {
+    for (name, value) in linked.chain(image).chain(rest) {
         let place = *places.entry(name).or_insert_with(|| {
             all.push((name, value));
             all.len() - 1
@@ -73,29 +105,25 @@ fn environment(image: &[String], ordered: &[(String, String)]) -> Vec<String> {
 pub(super) fn launch(definition: &ecs::ContainerDefinition, region: &str) -> Launch {
     let list = |words: &Option<Vec<String>>| words.clone().filter(|words| !words.is_empty());
     let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let mut environment: Vec<(String, String)> = definition
+    let environment: Vec<(String, String)> = definition
         .environment
         .iter()
         .flatten()
         .map(|pair| (pair.name.clone().unwrap_or_default(), pair.value.clone().unwrap_or_default()))
         .filter(|(name, _)| !name.is_empty())
         .collect();
-    // What the agent itself adds; the task definition's own value stands.
-    for (name, value) in [
+    let defaults = [
         ("AWS_EXECUTION_ENV", "AWS_ECS_EC2"),
         ("AWS_REGION", region),
         ("AWS_DEFAULT_REGION", region),
-    ] {
-        if !environment.iter().any(|(known, _)| known == name) {
-            environment.push((name.to_owned(), value.to_owned()));
-        }
-    }
+    ];
     Launch {
         entry_point: list(&definition.entry_point),
         command: list(&definition.command),
         working_dir: text(&definition.working_directory),
         user: text(&definition.user),
         environment,
+        defaults: defaults.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
     }
 }
 
@@ -137,11 +165,6 @@ pub(super) fn fill(spec: &mut ContainerSpec, definition: &ecs::ContainerDefiniti
     spec.hostname = definition.hostname.clone().unwrap_or_default();
     spec.privileged = definition.privileged == Some(true);
     spec.readonly_root = definition.readonly_root_filesystem == Some(true);
-    spec.no_new_privileges = definition
-        .docker_security_options
-        .iter()
-        .flatten()
-        .any(|option| refuse::is_no_new_privileges(option));
     spec.tty = definition.pseudo_terminal == Some(true);
     spec.open_stdin = definition.interactive == Some(true);
     spec.dns_servers = definition.dns_servers.clone().unwrap_or_default();
@@ -181,6 +204,7 @@ fn ulimit(limit: &ecs::Ulimit) -> Option<(String, u64, u64)> {
 fn fill_linux(spec: &mut ContainerSpec, linux: &ecs::LinuxParameters) {
     spec.init = linux.init_process_enabled == Some(true);
     spec.shm_bytes = mib(linux.shared_memory_size);
+    spec.swappiness = linux.swappiness.and_then(|value| u8::try_from(value).ok());
     if let Some(capabilities) = &linux.capabilities {
         spec.cap_add = capabilities.add.clone().unwrap_or_default();
         spec.cap_drop = capabilities.drop.clone().unwrap_or_default();

@@ -24,6 +24,8 @@ pub enum LogPlan {
     Files,
     /// To CloudWatch Logs.
     AwsLogs(AwsLogs),
+    /// To a log driver of the container runtime's own.
+    Driver,
 }
 
 /// The options of the `awslogs` driver.
@@ -47,6 +49,8 @@ pub(super) struct Writer<'a> {
     pub(super) task_id: &'a str,
     pub(super) runtime_id: &'a str,
     pub(super) region: &'a str,
+    /// What the container runtime has.
+    pub(super) drivers: &'a [String],
 }
 
 /// What `logConfiguration` asks for: where the output goes and how the runtime keeps it. Without one,
@@ -58,17 +62,26 @@ pub(super) fn log(
     let none = BTreeMap::new();
     let Some(wanted) = wanted else { return files(writer.name, &none) };
     let name = writer.name;
-    if wanted.secret_options.as_ref().is_some_and(|options| !options.is_empty()) {
-        return Err(Refusal::unbuilt(format!("container {name}: logConfiguration.secretOptions")));
-    }
     let options = wanted.options.as_ref().unwrap_or(&none);
-    match &wanted.log_driver {
-        None | Some(ecs::LogDriver::JsonFile) => files(name, options),
-        Some(ecs::LogDriver::Awslogs) => awslogs(writer, options),
-        Some(driver) if driver.as_str() == "none" => Ok((LogPlan::None, LogMode::None)),
-        Some(driver) => {
-            let member = format!("container {name}: logConfiguration.logDriver {driver}");
-            Err(Refusal::new(member, "this node has awslogs, json-file and none"))
+    let driver = wanted.log_driver.as_ref().map_or("json-file", |driver| driver.as_str());
+    let member = || format!("container {name}: logConfiguration.logDriver {driver}");
+    let ours = matches!(driver, "json-file" | "awslogs" | "none");
+    if ours && wanted.secret_options.as_ref().is_some_and(|options| !options.is_empty()) {
+        let member = format!("container {name}: logConfiguration.secretOptions");
+        return Err(Refusal::new(member, format!("the driver {driver} has no secret options")));
+    }
+    match driver {
+        "json-file" => files(name, options),
+        "awslogs" => awslogs(writer, options),
+        "none" => Ok((LogPlan::None, LogMode::None)),
+        _ if writer.drivers.iter().any(|known| known == driver) => {
+            let mode = LogMode::Driver { name: driver.to_owned(), options: options.clone() };
+            Ok((LogPlan::Driver, mode))
+        }
+        _ => {
+            let mut all = vec!["awslogs", "json-file", "none"];
+            all.extend(writer.drivers.iter().map(String::as_str));
+            Err(Refusal::new(member(), format!("this node has {}", all.join(", "))))
         }
     }
 }
@@ -127,9 +140,22 @@ fn awslogs(
                 })?;
                 logs.multiline = Some(value.clone());
             }
+            "awslogs-datetime-format" => {
+                let pattern = datetime_pattern(value).ok_or_else(|| {
+                    let why = format!("\"{value}\" cannot be read as strftime's words");
+                    Refusal::new(option(name, key), why)
+                })?;
+                logs.multiline.get_or_insert(pattern);
+            }
             "mode" | "max-buffer-size" => {}
             _ => return Err(Refusal::unbuilt(option(name, key))),
         }
+    }
+    if options.contains_key("awslogs-datetime-format")
+        && options.contains_key("awslogs-multiline-pattern")
+    {
+        let why = "awslogs-multiline-pattern says the same in another way; give one of them";
+        return Err(Refusal::new(option(name, "awslogs-datetime-format"), why));
     }
     if logs.group.is_empty() {
         return Err(Refusal::new(option(name, "awslogs-group"), "missing; name a log group"));
@@ -140,6 +166,41 @@ fn awslogs(
         non_blocking_bytes: buffer(name, options)?,
     };
     Ok((LogPlan::AwsLogs(logs), mode))
+}
+
+/// The pattern of a line that has an instant in this format of strftime's; none if the format has a
+/// word that is not known.
+fn datetime_pattern(format: &str) -> Option<String> {
+    let mut pattern = String::new();
+    let mut chars = format.chars();
+    while let Some(char) = chars.next() {
+        if char != '%' {
+            if !char.is_alphanumeric() && !char.is_whitespace() {
+                pattern.push('\\');
+            }
+            pattern.push(char);
+            continue;
+        }
+        pattern.push_str(match chars.next()? {
+            'a' => "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)",
+            'A' => "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day",
+            'b' => "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)",
+            'B' => {
+                "(?:January|February|March|April|May|June|July|August|September|October|November|December)"
+            }
+            'd' | 'H' | 'I' | 'm' | 'M' | 'S' | 'y' => r"\d{2}",
+            'j' | 'L' => r"\d{3}",
+            'f' => r"\d{1,9}",
+            'p' => "(?:AM|PM|am|pm)",
+            'w' => r"\d",
+            'Y' => r"\d{4}",
+            'z' => r"(?:Z|[+-]\d{2}:?\d{2})",
+            'Z' => "[A-Z]{1,5}T?",
+            '%' => "%",
+            _ => return None,
+        });
+    }
+    regex_lite::Regex::new(&pattern).ok().map(|_| pattern)
 }
 
 /// The buffer of `mode=non-blocking`.
@@ -170,4 +231,24 @@ fn size(text: &str) -> Option<u64> {
         _ => return None,
     };
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instants_format_becomes_a_pattern() {
+        for (format, line, other) in [
+            ("%Y-%m-%d %H:%M:%S", "x 2026-11-22 20:30:01 hello", "  at main.rs:1"),
+            ("[%b %d, %Y %H:%M:%S]", "[Nov 22, 2026 20:30:01] hello", "Nov 22"),
+            ("%Y-%m-%dT%H:%M:%S.%L%z", "2026-11-22T20:30:01.123+01:00", "2026-11-22T20:30:01"),
+        ] {
+            let pattern = regex_lite::Regex::new(&datetime_pattern(format).unwrap()).unwrap();
+            assert!(pattern.is_match(line), "{format}: {line}");
+            assert!(!pattern.is_match(other), "{format}: {other}");
+        }
+        assert_eq!(datetime_pattern("%Q"), None);
+        assert_eq!(datetime_pattern("%"), None);
+    }
 }

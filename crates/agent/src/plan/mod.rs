@@ -5,38 +5,64 @@
 //! accepted and ignored.
 
 mod container;
+mod depends;
+mod env_file;
 mod health;
 mod logs;
 mod mounts;
+mod needs;
+mod ports;
 mod refuse;
+mod security;
 mod task;
+mod volumes;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use runtime::{ContainerId, ContainerSpec, SandboxSpec};
 use serde::{Deserialize, Serialize};
 
-pub use self::container::container_spec;
+pub use self::container::{Circumstances, container_spec};
+pub use self::depends::Link;
+pub use self::env_file::parse as parse_env_file;
 pub use self::logs::{AwsLogs, LogPlan, MAX_LOG_BYTES};
+pub use self::needs::{EnvFile, Given, GivenContainer, Needs, Secret, SecretSource, SecretTarget};
+pub use self::ports::{PortAsk, bindings as network_bindings};
 pub(crate) use self::task::container_id;
 pub use self::task::{TASK_ARN_LABEL, task};
+pub use self::volumes::VolumePlan;
 
 use crate::order::Order;
 
 /// What planning needs to know of the node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct NodeFacts {
-    /// The server's region: the only one that logs can be sent to.
+    /// The server's region: the only one that logs can be sent to and secrets taken from.
     pub region: String,
     /// Under it, each task's empty volumes.
     pub volumes_dir: PathBuf,
     /// Grace between SIGTERM and SIGKILL for containers that name none.
     pub stop_timeout: Duration,
+    /// Where the file systems are that EFS volumes name, by their ids.
+    pub file_systems: BTreeMap<String, FileSystem>,
+    /// The log drivers that the container runtime has beside ours.
+    pub log_drivers: Vec<String>,
+    /// Whether the container runtime wires networks and publishes ports by itself.
+    pub runtime_networks: bool,
+}
+
+/// An NFS export that stands for an EFS file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSystem {
+    /// The server's name or address.
+    pub host: String,
+    /// The exported folder that is the file system's root; absolute.
+    pub path: String,
 }
 
 /// A task as this node will run it.
@@ -54,27 +80,21 @@ pub struct TaskPlan {
     pub containers: Vec<ContainerPlan>,
     /// Folders that live as long as the task: `host` volumes without a `sourcePath`.
     pub own_volumes: Vec<PathBuf>,
+    /// Volumes that the runtime makes.
+    pub volumes: Vec<VolumePlan>,
 }
 
 /// How a task is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkPlan {
-    /// A private network on the bridge with published ports, in the order of the containers.
-    Bridge(Vec<net::PortRequest>),
+    /// Each container has a place of its own on the bridge, with published ports.
+    Bridge,
+    /// The same, and the container runtime sees to it.
+    Runtime,
     /// The node's own, with ports that nobody else may have.
-    Host(Vec<net::PortRequest>),
+    Host,
     /// Loopback only.
     None,
-}
-
-impl NetworkPlan {
-    /// The ports asked for, in the order of the containers.
-    pub fn ports(&self) -> &[net::PortRequest] {
-        match self {
-            Self::Bridge(ports) | Self::Host(ports) => ports,
-            Self::None => &[],
-        }
-    }
 }
 
 /// A container as this node will run it.
@@ -98,8 +118,12 @@ pub struct ContainerPlan {
     pub restart: Option<RestartPolicy>,
     /// Where its output goes.
     pub log: LogPlan,
-    /// How many of the task's ports are its own; they follow those of the containers before it.
-    pub port_count: usize,
+    /// The ports that it is reached at.
+    pub ports: Vec<PortAsk>,
+    /// Containers that it knows by name and by legacy variables.
+    pub links: Vec<Link>,
+    /// What must be fetched, with the execution role, before it can start.
+    pub needs: Needs,
     /// What to run, but for what the image says of it: see [`container_spec`].
     pub template: ContainerSpec,
     /// Program and arguments as ordered.
@@ -117,8 +141,10 @@ pub struct Launch {
     pub working_dir: Option<String>,
     /// Replaces the image's user.
     pub user: Option<String>,
-    /// Added to the image's environment.
+    /// Over the image's environment and that of files.
     pub environment: Vec<(String, String)>,
+    /// Added where nothing else but the image names them.
+    pub defaults: Vec<(String, String)>,
 }
 
 /// A condition upon another container of the task.
@@ -155,15 +181,29 @@ pub struct RestartPolicy {
 }
 
 impl TaskPlan {
-    /// The bindings among `all` of the task that belong to one container.
-    pub fn bindings_of<'a>(
-        &self,
-        container: usize,
-        all: &'a [net::PortBinding],
-    ) -> &'a [net::PortBinding] {
-        let first: usize = self.containers.iter().take(container).map(|c| c.port_count).sum();
-        let count = self.containers.get(container).map_or(0, |c| c.port_count);
-        all.get(first..first + count).unwrap_or_default()
+    /// Whether anything must be fetched before containers start.
+    pub fn needs_anything(&self) -> bool {
+        self.containers.iter().any(|container| !container.needs.is_empty())
+    }
+
+    /// What a container's place on the node's network is known by.
+    pub fn network_id(&self, container: usize) -> String {
+        match self.containers.get(container) {
+            Some(plan) if plan.template.network == runtime::ContainerNetwork::Own => {
+                plan.id.as_str().to_owned()
+            }
+            _ => self.id.clone(),
+        }
+    }
+
+    /// The containers that have a place of their own on the node's bridge.
+    pub fn on_bridge(&self) -> impl Iterator<Item = usize> + '_ {
+        let bridge = self.network == NetworkPlan::Bridge;
+        self.containers
+            .iter()
+            .enumerate()
+            .filter(move |(_, c)| bridge && c.template.network != runtime::ContainerNetwork::None)
+            .map(|(index, _)| index)
     }
 
     /// The indices of the containers that depend on this one.

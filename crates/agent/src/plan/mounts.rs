@@ -1,49 +1,13 @@
 //! Mount points: volumes of the host, of the task, of other containers, and memory.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use aws::ecs;
 use runtime::Mount;
 
 use super::Refusal;
+use super::volumes::{Place, Volumes};
 use crate::order::Order;
-
-/// Where each volume of a task lies on the host.
-#[derive(Debug)]
-pub(super) struct Volumes {
-    paths: BTreeMap<String, PathBuf>,
-    /// Those that live as long as the task.
-    pub(super) own: Vec<PathBuf>,
-}
-
-/// Where each volume lies: `host.sourcePath`, or a folder under `root` that lives with the task.
-pub(super) fn volumes(order: &Order, root: &Path) -> Result<Volumes, Refusal> {
-    let mut paths = BTreeMap::new();
-    let mut own = Vec::new();
-    for volume in &order.volumes {
-        let name = volume.name.clone().unwrap_or_default();
-        let source = volume.host.as_ref().and_then(|host| host.source_path.as_deref());
-        let path = match source.filter(|path| !path.is_empty()) {
-            Some(path) if path.starts_with('/') => PathBuf::from(path),
-            Some(path) => {
-                let why = format!("\"{path}\" is not an absolute path");
-                return Err(Refusal::new(format!("volume {name}: host.sourcePath"), why));
-            }
-            None => {
-                if name.is_empty() || name == "." || name == ".." || name.contains('/') {
-                    let why = format!("\"{name}\" cannot be a folder's name");
-                    return Err(Refusal::new("volumes.name", why));
-                }
-                let path = root.join(&name);
-                own.push(path.clone());
-                path
-            }
-        };
-        paths.insert(name, path);
-    }
-    Ok(Volumes { paths, own })
-}
 
 /// A container's mounts: its own mount points, those of `volumesFrom`, and `tmpfs`, in this order.
 pub(super) fn mounts(
@@ -75,14 +39,15 @@ fn own_mounts(
     let mut found = Vec::new();
     for point in definition.mount_points.iter().flatten() {
         let volume = point.source_volume.as_deref().unwrap_or_default();
-        let Some(source) = volumes.paths.get(volume) else {
+        let Some(place) = volumes.places.get(volume) else {
             let why = format!("the task has no volume \"{volume}\"");
             return Err(Refusal::new(format!("container {name}: mountPoints.sourceVolume"), why));
         };
-        found.push(Mount::Bind {
-            source: source.clone(),
-            target: absolute(name, "mountPoints.containerPath", point.container_path.as_deref())?,
-            readonly: point.read_only == Some(true),
+        let target = absolute(name, "mountPoints.containerPath", point.container_path.as_deref())?;
+        let readonly = point.read_only == Some(true);
+        found.push(match place {
+            Place::Host(source) => Mount::Bind { source: source.clone(), target, readonly },
+            Place::Runtime(name) => Mount::Volume { name: name.clone(), target, readonly },
         });
     }
     Ok(found)
@@ -115,7 +80,7 @@ fn inherited<'a>(
         let mut theirs = own_mounts(other, volumes)?;
         inherited(order, other, volumes, seen, &mut theirs)?;
         for mut mount in theirs {
-            if let Mount::Bind { readonly, .. } = &mut mount {
+            if let Mount::Bind { readonly, .. } | Mount::Volume { readonly, .. } = &mut mount {
                 *readonly |= from.read_only == Some(true);
             }
             if !found.iter().any(|known| target(known) == target(&mount)) {

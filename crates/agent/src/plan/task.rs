@@ -1,18 +1,18 @@
 //! The task as a whole: its sandbox, its network, its containers and what they wait for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws::ecs;
-use net::{PortRequest, Protocol};
-use runtime::{ContainerId, ContainerSpec, Limits, LogMode, NetworkMode, SandboxId, SandboxSpec};
+use runtime::{
+    ContainerId, ContainerNetwork, ContainerSpec, IpcMode, Limits, LogMode, NetworkMode, PidMode,
+    SandboxId, SandboxSpec,
+};
 
 use super::logs::Writer;
-use super::mounts::Volumes;
-use super::{
-    Condition, ContainerPlan, Dependency, NetworkPlan, NodeFacts, Refusal, RestartPolicy, TaskPlan,
-};
-use super::{container, health, logs, mounts, refuse};
+use super::volumes::Volumes;
+use super::{ContainerPlan, NetworkPlan, NodeFacts, Refusal, RestartPolicy, TaskPlan};
+use super::{container, depends, health, logs, mounts, needs, ports, refuse, security, volumes};
 use crate::order::Order;
 
 /// ECS's default of `restartPolicy.restartAttemptPeriod`, in seconds.
@@ -37,31 +37,23 @@ pub fn task(order: &Order, node: &NodeFacts) -> Result<TaskPlan, Refusal> {
     if order.containers.is_empty() {
         return Err(Refusal::new("containerDefinitions", "the task has no containers"));
     }
-    refuse::check_task(order)?;
-    let volumes = mounts::volumes(order, &node.volumes_dir.join(&id))?;
-    let mode = network_mode(order)?;
-    let mut ports = Vec::new();
-    let mut containers = Vec::with_capacity(order.containers.len());
-    for index in 0..order.containers.len() {
-        let own = port_requests(order, index, mode)?;
-        let mut plan = one(order, index, &volumes, node)?;
-        plan.port_count = own.len();
-        ports.extend(own);
-        containers.push(plan);
-    }
-    acyclic(&containers)?;
-    let network = match mode {
-        Mode::Bridge => NetworkPlan::Bridge(ports),
-        Mode::Host => NetworkPlan::Host(ports),
-        Mode::None => NetworkPlan::None,
-    };
+    let volumes = volumes::volumes(order, &node.volumes_dir.join(&id), node)?;
+    let network = network(order, node)?;
+    let mut containers = (0..order.containers.len())
+        .map(|index| one(order, index, network, &volumes, node))
+        .collect::<Result<Vec<_>, _>>()?;
+    depends::acyclic(&containers)?;
+    place(&mut containers, network);
     let sandbox = SandboxSpec {
         id: SandboxId::new(id.clone()),
         labels: labels(order),
-        network: if mode == Mode::Host { NetworkMode::Host } else { NetworkMode::Private },
+        network: match network {
+            NetworkPlan::Host => NetworkMode::Host,
+            NetworkPlan::Bridge | NetworkPlan::Runtime | NetworkPlan::None => NetworkMode::Private,
+        },
         limits: limits(order),
-        pid: runtime::PidMode::default(),
-        ipc: runtime::IpcMode::default(),
+        pid: pid_mode(order)?,
+        ipc: ipc_mode(order)?,
     };
     Ok(TaskPlan {
         order: order.clone(),
@@ -69,26 +61,62 @@ pub fn task(order: &Order, node: &NodeFacts) -> Result<TaskPlan, Refusal> {
         sandbox,
         network,
         containers,
-        own_volumes: volumes.own,
+        own_volumes: volumes.folders,
+        volumes: volumes.made,
     })
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Bridge,
-    Host,
-    None,
-}
-
-fn network_mode(order: &Order) -> Result<Mode, Refusal> {
+fn network(order: &Order, node: &NodeFacts) -> Result<NetworkPlan, Refusal> {
     match &order.network_mode {
-        None | Some(ecs::NetworkMode::Bridge) => Ok(Mode::Bridge),
-        Some(ecs::NetworkMode::Host) => Ok(Mode::Host),
-        Some(ecs::NetworkMode::None) => Ok(Mode::None),
+        None | Some(ecs::NetworkMode::Bridge) if node.runtime_networks => Ok(NetworkPlan::Runtime),
+        None | Some(ecs::NetworkMode::Bridge) => Ok(NetworkPlan::Bridge),
+        Some(ecs::NetworkMode::Host) => Ok(NetworkPlan::Host),
+        Some(ecs::NetworkMode::None) => Ok(NetworkPlan::None),
         Some(other) => Err(Refusal::new(
             format!("networkMode {other}"),
             "not supported on this node yet; it has bridge, host and none",
         )),
+    }
+}
+
+/// Gives each container its network: as on Docker's bridge, each has its own. The first that has one
+/// has its sandbox's, which stands ready.
+fn place(containers: &mut [ContainerPlan], network: NetworkPlan) {
+    let mut sandbox_taken = false;
+    for plan in containers {
+        let cut_off = plan.template.network == ContainerNetwork::None;
+        let first = !sandbox_taken;
+        sandbox_taken = sandbox_taken || !cut_off;
+        plan.template.network = match network {
+            NetworkPlan::Host => ContainerNetwork::Sandbox,
+            _ if cut_off => ContainerNetwork::None,
+            _ if first => ContainerNetwork::Sandbox,
+            NetworkPlan::None => ContainerNetwork::None,
+            NetworkPlan::Bridge | NetworkPlan::Runtime => ContainerNetwork::Own,
+        };
+    }
+}
+
+fn pid_mode(order: &Order) -> Result<PidMode, Refusal> {
+    match &order.pid_mode {
+        None => Ok(PidMode::Container),
+        Some(ecs::PidMode::Task) => Ok(PidMode::Sandbox),
+        Some(ecs::PidMode::Host) => Ok(PidMode::Host),
+        Some(other) => {
+            Err(Refusal::new("pidMode", format!("\"{other}\" is neither task nor host")))
+        }
+    }
+}
+
+fn ipc_mode(order: &Order) -> Result<IpcMode, Refusal> {
+    match &order.ipc_mode {
+        None => Ok(IpcMode::Container),
+        Some(ecs::IpcMode::Task) => Ok(IpcMode::Sandbox),
+        Some(ecs::IpcMode::Host) => Ok(IpcMode::Host),
+        Some(ecs::IpcMode::None) => Ok(IpcMode::None),
+        Some(other) => {
+            Err(Refusal::new("ipcMode", format!("\"{other}\" is none of task, host and none")))
+        }
     }
 }
 
@@ -105,6 +133,7 @@ fn name_of(order: &Order, index: usize) -> &str {
 fn one(
     order: &Order,
     index: usize,
+    network: NetworkPlan,
     volumes: &Volumes,
     node: &NodeFacts,
 ) -> Result<ContainerPlan, Refusal> {
@@ -118,14 +147,23 @@ fn one(
     let Some(image) = definition.image.clone().filter(|image| !image.is_empty()) else {
         return Err(Refusal::new(format!("container {name}: image"), "missing"));
     };
-    let has_network = order.network_mode != Some(ecs::NetworkMode::None);
-    refuse::check_container(name, definition, has_network)?;
+    refuse::check_container(name, definition)?;
     let id = container_id(order.task_id(), index);
-    let writer =
-        Writer { name, task_id: order.task_id(), runtime_id: id.as_str(), region: &node.region };
+    let writer = Writer {
+        name,
+        task_id: order.task_id(),
+        runtime_id: id.as_str(),
+        region: &node.region,
+        drivers: &node.log_drivers,
+    };
     let (log, log_mode) = logs::log(writer, definition.log_configuration.as_ref())?;
     let mut template = blank(&id, order.task_id(), log_mode);
     container::fill(&mut template, definition);
+    security::fill(&mut template, definition)?;
+    template.labels = container_labels(order, definition);
+    if definition.disable_networking == Some(true) {
+        template.network = ContainerNetwork::None;
+    }
     template.limits = container::limits(name, definition)?;
     template.mounts = mounts::mounts(order, definition, volumes)?;
     template.health = match &definition.health_check {
@@ -133,17 +171,21 @@ fn one(
         None => None,
     };
     let stop_timeout = seconds(definition.stop_timeout).unwrap_or(node.stop_timeout);
+    let bridge = matches!(network, NetworkPlan::Bridge | NetworkPlan::Runtime);
+    let links = depends::links(order, name, bridge)?;
     Ok(ContainerPlan {
         name: name.to_owned(),
         id,
         image,
         essential: definition.essential != Some(false),
-        depends_on: dependencies(order, index)?,
+        depends_on: depends::dependencies(order, name, &links)?,
         start_timeout: seconds(definition.start_timeout).filter(|t| !t.is_zero()),
         stop_timeout,
         restart: restart(definition.restart_policy.as_ref()),
         log,
-        port_count: 0,
+        ports: ports::asks(definition, network)?,
+        links,
+        needs: needs::needs(definition, node)?,
         template,
         launch: container::launch(definition, &node.region),
     })
@@ -204,106 +246,9 @@ fn restart(policy: Option<&ecs::ContainerRestartPolicy>) -> Option<RestartPolicy
     })
 }
 
-fn dependencies(order: &Order, index: usize) -> Result<Vec<Dependency>, Refusal> {
-    let definition = order.containers.get(index);
-    let wanted = definition.and_then(|d| d.depends_on.as_ref()).into_iter().flatten();
-    wanted
-        .map(|wanted| {
-            let other = wanted.container_name.as_deref().unwrap_or_default();
-            let wrong = |why: String| {
-                Refusal::new(format!("container {}: dependsOn", name_of(order, index)), why)
-            };
-            let container = order
-                .containers
-                .iter()
-                .position(|c| c.name.as_deref() == Some(other))
-                .ok_or_else(|| wrong(format!("the task has no container \"{other}\"")))?;
-            let condition = match &wanted.condition {
-                Some(ecs::ContainerCondition::Start) => Condition::Start,
-                Some(ecs::ContainerCondition::Complete) => Condition::Complete,
-                Some(ecs::ContainerCondition::Success) => Condition::Success,
-                Some(ecs::ContainerCondition::Healthy) => Condition::Healthy,
-                other => {
-                    let word = other.as_ref().map_or("", |c| c.as_str());
-                    return Err(wrong(format!("\"{word}\" is not a condition")));
-                }
-            };
-            Ok(Dependency { container, condition })
-        })
-        .collect()
-}
-
-/// Refuses containers that wait for each other in a circle: none of them could ever start.
-fn acyclic(containers: &[ContainerPlan]) -> Result<(), Refusal> {
-    let mut settled = BTreeSet::new();
-    loop {
-        let before = settled.len();
-        for (index, plan) in containers.iter().enumerate() {
-            if plan.depends_on.iter().all(|d| settled.contains(&d.container)) {
-                settled.insert(index);
-            }
-        }
-        if settled.len() == containers.len() {
-            return Ok(());
-        }
-        if settled.len() == before {
-            let stuck = containers.iter().enumerate().find(|(index, _)| !settled.contains(index));
-            let name = stuck.map_or("", |(_, plan)| plan.name.as_str());
-            let member = format!("container {name}: dependsOn");
-            return Err(Refusal::new(member, "containers wait for each other in a circle"));
-        }
-    }
-}
-
-/// The ports of one container that are reached from outside.
-fn port_requests(order: &Order, index: usize, mode: Mode) -> Result<Vec<PortRequest>, Refusal> {
-    let name = name_of(order, index);
-    let wrong = |member: &str, why: String| {
-        Refusal::new(format!("container {name}: portMappings.{member}"), why)
-    };
-    let mappings = order.containers.get(index).and_then(|c| c.port_mappings.as_ref());
-    let mut requests = Vec::new();
-    for mapping in mappings.into_iter().flatten() {
-        if mapping.container_port_range.is_some() {
-            return Err(Refusal::unbuilt(format!(
-                "container {name}: portMappings.containerPortRange"
-            )));
-        }
-        let container_port = port(mapping.container_port)
-            .ok_or_else(|| wrong("containerPort", "not a port between 1 and 65535".to_owned()))?;
-        let host_port =
-            match mapping.host_port {
-                None | Some(0) => None,
-                given => Some(port(given).ok_or_else(|| {
-                    wrong("hostPort", "not a port between 0 and 65535".to_owned())
-                })?),
-            };
-        let protocol = match &mapping.protocol {
-            None | Some(ecs::TransportProtocol::Tcp) => Protocol::Tcp,
-            Some(ecs::TransportProtocol::Udp) => Protocol::Udp,
-            Some(other) => {
-                return Err(wrong("protocol", format!("\"{other}\" is neither tcp nor udp")));
-            }
-        };
-        if mode == Mode::Host && host_port.is_some_and(|host| host != container_port) {
-            let why = "with networkMode host it must be the container's port".to_owned();
-            return Err(wrong("hostPort", why));
-        }
-        if mode != Mode::None {
-            requests.push(PortRequest { container_port, host_port, protocol, host_ip: None });
-        }
-    }
-    Ok(requests)
-}
-
-fn port(value: Option<i32>) -> Option<u16> {
-    value.and_then(|v| u16::try_from(v).ok()).filter(|v| *v > 0)
-}
-
-/// What tells a sandbox's task on the node, in the ECS agent's own labels; a container's
-/// `dockerLabels` follow under its name.
+/// What tells a sandbox's task on the node, in the ECS agent's own labels.
 fn labels(order: &Order) -> BTreeMap<String, String> {
-    let mut labels: BTreeMap<String, String> = [
+    [
         (TASK_ARN_LABEL, &order.arn),
         ("com.amazonaws.ecs.cluster", &order.cluster),
         ("com.amazonaws.ecs.task-definition-family", &order.family),
@@ -311,14 +256,19 @@ fn labels(order: &Order) -> BTreeMap<String, String> {
     ]
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value.clone()))
-    .collect();
-    for definition in &order.containers {
-        let name = definition.name.as_deref().unwrap_or_default();
-        for (key, value) in definition.docker_labels.iter().flatten() {
-            labels.insert(format!("container/{name}/{key}"), value.clone());
-        }
-    }
-    labels
+    .collect()
+}
+
+/// A container's `dockerLabels`, and over them the ECS agent's five.
+fn container_labels(
+    order: &Order,
+    definition: &ecs::ContainerDefinition,
+) -> BTreeMap<String, String> {
+    let mut all = definition.docker_labels.clone().unwrap_or_default();
+    all.extend(labels(order));
+    let name = definition.name.clone().unwrap_or_default();
+    all.insert("com.amazonaws.ecs.container-name".to_owned(), name);
+    all
 }
 
 /// Limits over all containers: the task's own where given. Its vCPUs are a ceiling; without them

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use runtime::{ImageConfig, LogMode, Mount, NetworkMode};
+use runtime::{
+    ContainerNetwork, ImageConfig, IpcMode, LogMode, Mount, NetworkMode, PidMode, Seccomp,
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -14,6 +16,7 @@ fn node() -> NodeFacts {
         region: "eu-west-1".to_owned(),
         volumes_dir: PathBuf::from("/data/volumes"),
         stop_timeout: Duration::from_secs(30),
+        ..NodeFacts::default()
     }
 }
 
@@ -31,6 +34,7 @@ fn order(containers: Value, rest: Value) -> Order {
         match member.as_str() {
             "volumes" => order.volumes = serde_json::from_value(value).unwrap(),
             "networkMode" => order.network_mode = serde_json::from_value(value).unwrap(),
+            "ipcMode" => order.ipc_mode = serde_json::from_value(value).unwrap(),
             "pidMode" => order.pid_mode = serde_json::from_value(value).unwrap(),
             "cpu" => order.cpu = value.as_f64(),
             "memory" => order.memory = value.as_i64(),
@@ -72,11 +76,19 @@ fn entry_point_and_command_follow_docker() {
     for (mut members, args) in cases {
         members["name"] = json!("web");
         members["image"] = json!("web:1");
-        let spec = container_spec(&planned(members.clone()), "sha256:1", &image(), None).unwrap();
+        let spec = container_spec(
+            &planned(members.clone()),
+            "sha256:1",
+            &image(),
+            Circumstances::default(),
+        )
+        .unwrap();
         assert_eq!(spec.args, args, "{members}");
     }
     let bare = planned(json!({"name": "web", "image": "scratch"}));
-    let error = container_spec(&bare, "sha256:1", &ImageConfig::default(), None).unwrap_err();
+    let error =
+        container_spec(&bare, "sha256:1", &ImageConfig::default(), Circumstances::default())
+            .unwrap_err();
     assert!(error.to_string().contains("names a program"), "{error}");
 }
 
@@ -85,7 +97,7 @@ fn environment_is_the_images_under_the_order() {
     let plan = planned(json!({"name": "web", "image": "web:1", "environment": [
         {"name": "A", "value": "order"}, {"name": "B", "value": "1=2"},
         {"name": "AWS_REGION", "value": "mine"}]}));
-    let spec = container_spec(&plan, "sha256:1", &image(), None).unwrap();
+    let spec = container_spec(&plan, "sha256:1", &image(), Circumstances::default()).unwrap();
     assert_eq!(
         spec.env,
         [
@@ -122,7 +134,13 @@ fn every_plain_member_arrives() {
             "devices": [{"hostPath": "/dev/null", "permissions": ["read"]}, {"hostPath": "/dev/zero"}]
         }
     }));
-    let spec = container_spec(&plan, "sha256:1", &image(), Some("172.30.0.2".to_owned())).unwrap();
+    let spec = container_spec(
+        &plan,
+        "sha256:1",
+        &image(),
+        Circumstances { address: Some("172.30.0.2".to_owned()), ..Circumstances::default() },
+    )
+    .unwrap();
     assert!(!plan.essential);
     assert_eq!(plan.start_timeout, Some(Duration::from_secs(7)));
     assert_eq!(plan.stop_timeout, Duration::from_secs(3));
@@ -195,26 +213,26 @@ fn ports_follow_the_network_mode() {
         {"name": "b", "image": "i", "portMappings": [{"containerPort": 53, "protocol": "udp", "hostPort": 0}]},
     ]);
     let plan = task(&order(containers.clone(), json!({})), &node()).unwrap();
-    let NetworkPlan::Bridge(ports) = &plan.network else { panic!("{:?}", plan.network) };
-    let seen: Vec<_> = ports.iter().map(|p| (p.container_port, p.host_port, p.protocol)).collect();
+    assert_eq!(plan.network, NetworkPlan::Bridge);
+    let asked = |index: usize| -> Vec<_> {
+        let asks = plan.containers[index].ports.iter().flat_map(|ask| ask.requests(None));
+        asks.map(|p| (p.container_port, p.host_port, p.protocol)).collect()
+    };
     let tcp = net::Protocol::Tcp;
-    assert_eq!(seen, [(80, None, tcp), (81, Some(8081), tcp), (53, None, net::Protocol::Udp)]);
+    assert_eq!(asked(0), [(80, None, tcp), (81, Some(8081), tcp)]);
+    assert_eq!(asked(1), [(53, None, net::Protocol::Udp)]);
     assert_eq!(plan.sandbox.network, NetworkMode::Private);
-
-    let bound: Vec<net::PortBinding> = ports
-        .iter()
-        .map(|p| net::PortBinding {
-            bind_ip: "0.0.0.0".parse().unwrap(),
-            container_port: p.container_port,
-            host_port: p.container_port + 30000,
-            protocol: p.protocol,
-        })
-        .collect();
-    assert_eq!(plan.bindings_of(0, &bound), &bound[..2]);
-    assert_eq!(plan.bindings_of(1, &bound), &bound[2..]);
-    assert!(plan.bindings_of(1, &[]).is_empty());
+    let networks: Vec<_> = plan.containers.iter().map(|c| c.template.network).collect();
+    assert_eq!(networks, [ContainerNetwork::Sandbox, ContainerNetwork::Own]);
+    assert_eq!(
+        (plan.network_id(0), plan.network_id(1)),
+        (plan.id.clone(), "0123abcd-1".to_owned())
+    );
 
     let none = task(&order(containers, json!({"networkMode": "none"})), &node()).unwrap();
+    let networks: Vec<_> = none.containers.iter().map(|c| c.template.network).collect();
+    assert_eq!(networks, [ContainerNetwork::Sandbox, ContainerNetwork::None]);
+    assert!(none.containers.iter().all(|c| c.ports.is_empty()));
     assert_eq!(none.network, NetworkPlan::None);
     let clash = json!([{"name": "a", "image": "i", "portMappings": [{"containerPort": 80, "hostPort": 81}]}]);
     assert!(refused(clash, json!({"networkMode": "host"})).contains("hostPort"));
@@ -241,7 +259,12 @@ fn logs_go_where_they_are_sent() {
     for (options, named) in [
         (json!({}), "awslogs-group"),
         (json!({"awslogs-group": "g", "awslogs-region": "us-east-1"}), "us-east-1"),
-        (json!({"awslogs-group": "g", "awslogs-datetime-format": "%Y"}), "awslogs-datetime-format"),
+        (json!({"awslogs-group": "g", "awslogs-datetime-format": "%Q"}), "awslogs-datetime-format"),
+        (
+            json!({"awslogs-group": "g", "awslogs-datetime-format": "%Y",
+                "awslogs-multiline-pattern": "x"}),
+            "give one of them",
+        ),
         (
             json!({"awslogs-group": "g", "awslogs-multiline-pattern": "("}),
             "awslogs-multiline-pattern",
@@ -287,13 +310,6 @@ fn all_refused(cases: Vec<(Value, Value, &str)>) {
 fn what_is_not_built_is_refused_by_name() {
     let host = |mode: &str| json!({"networkMode": mode});
     all_refused(vec![
-        (one("secrets", json!([{"name": "S", "valueFrom": "p"}])), json!({}), "secrets"),
-        (
-            one("environmentFiles", json!([{"value": "v", "type": "s3"}])),
-            json!({}),
-            "environmentFiles",
-        ),
-        (one("links", json!(["db"])), json!({}), "links"),
         (
             one("resourceRequirements", json!([{"type": "GPU", "value": "1"}])),
             json!({}),
@@ -304,34 +320,16 @@ fn what_is_not_built_is_refused_by_name() {
             json!({}),
             "firelensConfiguration",
         ),
-        (
-            one("repositoryCredentials", json!({"credentialsParameter": "c"})),
-            json!({}),
-            "repositoryCredentials",
-        ),
         (one("dockerSecurityOptions", json!(["label:x"])), json!({}), "label:x"),
-        (one("disableNetworking", json!(true)), json!({}), "disableNetworking"),
-        (one("linuxParameters", json!({"swappiness": 3})), json!({}), "swappiness"),
         (one("linuxParameters", json!({"maxSwap": 3})), json!({}), "maxSwap"),
         (one("healthCheck", json!({"command": ["true"]})), json!({}), "healthCheck"),
-        (
-            one("portMappings", json!([{"containerPortRange": "1-2"}])),
-            json!({}),
-            "containerPortRange",
-        ),
     ]);
     all_refused(vec![
         (one("cpu", json!(1)), host("awsvpc"), "awsvpc"),
-        (one("cpu", json!(1)), json!({"pidMode": "host"}), "pidMode"),
         (
             one("cpu", json!(1)),
             json!({"volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "f"}}]}),
             "efsVolumeConfiguration",
-        ),
-        (
-            one("cpu", json!(1)),
-            json!({"volumes": [{"name": "v", "dockerVolumeConfiguration": {}}]}),
-            "dockerVolumeConfiguration",
         ),
     ]);
 }
@@ -339,6 +337,24 @@ fn what_is_not_built_is_refused_by_name() {
 #[test]
 fn contradictions_are_refused_by_name() {
     all_refused(vec![
+        (one("links", json!(["db"])), json!({}), "links"),
+        (one("links", json!(["web"])), json!({"networkMode": "host"}), "links"),
+        (
+            one("environmentFiles", json!([{"value": "v", "type": "s3"}])),
+            json!({}),
+            "environmentFiles",
+        ),
+        (
+            one("portMappings", json!([{"containerPortRange": "9-2"}])),
+            json!({}),
+            "containerPortRange",
+        ),
+        (
+            one("cpu", json!(1)),
+            json!({"volumes": [{"name": "v", "efsVolumeConfiguration":
+                {"fileSystemId": "fs-1"}}]}),
+            "--efs fs-1=HOST",
+        ),
         (one("portMappings", json!([{"containerPort": 70000}])), json!({}), "containerPort"),
         (
             one("mountPoints", json!([{"sourceVolume": "no", "containerPath": "/x"}])),
@@ -379,4 +395,176 @@ fn the_tasks_own_limits_are_the_sandboxes() {
     assert_eq!(plan.sandbox.limits.cpu_shares, None);
     assert_eq!(plan.sandbox.limits.memory_bytes, Some(512 << 20));
     assert_eq!(plan.sandbox.labels.get(TASK_ARN_LABEL), Some(&plan.order.arn));
+}
+
+#[test]
+fn namespaces_security_and_labels_arrive() {
+    let plan = task(
+        &order(
+            json!([{"name": "web", "image": "i", "dockerLabels": {"a": "b"}, "disableNetworking": true,
+                "linuxParameters": {"swappiness": 3},
+                "dockerSecurityOptions": ["apparmor:mine", "seccomp=unconfined"]},
+                {"name": "side", "image": "i"}]),
+            json!({"pidMode": "task", "ipcMode": "none"}),
+        ),
+        &node(),
+    )
+    .unwrap();
+    assert_eq!((plan.sandbox.pid, plan.sandbox.ipc), (PidMode::Sandbox, IpcMode::None));
+    let spec = &plan.containers[0].template;
+    assert_eq!(spec.swappiness, Some(3));
+    assert_eq!((spec.apparmor.as_deref(), &spec.seccomp), (Some("mine"), &Seccomp::Unconfined));
+    assert_eq!(spec.network, ContainerNetwork::None);
+    assert_eq!(plan.containers[1].template.network, ContainerNetwork::Sandbox);
+    let label = |name: &str| spec.labels.get(name).map(String::as_str);
+    assert_eq!(label("a"), Some("b"));
+    assert_eq!(label("com.amazonaws.ecs.container-name"), Some("web"));
+    assert_eq!(label(TASK_ARN_LABEL), Some(plan.order.arn.as_str()));
+}
+
+#[test]
+fn variables_are_put_over_each_other_as_ecs_does() {
+    let plan = planned(json!({"name": "web", "image": "i",
+        "environment": [{"name": "B", "value": "order"}],
+        "environmentFiles": [{"value": "arn:aws:s3:::b/1.env", "type": "s3"}],
+        "secrets": [{"name": "C", "valueFrom": "/c"}]}));
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let given = GivenContainer {
+        env_files: vec![
+            vec![pair("A", "file1"), pair("B", "file1"), pair("AWS_REGION", "file1")],
+            vec![pair("A", "file2"), pair("D", "file2")],
+        ],
+        environment: vec![pair("C", "secret")],
+        ..GivenContainer::default()
+    };
+    let at = Circumstances {
+        given: Some(&given),
+        linked: vec![pair("A", "link"), pair("DB_NAME", "/web/db")],
+        environment: vec![pair("ECS_AGENT_URI", "http://169.254.170.2")],
+        ..Circumstances::default()
+    };
+    let spec = container_spec(&plan, "sha256:1", &image(), at).unwrap();
+    let value = |name: &str| {
+        let line = spec.env.iter().find(|line| line.split('=').next() == Some(name));
+        line.and_then(|line| line.split_once('=')).map(|(_, value)| value)
+    };
+    for (name, expected) in [
+        ("A", "file1"),
+        ("B", "order"),
+        ("C", "secret"),
+        ("D", "file2"),
+        ("DB_NAME", "/web/db"),
+        ("AWS_REGION", "file1"),
+        ("AWS_DEFAULT_REGION", "eu-west-1"),
+        ("ECS_AGENT_URI", "http://169.254.170.2"),
+    ] {
+        assert_eq!(value(name), Some(expected), "{name}");
+    }
+}
+
+#[test]
+fn links_and_volumes_of_others_wait_for_their_start() {
+    let plan = task(
+        &order(
+            json!([{"name": "web", "image": "i", "links": ["db:data", "cache"],
+                    "volumesFrom": [{"sourceContainer": "files"}],
+                    "dependsOn": [{"containerName": "db", "condition": "HEALTHY"}]},
+                {"name": "db", "image": "i"}, {"name": "cache", "image": "i"},
+                {"name": "files", "image": "i"}]),
+            json!({}),
+        ),
+        &node(),
+    )
+    .unwrap();
+    let waits: Vec<_> =
+        plan.containers[0].depends_on.iter().map(|d| (d.container, d.condition)).collect();
+    assert_eq!(waits, [(1, Condition::Healthy), (2, Condition::Start), (3, Condition::Start)]);
+    assert_eq!(plan.containers[0].links[0], Link { container: 1, alias: "data".to_owned() });
+    assert_eq!(plan.dependents(3).collect::<Vec<_>>(), [0]);
+}
+
+#[test]
+fn volumes_of_the_runtime_are_named_by_their_scope() {
+    let volumes = json!({"volumes": [
+        {"name": "own", "dockerVolumeConfiguration": {"scope": "task", "labels": {"a": "b"}}},
+        {"name": "shared", "dockerVolumeConfiguration":
+            {"scope": "shared", "autoprovision": true, "driver": "local", "driverOpts": {"type": "tmpfs"}}},
+        {"name": "there", "dockerVolumeConfiguration": {"scope": "shared"}},
+        {"name": "files", "efsVolumeConfiguration":
+            {"fileSystemId": "fs-1", "rootDirectory": "/data/x"}}]});
+    let points = ["own", "shared", "there", "files"]
+        .map(|name| json!({"sourceVolume": name, "containerPath": format!("/{name}")}));
+    let mut node = node();
+    let system = FileSystem { host: "10.0.0.5".to_owned(), path: "/exports".to_owned() };
+    node.file_systems.insert("fs-1".to_owned(), system);
+    let containers = json!([{"name": "a", "image": "i", "mountPoints": points},
+        {"name": "b", "image": "i", "volumesFrom": [{"sourceContainer": "a", "readOnly": true}]}]);
+    let plan = task(&order(containers, volumes), &node).unwrap();
+    let made: Vec<_> = plan.volumes.iter().map(|v| (v.spec.name.as_str(), v.own, v.make)).collect();
+    assert_eq!(
+        made,
+        [
+            ("ecs-web-3-own-0123abcd", true, true),
+            ("shared", false, true),
+            ("there", false, false),
+            ("ecs-web-3-files-0123abcd", true, true)
+        ]
+    );
+    let nfs = &plan.volumes[3].spec.options;
+    assert_eq!((nfs["type"].as_str(), nfs["device"].as_str()), ("nfs4", ":/exports/data/x"));
+    assert!(nfs["o"].starts_with("addr=10.0.0.5,"), "{}", nfs["o"]);
+    assert_eq!(
+        plan.containers[1].template.mounts[1],
+        Mount::Volume { name: "shared".into(), target: "/shared".into(), readonly: true }
+    );
+}
+
+#[test]
+fn a_range_of_ports_is_one_binding() {
+    let plan = planned(json!({"name": "web", "image": "i", "portMappings": [
+        {"containerPort": 80}, {"containerPortRange": "8000-8002", "protocol": "udp"}]}));
+    let requests: Vec<_> = plan.ports.iter().flat_map(|ask| ask.requests(Some(40000))).collect();
+    assert_eq!(
+        requests.iter().map(|r| r.host_port).collect::<Vec<_>>(),
+        [None, Some(40000), Some(40001), Some(40002)]
+    );
+    let bound: Vec<net::PortBinding> = requests
+        .iter()
+        .map(|r| net::PortBinding {
+            bind_ip: "0.0.0.0".parse().unwrap(),
+            container_port: r.container_port,
+            host_port: r.host_port.unwrap_or(32768),
+            protocol: r.protocol,
+        })
+        .collect();
+    let told = serde_json::to_value(network_bindings(&plan.ports, &bound)).unwrap();
+    assert_eq!(
+        told,
+        json!([
+            {"bindIP": "0.0.0.0", "containerPort": 80, "hostPort": 32768, "protocol": "tcp"},
+            {"bindIP": "0.0.0.0", "containerPortRange": "8000-8002",
+                "hostPortRange": "40000-40002", "protocol": "udp"}
+        ])
+    );
+}
+
+#[test]
+fn log_drivers_of_the_runtime_take_their_options_and_secrets() {
+    let containers = json!([{"name": "web", "image": "i", "command": ["x"], "logConfiguration":
+        {"logDriver": "splunk", "options": {"splunk-url": "u"},
+         "secretOptions": [{"name": "splunk-token", "valueFrom": "/t"}]}}]);
+    let mut node = node();
+    let error = task(&order(containers.clone(), json!({})), &node).unwrap_err().to_string();
+    assert!(error.contains("splunk") && error.contains("awslogs, json-file, none"), "{error}");
+    node.log_drivers = vec!["splunk".to_owned()];
+    let plan = task(&order(containers, json!({})), &node).unwrap();
+    let given = GivenContainer {
+        log_options: vec![("splunk-token".to_owned(), "hidden".to_owned())],
+        ..GivenContainer::default()
+    };
+    let at = Circumstances { given: Some(&given), ..Circumstances::default() };
+    let spec = container_spec(&plan.containers[0], "sha256:1", &image(), at).unwrap();
+    let LogMode::Driver { name, options } = spec.log else { panic!() };
+    assert_eq!((name.as_str(), options["splunk-token"].as_str()), ("splunk", "hidden"));
+    assert_eq!(options["splunk-url"], "u");
 }

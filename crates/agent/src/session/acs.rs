@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws::agent::acs::{
-    AgentMessage, ConnectQuery, PayloadMessage, ServerMessage, TaskManifestMessage,
+    AgentMessage, ConnectQuery, PayloadMessage, RoleCredentials, ServerMessage, TaskManifestMessage,
 };
 use futures_util::StreamExt;
 use shell::{OsEntropy, Shutdown};
@@ -13,6 +13,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::socket::{self, Socket};
+use crate::exec;
+
 use super::{End, LIFE, LIFE_JITTER, Link, SILENCE, about, pause};
 
 /// What keeps its meaning from one session to the next.
@@ -136,11 +138,9 @@ impl Acs {
                 }
             }
             ServerMessage::IamRoleCredentials(message) => {
-                // Nothing here hands credentials to tasks yet: not acknowledging says so.
-                tracing::warn!(
-                    task = message.task_arn,
-                    "Credentials for a task are not taken by this agent yet."
-                );
+                self.answer(acknowledge(&message.message_id, &message.role_credentials));
+                let roles = &self.link.node.context().roles;
+                roles.put(&message.task_arn, message.role_credentials);
             }
             ServerMessage::StageUpdate(update) | ServerMessage::PerformUpdate(update) => {
                 self.answer(AgentMessage::Nack {
@@ -156,6 +156,9 @@ impl Acs {
                 tracing::warn!(
                     "Network interfaces and volumes cannot be attached by this agent yet."
                 );
+            }
+            ServerMessage::ExecuteCommand(message) => {
+                tokio::spawn(exec::run(Arc::clone(&self.link), message));
             }
             ServerMessage::Close { message } | ServerMessage::Error { message } => {
                 tracing::info!(message, "The server has something to say.");
@@ -204,17 +207,33 @@ impl Acs {
             container_instance: payload.container_instance_arn,
             message_id: payload.message_id.clone(),
         };
+        let roles = payload.tasks.iter().flat_map(|task| {
+            [&task.role_credentials, &task.execution_role_credentials].into_iter().flatten()
+        });
+        let of_roles: Vec<_> =
+            roles.map(|credentials| acknowledge(&payload.message_id, credentials)).collect();
         let (node, answers) = (Arc::clone(&self.link.node), self.answers.clone());
         let written = node.follow(payload.tasks);
         tokio::spawn(async move {
             written.await;
             // The session may be over; the server sends the payload again then.
-            drop(answers.send(ack));
+            for answer in std::iter::once(ack).chain(of_roles) {
+                drop(answers.send(answer));
+            }
         });
     }
 
     fn answer(&self, message: AgentMessage) {
         // We hold the other end ourselves.
         drop(self.answers.send(message));
+    }
+}
+
+/// Says that credentials have arrived.
+fn acknowledge(message_id: &str, credentials: &RoleCredentials) -> AgentMessage {
+    AgentMessage::IamRoleCredentialsAck {
+        message_id: message_id.to_owned(),
+        expiration: credentials.expiration.clone(),
+        credentials_id: credentials.credentials_id.clone(),
     }
 }

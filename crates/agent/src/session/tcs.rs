@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use super::socket::{self, Socket};
 use super::{End, LIFE, LIFE_JITTER, Link, SILENCE, about, pause};
 use crate::metrics::{self, Samples, Whose};
-use crate::task::{NetworkState, Status, TaskView};
+use crate::task::{Status, TaskView};
 
 /// Between two rounds.
 const ROUND: Duration = Duration::from_secs(20);
@@ -148,10 +148,12 @@ impl Tcs {
                     tracing::debug!(task = view.plan.id, error, "What a task uses is not known.");
                 }
             }
-            if matches!(view.state.network, NetworkState::Attached { address: Some(_), .. })
-                && let Some(counters) = context.networking.counters(&view.plan.id)
-            {
-                self.samples.counters(&view.plan.id, counters, context.clock.now());
+            for (at, plan, state) in view.containers() {
+                if state.place.as_ref().is_some_and(|place| place.address.is_some())
+                    && let Some(counters) = context.networking.counters(&view.plan.network_id(at))
+                {
+                    self.samples.counters(plan.id.as_str(), counters, context.clock.now());
+                }
             }
         }
         if well != self.well.0 {

@@ -1,15 +1,16 @@
 //! What happens to a task, and what becomes of the task by it.
 
-use net::PortBinding;
+use std::sync::Arc;
+
 use runtime::{Exit, Health, Image};
-use std::net::Ipv4Addr;
 use stdx::Timestamp;
 
 use super::step::Action;
 use super::{
-    ContainerState, Desired, End, Fetch, LogState, NetworkState, Report, Reported, Run,
-    SandboxState, Status, TaskView,
+    ContainerState, Desired, End, Fetch, LogState, NetworkState, Place, Report, Reported,
+    Resources, Run, SandboxState, Status, TaskView,
 };
+use crate::plan::Given;
 
 /// ECS's words for a container that the kernel killed for want of memory.
 const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
@@ -28,17 +29,16 @@ pub enum Happening {
     SandboxLost,
     /// The sandbox is removed.
     SandboxRemoved,
-    /// The task has its place in the network.
-    Attached {
-        /// Its own address.
-        address: Option<Ipv4Addr>,
-        /// Its ports, in the order of the plan.
-        bindings: Vec<PortBinding>,
-    },
+    /// The task has its places in the network: one for each container, in order.
+    Attached(Vec<Option<Place>>),
     /// It could not have it.
     AttachFailed(String),
     /// It has given it back.
     Detached,
+    /// What containers need is here.
+    Fetched(Arc<Given>),
+    /// It could not be had.
+    FetchFailed(String),
     /// An image is here.
     ImagePresent(usize, Image),
     /// An image could not be had.
@@ -49,8 +49,8 @@ pub enum Happening {
     LogsFailed(usize, String),
     /// All of a container's output is in its log stream.
     LogsShipped(usize),
-    /// A container started.
-    Started(usize, Timestamp),
+    /// A container started; where it is reached, if the container runtime saw to that.
+    Started(usize, Timestamp, Option<Place>),
     /// A container did not start.
     StartFailed(usize, String),
     /// A container ended.
@@ -72,6 +72,7 @@ impl TaskView {
         match action {
             Action::CreateSandbox => state.sandbox = SandboxState::Creating,
             Action::RemoveSandbox => state.sandbox = SandboxState::Removing,
+            Action::FetchResources => state.resources = Resources::Fetching,
             Action::AttachNetwork => state.network = NetworkState::Attaching,
             Action::DetachNetwork => state.network = NetworkState::Detaching,
             Action::Report(Report { .. }) => state.reporting = true,
@@ -88,11 +89,11 @@ impl TaskView {
                     c.run = Run::Stopping { since };
                 }
             }),
-            Action::Skip { container, reason } => {
+            Action::Skip { container, reason, code } => {
                 self.edit(*container, |c| {
                     let code = match &c.run {
                         Run::Restarting(exit) | Run::Clearing(exit) => exit.code,
-                        _ => None,
+                        _ => *code,
                     };
                     c.run = Run::Over(End { code, reason: reason.clone() });
                 });
@@ -114,14 +115,28 @@ impl TaskView {
             }
             Happening::SandboxLost => self.lost(now),
             Happening::SandboxRemoved => state.sandbox = SandboxState::Gone,
-            Happening::Attached { address, bindings } => {
-                state.network = NetworkState::Attached { address, bindings };
+            Happening::Attached(places) => {
+                state.network = NetworkState::Attached;
+                for (container, place) in state.containers.iter_mut().zip(places) {
+                    container.place = place;
+                }
             }
             Happening::AttachFailed(reason) => {
                 state.network = NetworkState::Detached;
                 state.failure.get_or_insert(reason);
             }
-            Happening::Detached => state.network = NetworkState::Detached,
+            Happening::Detached => {
+                state.network = NetworkState::Detached;
+                state.containers.iter_mut().for_each(|container| container.place = None);
+            }
+            Happening::Fetched(given) => {
+                state.resources = Resources::Ready;
+                self.given = given;
+            }
+            Happening::FetchFailed(reason) => {
+                state.resources = Resources::Idle;
+                state.failure.get_or_insert(reason);
+            }
             Happening::Reported(told) => self.told(told),
             Happening::ImagePresent(at, image) => self.edit(at, |c| {
                 c.pulled = image.pulled;
@@ -135,7 +150,10 @@ impl TaskView {
                 self.edit(at, |c| c.logs = LogState::Failed(reason))
             }
             Happening::LogsShipped(at) => self.edit(at, |c| c.logs = LogState::Shipped),
-            Happening::Started(at, since) => self.edit(at, |c| started(c, since)),
+            Happening::Started(at, since, place) => self.edit(at, |c| {
+                started(c, since);
+                c.place = place.or(c.place.take());
+            }),
             Happening::StartFailed(at, reason) => self.edit(at, |c| {
                 if matches!(c.run, Run::Starting) {
                     c.run = Run::Over(End { code: None, reason: Some(reason) });
@@ -213,6 +231,7 @@ impl TaskView {
                 && exit.code.is_some_and(|code| !policy.ignored_exit_codes.contains(&code))
                 && exit.at.since(since) >= policy.attempt_period
         });
+        container.ended_at = Some(exit.at);
         container.run = if again {
             container.health = None;
             Run::Restarting(exit)

@@ -23,7 +23,7 @@ pub(super) fn verdict(view: &TaskView, container: usize, now: Timestamp) -> Verd
     };
     let mut all = Verdict::Ready;
     for dependency in &plan.depends_on {
-        match one(view, dependency, now) {
+        match one(view, &plan.name, dependency, now) {
             Verdict::Never(why) => return Verdict::Never(why),
             Verdict::Ready => {}
             Verdict::Wait(until) => {
@@ -38,36 +38,43 @@ pub(super) fn verdict(view: &TaskView, container: usize, now: Timestamp) -> Verd
     all
 }
 
-fn one(view: &TaskView, dependency: &Dependency, now: Timestamp) -> Verdict {
+/// One dependency, in the words of the ECS agent's dependency graph.
+fn one(view: &TaskView, target: &str, dependency: &Dependency, now: Timestamp) -> Verdict {
     let at = dependency.container;
     let (Some(plan), Some(state)) = (view.plan.containers.get(at), view.state.containers.get(at))
     else {
         return Verdict::Wait(None);
     };
     let name = &plan.name;
-    let never = |what: &str| Verdict::Never(format!("dependency {name} {what}"));
+    let failed = |why: &str| {
+        Verdict::Never(format!(
+            "failed to resolve container ordering dependency [{name}] for target [{target}] {why}"
+        ))
+    };
     match (dependency.condition, &state.run) {
         (_, Run::Over(end)) if state.started_at.is_none() => match &end.reason {
-            Some(reason) => never(&format!("did not start: {reason}")),
-            None => never("did not start"),
+            Some(reason) => failed(&format!("because dependency will never start: {reason}")),
+            None => failed("because dependency will never start"),
         },
         (Condition::Start, _) if state.started_at.is_some() => Verdict::Ready,
         (Condition::Complete, Run::Over(_)) => Verdict::Ready,
         (Condition::Success, Run::Over(end)) => match end.code {
             Some(0) => Verdict::Ready,
-            Some(code) => never(&format!("ended with code {code}, not 0")),
-            None => never("ended, and its exit code is lost"),
+            Some(code) => failed(&format!("as dependency did not exit successfully: code {code}")),
+            None => failed("as dependency did not exit successfully: its exit code is lost"),
         },
-        (Condition::Healthy, Run::Over(_)) => never("ended before it was healthy"),
+        (Condition::Healthy, Run::Over(_)) => failed("as dependency ended before it was healthy"),
         (Condition::Healthy, _) if plan.template.health.is_none() => {
-            never("has no health check to become healthy by")
+            failed("as dependency has no health check to become healthy by")
         }
         (Condition::Healthy, Run::Running { .. }) if is_healthy(state) => Verdict::Ready,
         (Condition::Start, _) => Verdict::Wait(None),
         _ => {
             let deadline = plan.start_timeout.zip(state.started_at).map(|(t, since)| since + t);
             match deadline {
-                Some(at) if at <= now => never("did not get there within its startTimeout"),
+                Some(at) if at <= now => Verdict::Never(format!(
+                    "container ordering dependency [{name}] for target [{target}] has timed out."
+                )),
                 until => Verdict::Wait(until),
             }
         }

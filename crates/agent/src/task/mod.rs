@@ -27,7 +27,7 @@ pub use self::change::Happening;
 pub use self::report::{Report, Reported, render};
 pub use self::step::{Action, Limits, Step, step};
 
-use crate::plan::{LogPlan, NetworkPlan, TaskPlan};
+use crate::plan::{Given, LogPlan, NetworkPlan, TaskPlan};
 
 /// What the server wants of a task; it moves one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -67,6 +67,8 @@ pub struct TaskView {
     pub plan: Arc<TaskPlan>,
     /// The rest, which is written down.
     pub state: TaskState,
+    /// What was fetched for it, while [`Resources::Ready`]; never written down.
+    pub given: Arc<Given>,
 }
 
 /// What is seen of a task. Written down with each change.
@@ -82,6 +84,9 @@ pub struct TaskState {
     pub sandbox: SandboxState,
     /// Its network.
     pub network: NetworkState,
+    /// Secrets and the like that its containers need.
+    #[serde(default)]
+    pub resources: Resources,
     /// Its containers, in the order of the plan.
     pub containers: Vec<ContainerState>,
     /// When the last container ended.
@@ -108,26 +113,44 @@ pub enum SandboxState {
     Gone,
 }
 
-/// A task's place in the network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The task's places in the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetworkState {
-    /// It has none.
+    /// It has none, or the container runtime sees to it.
     Unneeded,
     /// Not made.
     Idle,
     /// Being made.
     Attaching,
-    /// Made: its address, if it has one of its own, and its ports in the order of the plan.
-    Attached {
-        /// Its own address.
-        address: Option<Ipv4Addr>,
-        /// Where its ports are reached.
-        bindings: Vec<PortBinding>,
-    },
+    /// Made: see [`ContainerState::place`].
+    Attached,
     /// Being taken back.
     Detaching,
     /// Taken back.
     Detached,
+}
+
+/// Secrets, environment files and passwords that a task's containers need.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Resources {
+    /// There are none.
+    #[default]
+    Unneeded,
+    /// Not here.
+    Idle,
+    /// Being fetched.
+    Fetching,
+    /// Here, in memory.
+    Ready,
+}
+
+/// Where a container is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Its own address, if it has one.
+    pub address: Option<Ipv4Addr>,
+    /// Its ports, in the order of its plan, ranges port by port.
+    pub bindings: Vec<PortBinding>,
 }
 
 /// What is seen of a container.
@@ -139,10 +162,16 @@ pub struct ContainerState {
     pub pulled: Option<(Timestamp, Timestamp)>,
     /// The way of its output to the logs.
     pub logs: LogState,
+    /// Where it is reached.
+    #[serde(default)]
+    pub place: Option<Place>,
     /// Its program.
     pub run: Run,
     /// When its program first began.
     pub started_at: Option<Timestamp>,
+    /// When it was last seen to end.
+    #[serde(default)]
+    pub ended_at: Option<Timestamp>,
     /// How often it was started again.
     pub restarts: u32,
     /// The last verdict of its health check, and since when.
@@ -260,19 +289,24 @@ impl TaskView {
                 pulled: None,
                 logs: match container.log {
                     LogPlan::AwsLogs(_) => LogState::Idle,
-                    LogPlan::None | LogPlan::Files => LogState::Unneeded,
+                    LogPlan::None | LogPlan::Files | LogPlan::Driver => LogState::Unneeded,
                 },
+                place: None,
                 run: Run::Waiting,
                 started_at: None,
+                ended_at: None,
                 restarts: 0,
                 health: None,
             })
             .collect::<Vec<_>>();
-        let network = match &plan.network {
-            NetworkPlan::None => NetworkState::Unneeded,
-            NetworkPlan::Host(ports) if ports.is_empty() => NetworkState::Unneeded,
-            NetworkPlan::Host(_) | NetworkPlan::Bridge(_) => NetworkState::Idle,
+        let no_ports = plan.containers.iter().all(|container| container.ports.is_empty());
+        let network = match plan.network {
+            NetworkPlan::None | NetworkPlan::Runtime => NetworkState::Unneeded,
+            NetworkPlan::Host if no_ports => NetworkState::Unneeded,
+            NetworkPlan::Bridge if plan.on_bridge().next().is_none() => NetworkState::Unneeded,
+            NetworkPlan::Host | NetworkPlan::Bridge => NetworkState::Idle,
         };
+        let resources = if plan.needs_anything() { Resources::Idle } else { Resources::Unneeded };
         let reported = Reported::nothing(containers.len());
         let state = TaskState {
             desired: Desired::Running,
@@ -280,12 +314,13 @@ impl TaskView {
             failure: None,
             sandbox: SandboxState::Idle,
             network,
+            resources,
             containers,
             execution_stopped_at: None,
             reported,
             reporting: false,
         };
-        Self { plan, state }
+        Self { plan, state, given: Arc::default() }
     }
 
     /// Whether everything that runs must end: it was told to stop, it failed as a whole, or an
@@ -310,19 +345,8 @@ impl TaskView {
             .map(|(index, (plan, state))| (index, plan, state))
     }
 
-    /// Where its ports are reached, in the order of the plan; empty before they are published.
-    pub fn bindings(&self) -> &[PortBinding] {
-        match &self.state.network {
-            NetworkState::Attached { bindings, .. } => bindings,
-            _ => &[],
-        }
-    }
-
-    /// The address of its own that others reach it under.
-    pub const fn address(&self) -> Option<Ipv4Addr> {
-        match &self.state.network {
-            NetworkState::Attached { address, .. } => *address,
-            _ => None,
-        }
+    /// Where a container is reached, once that is known.
+    pub fn place(&self, container: usize) -> Option<&Place> {
+        self.state.containers.get(container)?.place.as_ref()
     }
 }

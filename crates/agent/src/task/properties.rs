@@ -18,10 +18,11 @@ fn tasks() -> impl Strategy<Value = Value> {
         any::<bool>(),
         any::<bool>(),
         any::<bool>(),
+        prop::sample::select(vec!["", "secret", "login", "link"]),
     );
     prop::collection::vec(container, 1..5).prop_map(|containers| {
         let definitions = containers.into_iter().enumerate().map(|(index, container)| {
-            let (essential, depends, healthy, restart, logs) = container;
+            let (essential, depends, healthy, restart, logs, more) = container;
             let depends: Vec<Value> = depends
                 .into_iter()
                 .filter(|_| index > 0)
@@ -40,6 +41,16 @@ fn tasks() -> impl Strategy<Value = Value> {
             if logs {
                 definition["logConfiguration"] =
                     json!({"logDriver": "awslogs", "options": {"awslogs-group": "g"}});
+            }
+            match more {
+                "secret" => {
+                    definition["secrets"] = json!([{"name": "S", "valueFrom": "/s"}]);
+                }
+                "login" => {
+                    definition["repositoryCredentials"] = json!({"credentialsParameter": "r"});
+                }
+                "link" if index > 0 => definition["links"] = json!(["c0:first"]),
+                _ => {}
             }
             definition
         });
@@ -88,6 +99,7 @@ fn failed(action: &Action) -> Option<Happening> {
     let why = || "Error: no".to_owned();
     Some(match action {
         Action::CreateSandbox => Happening::SandboxFailed(why()),
+        Action::FetchResources => Happening::FetchFailed(why()),
         Action::AttachNetwork => Happening::AttachFailed(why()),
         Action::PrepareLogs(at) => Happening::LogsFailed(*at, why()),
         Action::PullImage(at) => Happening::ImageFailed(*at, why()),
@@ -132,6 +144,9 @@ impl World {
         match action {
             Action::StartContainer(at) => {
                 assert!(!self.view.stopping());
+                let needs = &self.view.plan.containers[*at].needs;
+                let ready = self.view.state.resources == Resources::Ready;
+                assert!(needs.is_empty() || ready, "started without its secrets");
                 for dependency in &self.view.plan.containers[*at].depends_on {
                     let other = &self.view.state.containers[dependency.container];
                     assert!(other.started_at.is_some(), "started before what it depends on");
@@ -151,6 +166,15 @@ impl World {
                 assert!(!self.under_way.iter().any(|a| matches!(a, Action::Report(_))));
                 let told = &self.view.state.reported;
                 assert!(report.tells.task >= told.task, "a report goes back");
+            }
+            Action::PullImage(at) => {
+                let login = self.view.plan.containers[*at].needs.registry.is_some();
+                let ready = self.view.state.resources == Resources::Ready;
+                assert!(!login || ready, "pulled without its password");
+            }
+            Action::FetchResources => {
+                assert!(!self.under_way.contains(&Action::FetchResources));
+                assert!(self.view.plan.needs_anything());
             }
             Action::RemoveSandbox => {
                 assert_eq!(self.view.state.reported.task, Some(Status::Stopped));
@@ -237,6 +261,7 @@ impl World {
         };
         let there = matches!(self.view.state.sandbox, SandboxState::Ready | SandboxState::Removing);
         self.under_way.clear();
+        self.view.given = Arc::default();
         self.view.recover(there.then_some(&found), self.now);
         self.check_moves(&before);
         self.take_steps();

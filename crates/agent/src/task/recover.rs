@@ -4,8 +4,8 @@ use runtime::{ContainerStatus, Exit, SandboxStatus};
 use stdx::Timestamp;
 
 use super::{
-    Desired, End, Fetch, Happening, LogState, NetworkState, Run, SandboxState, Status, TaskState,
-    TaskView,
+    Desired, End, Fetch, Happening, LogState, NetworkState, Resources, Run, SandboxState, Status,
+    TaskState, TaskView,
 };
 
 /// Why a task stops that `wharf down` has put out.
@@ -61,15 +61,17 @@ impl TaskView {
             (_, None) => SandboxState::Idle,
         };
         // Attaching and detaching may be asked for twice.
-        match &state.network {
+        match state.network {
             NetworkState::Attaching => state.network = NetworkState::Idle,
-            NetworkState::Attached { .. } if !started && found.is_none() => {
+            NetworkState::Attached if !started && found.is_none() => {
                 state.network = NetworkState::Idle;
             }
-            NetworkState::Detaching => {
-                state.network = NetworkState::Attached { address: None, bindings: Vec::new() };
-            }
+            NetworkState::Detaching => state.network = NetworkState::Attached,
             _ => {}
+        }
+        // Nothing of it is ever written down.
+        if state.resources != Resources::Unneeded {
+            state.resources = Resources::Idle;
         }
         if found.is_some_and(|f| !f.alive) {
             self.apply(Happening::SandboxLost, now);

@@ -1,11 +1,11 @@
 //! What the server is told: SubmitTaskStateChange, in the order and the shapes of the ECS agent.
 
 use aws::ecs;
-use net::{PortBinding, Protocol};
 use serde::{Deserialize, Serialize};
 use stdx::Timestamp;
 
 use super::{Desired, Fetch, Run, Status, TaskView};
+use crate::plan::network_bindings;
 
 /// ECS cuts a reason here.
 const MAX_REASON: usize = 1024;
@@ -98,14 +98,31 @@ pub fn render(
         pull_started_at: pulls().map(|(from, _)| from).min(),
         pull_stopped_at: pulls().map(|(_, to)| to).max(),
         execution_stopped_at: stopped.then_some(state.execution_stopped_at).flatten(),
+        managed_agents: view.plan.order.exec.then(|| exec_agents(view, report)),
         ..Default::default()
     }
+}
+
+/// What runs ExecuteCommand sessions is this agent: it is there as soon as the container is.
+fn exec_agents(view: &TaskView, report: &Report) -> Vec<ecs::ManagedAgentStateChange> {
+    let one = |index: &usize| {
+        let plan = view.plan.containers.get(*index)?;
+        let status = view.state.containers.get(*index)?.status();
+        Some(ecs::ManagedAgentStateChange {
+            container_name: Some(plan.name.clone()),
+            managed_agent_name: Some(ecs::ManagedAgentName::ExecuteCommandAgent),
+            status: Some(status.as_str().to_owned()),
+            reason: None,
+        })
+    };
+    report.about.iter().filter_map(one).collect()
 }
 
 fn container(view: &TaskView, index: usize) -> Option<ecs::ContainerStateChange> {
     let plan = view.plan.containers.get(index)?;
     let state = view.state.containers.get(index)?;
-    let bindings = view.plan.bindings_of(index, view.bindings());
+    let bound = state.place.as_ref().map(|place| place.bindings.as_slice()).unwrap_or_default();
+    let bindings = network_bindings(&plan.ports, bound);
     let digest = match &state.image {
         Fetch::Present(image) => Some(cut(&image.digest, MAX_ID)).filter(|d| !d.is_empty()),
         _ => None,
@@ -114,24 +131,11 @@ fn container(view: &TaskView, index: usize) -> Option<ecs::ContainerStateChange>
         container_name: Some(plan.name.clone()),
         exit_code: state.end().and_then(|end| end.code),
         image_digest: digest,
-        network_bindings: (!bindings.is_empty()).then(|| bindings.iter().map(binding).collect()),
+        network_bindings: Some(bindings).filter(|bindings| !bindings.is_empty()),
         reason: state.end().and_then(|end| end.reason.as_deref()).map(|r| cut(r, MAX_REASON)),
         runtime_id: state.started_at.map(|_: Timestamp| cut(plan.id.as_str(), MAX_ID)),
         status: Some(state.status().as_str().to_owned()),
     })
-}
-
-fn binding(binding: &PortBinding) -> ecs::NetworkBinding {
-    ecs::NetworkBinding {
-        bind_ip: Some(binding.bind_ip.to_string()),
-        container_port: Some(i32::from(binding.container_port)),
-        host_port: Some(i32::from(binding.host_port)),
-        protocol: Some(match binding.protocol {
-            Protocol::Tcp => ecs::TransportProtocol::Tcp,
-            Protocol::Udp => ecs::TransportProtocol::Udp,
-        }),
-        ..Default::default()
-    }
 }
 
 /// The first `most` characters.

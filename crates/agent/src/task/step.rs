@@ -6,7 +6,13 @@ use stdx::Timestamp;
 
 use super::depend::{Verdict, verdict};
 use super::report::{Report, due};
-use super::{ContainerState, Fetch, LogState, NetworkState, Run, SandboxState, Status, TaskView};
+use super::{
+    ContainerState, Fetch, LogState, NetworkState, Resources, Run, SandboxState, Status, TaskView,
+};
+
+/// How the ECS agent words, and with which code it tells, what waits for something that never comes.
+const DEPENDENCY: &str = "CannotStartContainerError: dependency graph: ";
+const DEPENDENCY_CODE: i32 = 143;
 
 /// Something to do. Once it is under way, [`TaskView::begin`] has noted it and [`step`] goes on to
 /// the next; when it is done, a [`super::Happening`] says so.
@@ -14,8 +20,10 @@ use super::{ContainerState, Fetch, LogState, NetworkState, Run, SandboxState, St
 pub enum Action {
     /// Make the sandbox and the task's own volumes.
     CreateSandbox,
-    /// Give it its place in the network.
+    /// Give its containers their places in the network.
     AttachNetwork,
+    /// Fetch the secrets and the like that containers need.
+    FetchResources,
     /// Make a container's log stream.
     PrepareLogs(usize),
     /// Make a container's image present.
@@ -30,12 +38,14 @@ pub enum Action {
         container: usize,
         /// Why, in ECS's words, unless it is only that the task stops.
         reason: Option<String>,
+        /// The exit code that is told of it.
+        code: Option<i32>,
     },
     /// End a container that runs.
     StopContainer(usize),
     /// Tell the server.
     Report(Report),
-    /// Give its place in the network back.
+    /// Give its places in the network back.
     DetachNetwork,
     /// Remove the sandbox and the task's own volumes.
     RemoveSandbox,
@@ -74,8 +84,12 @@ fn run(view: &TaskView, now: Timestamp) -> Step {
     if state.sandbox == SandboxState::Idle {
         return Step::Do(Action::CreateSandbox);
     }
-    for (index, container) in state.containers.iter().enumerate() {
-        if container.image == Fetch::Idle {
+    if state.resources == Resources::Idle && waits_for_resources(view) {
+        return Step::Do(Action::FetchResources);
+    }
+    for (index, plan, container) in view.containers() {
+        let may_pull = plan.needs.registry.is_none() || state.resources == Resources::Ready;
+        if container.image == Fetch::Idle && may_pull {
             return Step::Do(Action::PullImage(index));
         }
         if container.logs == LogState::Idle {
@@ -95,7 +109,8 @@ fn run(view: &TaskView, now: Timestamp) -> Step {
         match readiness(view, index, now) {
             Verdict::Ready => return Step::Do(Action::StartContainer(index)),
             Verdict::Never(reason) => {
-                return Step::Do(Action::Skip { container: index, reason: Some(reason) });
+                let code = reason.starts_with(DEPENDENCY).then_some(DEPENDENCY_CODE);
+                return Step::Do(Action::Skip { container: index, reason: Some(reason), code });
             }
             Verdict::Wait(at) => until = earliest(until, at),
         }
@@ -112,15 +127,25 @@ fn readiness(view: &TaskView, index: usize, now: Timestamp) -> Verdict {
     }
     match verdict(view, index, now) {
         Verdict::Ready => {}
-        Verdict::Never(why) => return Verdict::Never(format!("ContainerDependencyError: {why}")),
+        Verdict::Never(why) => return Verdict::Never(format!("{DEPENDENCY}{why}")),
         wait @ Verdict::Wait(_) => return wait,
     }
-    let network = matches!(state.network, NetworkState::Unneeded | NetworkState::Attached { .. });
-    let there = network
+    let needs = view.plan.containers.get(index).is_some_and(|plan| !plan.needs.is_empty());
+    let there = matches!(state.network, NetworkState::Unneeded | NetworkState::Attached)
+        && (!needs || state.resources == Resources::Ready)
         && state.sandbox == SandboxState::Ready
         && matches!(container.image, Fetch::Present(_))
         && matches!(container.logs, LogState::Unneeded | LogState::Ready);
     if there { Verdict::Ready } else { Verdict::Wait(None) }
+}
+
+/// Whether a container is yet to start that needs what is not here: at first, and for one that is
+/// started again under an agent that has not fetched it itself.
+fn waits_for_resources(view: &TaskView) -> bool {
+    view.containers().any(|(_, plan, state)| {
+        !plan.needs.is_empty()
+            && matches!(state.run, Run::Waiting | Run::Restarting(_) | Run::Clearing(_))
+    })
 }
 
 /// What a container needs and could not be had, in ECS's words.
@@ -137,7 +162,7 @@ fn stop(view: &TaskView, limits: &Limits, now: Timestamp) -> Step {
         match &container.run {
             Run::Waiting | Run::Restarting(_) => {
                 let reason = failure(container).map(str::to_owned);
-                return Step::Do(Action::Skip { container: index, reason });
+                return Step::Do(Action::Skip { container: index, reason, code: None });
             }
             Run::Running { .. } if !has_live_dependents(view, index) => {
                 return Step::Do(Action::StopContainer(index));
@@ -148,7 +173,7 @@ fn stop(view: &TaskView, limits: &Limits, now: Timestamp) -> Step {
     if state.containers.iter().any(|c| c.status() != Status::Stopped) {
         return Step::WaitUntil(None);
     }
-    if matches!(state.network, NetworkState::Attached { .. }) {
+    if state.network == NetworkState::Attached {
         return Step::Do(Action::DetachNetwork);
     }
     if state.reported.task == Some(Status::Stopped) {

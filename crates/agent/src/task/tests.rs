@@ -24,6 +24,7 @@ pub(super) fn view(containers: Value) -> TaskView {
         region: "eu-west-1".to_owned(),
         volumes_dir: PathBuf::from("/data"),
         stop_timeout: Duration::from_secs(30),
+        ..NodeFacts::default()
     };
     let order = Order {
         arn: "arn:aws:ecs:eu-west-1:111122223333:task/default/t1".to_owned(),
@@ -50,10 +51,11 @@ pub(super) fn exit(code: i32, when: Timestamp) -> Exit {
 pub(super) fn done(action: &Action, now: Timestamp) -> Option<Happening> {
     Some(match action {
         Action::CreateSandbox => Happening::SandboxReady,
-        Action::AttachNetwork => Happening::Attached { address: None, bindings: Vec::new() },
+        Action::AttachNetwork => Happening::Attached(Vec::new()),
         Action::PrepareLogs(at) => Happening::LogsReady(*at),
         Action::PullImage(at) => Happening::ImagePresent(*at, image()),
-        Action::StartContainer(at) => Happening::Started(*at, now),
+        Action::FetchResources => Happening::Fetched(Arc::default()),
+        Action::StartContainer(at) => Happening::Started(*at, now, None),
         Action::ClearContainer(at) => Happening::Cleared(*at),
         Action::StopContainer(at) => Happening::Exited(*at, exit(143, now)),
         Action::Report(report) => Happening::Reported(report.tells.clone()),
@@ -116,7 +118,7 @@ fn independent_actions_are_asked_for_at_once() {
     assert_eq!(due(&mut view, at(1)), [Action::AttachNetwork]);
     view.apply(Happening::ImagePresent(1, image()), at(2));
     assert_eq!(due(&mut view, at(2)), []);
-    view.apply(Happening::Attached { address: None, bindings: Vec::new() }, at(3));
+    view.apply(Happening::Attached(Vec::new()), at(3));
     assert_eq!(due(&mut view, at(3)), [Action::StartContainer(1)]);
 }
 
@@ -150,10 +152,10 @@ fn a_one_shot_that_ends_at_once_is_told_to_have_run() {
     view.apply(Happening::SandboxReady, at(0));
     view.apply(Happening::ImagePresent(0, image()), at(0));
     seen.extend(due(&mut view, at(0)));
-    view.apply(Happening::Attached { address: None, bindings: Vec::new() }, at(0));
+    view.apply(Happening::Attached(Vec::new()), at(0));
     seen.extend(due(&mut view, at(0)));
     view.apply(Happening::Exited(0, exit(3, at(1))), at(1));
-    view.apply(Happening::Started(0, at(0)), at(1));
+    view.apply(Happening::Started(0, at(0), None), at(1));
     let actions = work(&mut view, at(1));
     assert_eq!(reports(&actions), [Status::Running, Status::Stopped]);
     let told = actions.iter().find_map(|a| if let Action::Report(r) = a { Some(r) } else { None });
@@ -217,7 +219,7 @@ fn a_dependency_that_cannot_come_true_ends_the_task() {
     for (condition, code, says) in [
         ("SUCCESS", Some(2), "code 2"),
         ("HEALTHY", Some(0), "before it was healthy"),
-        ("HEALTHY", None, "startTimeout"),
+        ("HEALTHY", None, "has timed out"),
     ] {
         let mut view = view(app(condition));
         work(&mut view, at(0));
@@ -229,8 +231,13 @@ fn a_dependency_that_cannot_come_true_ends_the_task() {
         assert!(starts(&actions).is_empty(), "{condition}");
         assert_eq!(view.state.status, Status::Stopped, "{condition}");
         assert_eq!(reports(&actions).last(), Some(&Status::Stopped));
-        assert!(reason(&view).starts_with("ContainerDependencyError: "), "{}", reason(&view));
+        assert!(
+            reason(&view).starts_with("CannotStartContainerError: dependency graph: "),
+            "{}",
+            reason(&view)
+        );
         assert!(reason(&view).contains(says), "{}", reason(&view));
+        assert_eq!(view.state.containers[0].end().unwrap().code, Some(143));
     }
 }
 
@@ -263,7 +270,7 @@ fn what_fails_is_told_in_ecs_words() {
     pull.apply(Happening::ImageFailed(0, "CannotPullContainerError: no".to_owned()), at(1));
     let actions = due(&mut pull, at(1));
     assert!(actions.contains(&Action::AttachNetwork), "{actions:?}");
-    pull.apply(Happening::Attached { address: None, bindings: Vec::new() }, at(2));
+    pull.apply(Happening::Attached(Vec::new()), at(2));
     let actions = work(&mut pull, at(2));
     assert_eq!(actions[0], Action::DetachNetwork);
     let Action::Report(report) = &actions[1] else { panic!("{actions:?}") };
@@ -317,4 +324,57 @@ fn a_server_that_asks_again_hears_the_last_report_again() {
     let actions = work(&mut view, at(6));
     assert_eq!(reports(&actions), [Status::Stopped]);
     assert!(starts(&actions).is_empty());
+}
+
+#[test]
+fn secrets_are_fetched_first_and_again_for_a_restart_under_a_new_agent() {
+    let mut view = view(json!([{"name": "a", "image": "i",
+        "secrets": [{"name": "S", "valueFrom": "/s"}],
+        "repositoryCredentials": {"credentialsParameter": "r"},
+        "restartPolicy": {"enabled": true, "restartAttemptPeriod": 60}}]));
+    let first = due(&mut view, at(0));
+    assert_eq!(first, [Action::CreateSandbox, Action::FetchResources]);
+    view.apply(Happening::SandboxReady, at(0));
+    view.apply(Happening::Attached(Vec::new()), at(0));
+    view.apply(Happening::Fetched(Arc::default()), at(1));
+    assert!(due(&mut view, at(1)).contains(&Action::PullImage(0)));
+    view.apply(Happening::ImagePresent(0, image()), at(1));
+    assert_eq!(starts(&work(&mut view, at(1))), [0]);
+
+    let found = runtime::SandboxStatus {
+        spec: view.plan.sandbox.clone(),
+        alive: true,
+        containers: vec![runtime::ContainerStatus {
+            id: view.plan.containers[0].id.clone(),
+            pid: Some(7),
+            started_at: Some(at(1)),
+            exit: None,
+            health: None,
+        }],
+    };
+    view.state.containers[0].run = Run::Running { since: at(1) };
+    view.recover(Some(&found), at(2));
+    assert_eq!(due(&mut view, at(2)), [], "a container that runs needs nothing");
+    view.apply(Happening::Exited(0, exit(1, at(70_000))), at(70_000));
+    assert!(due(&mut view, at(70_000)).contains(&Action::FetchResources));
+    view.apply(Happening::FetchFailed("ResourceInitializationError: no".to_owned()), at(70_001));
+    work(&mut view, at(70_001));
+    assert_eq!(view.state.failure.as_deref(), Some("ResourceInitializationError: no"));
+    assert_eq!(view.state.status, Status::Stopped);
+}
+
+#[test]
+fn containers_stop_in_the_reverse_of_their_order_link_by_link() {
+    let mut view = view(json!([
+        {"name": "db", "image": "i"},
+        {"name": "app", "image": "i", "links": ["db"]},
+        {"name": "web", "image": "i", "dependsOn": [{"containerName": "app", "condition": "START"}]},
+    ]));
+    assert_eq!(starts(&work(&mut view, at(0))), [0, 1, 2]);
+    view.apply(Happening::Wanted(Desired::Stopped), at(1));
+    let stops: Vec<usize> = work(&mut view, at(1))
+        .iter()
+        .filter_map(|a| if let Action::StopContainer(i) = a { Some(*i) } else { None })
+        .collect();
+    assert_eq!(stops, [2, 1, 0]);
 }

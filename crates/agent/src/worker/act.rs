@@ -8,13 +8,15 @@ use runtime::{Exit, RuntimeError};
 use shell::OsEntropy;
 use stdx::{Backoff, chain};
 
-use super::Context;
+use super::network::{attach, detach};
+use super::start::start;
+use super::{Context, fetch};
 use crate::awslogs;
-use crate::plan::{LogPlan, NetworkPlan, TaskPlan, container_spec};
-use crate::task::{Action, Fetch, Happening, TaskView, render};
+use crate::plan::{Given, LogPlan, TaskPlan};
+use crate::task::{Action, Happening, TaskView, render};
 
 /// What cannot fail for good is tried again after so long at most.
-fn patience() -> Backoff {
+pub(super) fn patience() -> Backoff {
     Backoff::new(Duration::from_millis(200), Duration::from_secs(10))
 }
 
@@ -30,7 +32,11 @@ pub(super) fn perform(
         Action::AttachNetwork => async move { attach(&context, &plan).await }.boxed(),
         Action::DetachNetwork => async move { detach(&context, &plan).await }.boxed(),
         Action::RemoveSandbox => async move { remove_sandbox(&context, &plan).await }.boxed(),
-        Action::PullImage(at) => async move { pull(&context, &plan, at).await }.boxed(),
+        Action::FetchResources => async move { resources(&context, &plan).await }.boxed(),
+        Action::PullImage(at) => {
+            let given = Arc::clone(&view.given);
+            async move { pull(&context, &plan, &given, at).await }.boxed()
+        }
         Action::PrepareLogs(at) => async move { logs(&context, &plan, at).await }.boxed(),
         Action::StartContainer(at) => start(context, view, at),
         Action::ClearContainer(at) => async move { clear(&context, &plan, at).await }.boxed(),
@@ -44,7 +50,7 @@ pub(super) fn perform(
             .boxed()
         }
         // Done by noting it; its happening changes nothing that is over.
-        Action::Skip { container, reason } => {
+        Action::Skip { container, reason, .. } => {
             let reason = reason.unwrap_or_default();
             async move { Happening::StartFailed(container, reason) }.boxed()
         }
@@ -60,47 +66,29 @@ async fn create_sandbox(context: &Context, plan: &TaskPlan) -> Happening {
             ));
         }
     }
-    match context.runtime.create_sandbox(&plan.sandbox).await {
-        Ok(_) => Happening::SandboxReady,
-        Err(error) => {
-            Happening::SandboxFailed(format!("ResourceInitializationError: {}", chain(&error)))
-        }
+    let (volumes, sandbox) =
+        tokio::join!(volumes(context, plan), context.runtime.create_sandbox(&plan.sandbox));
+    let made = sandbox.map_err(|error| chain(&error)).and(volumes);
+    match made {
+        Ok(()) => Happening::SandboxReady,
+        Err(why) => Happening::SandboxFailed(format!("ResourceInitializationError: {why}")),
     }
 }
 
-async fn attach(context: &Context, plan: &TaskPlan) -> Happening {
-    let failed = |why: String| {
-        Happening::AttachFailed(format!("ResourceInitializationError: network: {why}"))
-    };
-    match &plan.network {
-        NetworkPlan::None => Happening::Attached { address: None, bindings: Vec::new() },
-        NetworkPlan::Host(ports) => {
-            match context.networking.reserve_host_ports(&plan.id, ports).await {
-                Ok(bindings) => Happening::Attached { address: None, bindings },
-                Err(error) => failed(chain(&error)),
-            }
-        }
-        NetworkPlan::Bridge(ports) => {
-            let netns = match context.runtime.network_namespace(&plan.sandbox.id, None).await {
-                Ok(netns) => netns,
-                Err(error) => return failed(chain(&error)),
-            };
-            match context.networking.attach(&plan.id, netns, ports).await {
-                Ok(a) => Happening::Attached { address: Some(a.address), bindings: a.bindings },
-                Err(error) => failed(chain(&error)),
-            }
-        }
+/// Makes the task's volumes.
+async fn volumes(context: &Context, plan: &TaskPlan) -> Result<(), String> {
+    for volume in plan.volumes.iter().filter(|volume| volume.make) {
+        let made = context.runtime.create_volume(&volume.spec).await;
+        made.map_err(|error| format!("make volume {}: {}", volume.spec.name, chain(&error)))?;
     }
+    Ok(())
 }
 
-async fn detach(context: &Context, plan: &TaskPlan) -> Happening {
-    let mut backoff = patience();
-    while let Err(error) = context.networking.detach(&plan.id).await {
-        let error = chain(&error);
-        tracing::warn!(task = plan.id, error, "A task's network could not be taken back yet.");
-        tokio::time::sleep(backoff.delay(&mut OsEntropy)).await;
+async fn resources(context: &Context, plan: &TaskPlan) -> Happening {
+    match fetch::fetch(context.calls.as_ref(), &context.roles, plan).await {
+        Ok(given) => Happening::Fetched(Arc::new(given)),
+        Err(reason) => Happening::FetchFailed(reason),
     }
-    Happening::Detached
 }
 
 async fn remove_sandbox(context: &Context, plan: &TaskPlan) -> Happening {
@@ -111,9 +99,18 @@ async fn remove_sandbox(context: &Context, plan: &TaskPlan) -> Happening {
         tokio::time::sleep(backoff.delay(&mut OsEntropy)).await;
     }
     // An attachment that an earlier agent began and did not write down.
-    if let Err(error) = context.networking.detach(&plan.id).await {
-        let error = chain(&error);
-        tracing::warn!(task = plan.id, error, "A task's network could not be taken back.");
+    for container in 0..plan.containers.len() {
+        if let Err(error) = context.networking.detach(&plan.network_id(container)).await {
+            let error = chain(&error);
+            tracing::warn!(task = plan.id, error, "A task's network could not be taken back.");
+        }
+    }
+    for volume in plan.volumes.iter().filter(|volume| volume.own) {
+        let name = &volume.spec.name;
+        if let Err(error) = context.runtime.remove_volume(name).await {
+            let error = chain(&error);
+            tracing::warn!(task = plan.id, volume = name, error, "A task's volume is left behind.");
+        }
     }
     if let Some(volumes) = plan.volumes_root()
         && let Err(error) = tokio::fs::remove_dir_all(&volumes).await
@@ -124,11 +121,22 @@ async fn remove_sandbox(context: &Context, plan: &TaskPlan) -> Happening {
     Happening::SandboxRemoved
 }
 
-async fn pull(context: &Context, plan: &TaskPlan, at: usize) -> Happening {
+async fn pull(context: &Context, plan: &TaskPlan, given: &Given, at: usize) -> Happening {
     let Some(container) = plan.containers.get(at) else { return nowhere(at) };
-    let request = context.images.request(&container.image).await;
+    let login = given.of(at).and_then(|given| given.registry.clone());
+    let request = async {
+        let role = context.roles.execution(&plan.order).await?;
+        context.images.request_for(&container.image, role.as_ref(), login).await
+    };
+    let request = match request.await {
+        Ok(request) => request,
+        Err(reason) => return Happening::ImageFailed(at, reason),
+    };
     match context.runtime.ensure_image(&request).await {
-        Ok(image) => Happening::ImagePresent(at, image),
+        Ok(image) => {
+            context.tracked.note(&image.id);
+            Happening::ImagePresent(at, image)
+        }
         Err(error) => {
             Happening::ImageFailed(at, format!("CannotPullContainerError: {}", chain(&error)))
         }
@@ -138,48 +146,21 @@ async fn pull(context: &Context, plan: &TaskPlan, at: usize) -> Happening {
 async fn logs(context: &Context, plan: &TaskPlan, at: usize) -> Happening {
     match plan.containers.get(at).map(|container| &container.log) {
         Some(LogPlan::AwsLogs(logs)) => {
-            match awslogs::prepare(context.calls.as_ref(), logs).await {
+            let calls = match context.roles.execution(&plan.order).await {
+                Ok(Some(role)) => context.calls.with(&role),
+                Ok(None) => Arc::clone(&context.calls),
+                Err(why) => {
+                    let reason = format!("ResourceInitializationError: {why}");
+                    return Happening::LogsFailed(at, reason);
+                }
+            };
+            match awslogs::prepare(calls.as_ref(), logs).await {
                 Ok(()) => Happening::LogsReady(at),
                 Err(reason) => Happening::LogsFailed(at, reason),
             }
         }
-        Some(LogPlan::None | LogPlan::Files) | None => Happening::LogsReady(at),
+        Some(LogPlan::None | LogPlan::Files | LogPlan::Driver) | None => Happening::LogsReady(at),
     }
-}
-
-fn start(context: Arc<Context>, view: &TaskView, at: usize) -> BoxFuture<'static, Happening> {
-    let address = view.address().map(|address| address.to_string());
-    let image = view.state.containers.get(at).map(|c| &c.image);
-    let (Some(plan), Some(Fetch::Present(image))) = (view.plan.containers.get(at), image) else {
-        return async move { nowhere(at) }.boxed();
-    };
-    let spec = container_spec(plan, &image.id, &image.config, address);
-    async move {
-        let spec = match spec {
-            Ok(spec) => spec,
-            Err(refusal) => {
-                let reason =
-                    format!("CannotCreateContainerError: {}: {}", refusal.member, refusal.why);
-                return Happening::StartFailed(at, reason);
-            }
-        };
-        match context.runtime.start_container(&spec).await {
-            Ok(started) => Happening::Started(at, started.at),
-            Err(error) => Happening::StartFailed(at, start_reason(&error)),
-        }
-    }
-    .boxed()
-}
-
-/// ECS tells what could not be made from what could be made and not started.
-fn start_reason(error: &RuntimeError) -> String {
-    let kind = match error {
-        RuntimeError::Start { .. } | RuntimeError::System { .. } => "CannotStartContainerError",
-        RuntimeError::Invalid { .. }
-        | RuntimeError::Unsupported { .. }
-        | RuntimeError::NotFound { .. } => "CannotCreateContainerError",
-    };
-    format!("{kind}: {}", chain(error))
 }
 
 async fn clear(context: &Context, plan: &TaskPlan, at: usize) -> Happening {
@@ -213,6 +194,6 @@ async fn stop(context: &Context, plan: &TaskPlan, at: usize) -> Happening {
 }
 
 /// An index that the plan does not have; steps come from the same plan, so that there is none.
-fn nowhere(at: usize) -> Happening {
+pub(super) fn nowhere(at: usize) -> Happening {
     Happening::StartFailed(at, "CannotCreateContainerError: no such container".to_owned())
 }

@@ -2,6 +2,10 @@
 //! of it. Nothing on the way from an order to the start of a program waits for a disk or a timer.
 
 mod act;
+mod fetch;
+mod meta;
+mod network;
+mod start;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,15 +17,18 @@ use stdx::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::awslogs::Shipper;
+use crate::awslogs::{ShipAs, Shipper};
 use crate::board::Board;
 use crate::calls::Calls;
+use crate::cleanup::Tracked;
+use crate::endpoints::Directory;
 use crate::images::Images;
 use crate::networking::Networking;
 use crate::plan::LogPlan;
-use crate::record::{Recorder, log_file, order_file, state_file};
+use crate::record::{Recorder, log_file, log_target_file, order_file, state_file};
 use crate::reports::Reports;
-use crate::task::{Action, Happening, Limits, LogState, Run, Step, TaskView, step};
+use crate::roles::Roles;
+use crate::task::{Action, Happening, Limits, LogState, Run, SandboxState, Step, TaskView, step};
 
 /// What every worker needs.
 pub(crate) struct Context {
@@ -32,6 +39,12 @@ pub(crate) struct Context {
     pub(crate) networking: Arc<dyn Networking>,
     pub(crate) calls: Arc<dyn Calls>,
     pub(crate) images: Images,
+    /// What tasks ask at `169.254.170.2`.
+    pub(crate) directory: Arc<Directory>,
+    /// The images that tasks have had.
+    pub(crate) tracked: Tracked,
+    /// The newest credentials of the tasks' roles.
+    pub(crate) roles: Roles,
     pub(crate) reports: Reports,
     pub(crate) recorder: Recorder,
     pub(crate) board: Board,
@@ -120,6 +133,14 @@ impl Worker {
             }
             return;
         }
+        if action == Action::RemoveSandbox {
+            for (_, plan, state) in self.view.containers() {
+                if state.logs == LogState::Ready && state.started_at.is_some() {
+                    let (container, waited) = (&plan.id, self.context.limits.log_drain);
+                    tracing::error!(%container, ?waited, "Output that could not be sent is lost.");
+                }
+            }
+        }
         let pull = if let Action::PullImage(container) = action { Some(container) } else { None };
         let (context, mail) = (Arc::clone(&self.context), self.mail.clone());
         let doing = act::perform(context, &self.view, action);
@@ -149,8 +170,14 @@ impl Worker {
             let id = plan.id.as_str();
             let from = Shipper::start(&self.context.recorder, id);
             let tail = self.context.runtime.log_path(&self.view.plan.sandbox.id, &plan.id);
+            self.context.recorder.write(&log_target_file(id), logs);
+            let role = self.view.plan.order.execution_role.as_ref();
             let shipper = Shipper {
                 calls: Arc::clone(&self.context.calls),
+                role: role.map(|role| ShipAs {
+                    roles: self.context.roles.clone(),
+                    credentials_id: role.credentials_id.clone(),
+                }),
                 recorder: self.context.recorder.clone(),
                 container: id.to_owned(),
                 logs: logs.clone(),
@@ -171,6 +198,12 @@ impl Worker {
     fn tell(&self) {
         if self.context.board.show(&self.view) {
             self.context.recorder.write(&state_file(&self.view.plan.id), &self.view.state);
+            // Whoever runs may ask; whoever is over and removed cannot.
+            if self.view.state.sandbox == SandboxState::Gone {
+                self.context.directory.remove_task(&self.view.plan.id);
+            } else {
+                self.context.directory.put_task(meta::snapshot(&self.view, &self.context.cluster));
+            }
         }
     }
 
@@ -181,8 +214,11 @@ impl Worker {
         recorder.remove(&order_file(&self.view.plan.id));
         for plan in &self.view.plan.containers {
             recorder.remove(&log_file(plan.id.as_str()));
+            recorder.remove(&log_target_file(plan.id.as_str()));
         }
         recorder.remove(&state_file(&self.view.plan.id));
+        self.context.directory.remove_task(&self.view.plan.id);
+        self.context.roles.forget(&self.view.plan.id);
         self.context.board.remove(&self.view.plan.id);
     }
 }
