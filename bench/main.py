@@ -11,7 +11,7 @@ import traceback
 from benchlib import cluster, machine
 from benchlib.rig import Rig
 
-PARTS = ["start", "many", "replace", "stop", "memory", "ready", "commits", "pull"]
+PARTS = ["start", "many", "replace", "stop", "memory", "ready", "commits", "pull", "docker-runtime"]
 
 
 def main() -> int:
@@ -37,7 +37,7 @@ def main() -> int:
             begun = time.monotonic()
             print(f"\n=== {part} === ({machine.pressure()})", flush=True)
             try:
-                importlib.import_module(f"parts.{part}").run(rig)
+                importlib.import_module(f"parts.{part.replace('-', '_')}").run(rig)
             except Exception:  # one part's failure does not hide the others' figures
                 traceback.print_exc()
                 failed.append(part)

@@ -28,6 +28,7 @@ need runc command -v runc                           # the runtime's tests compar
 need nftables command -v nft                        # tests read packet filter rules back
 need iproute2 command -v ip                         # tests read links and namespaces back
 need curl command -v curl
+need docker.io test -S /var/run/docker.sock -o -x /usr/bin/dockerd -o -x /usr/sbin/dockerd  # tests of --runtime docker
 need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
 need python3 command -v python3
 need python3-venv python3 -c 'import ensurepip, venv'
@@ -46,6 +47,15 @@ if [ ${#missing[@]} -gt 0 ]; then
         give_up "apt-get failed; $log has all it said. Mend that, or install by hand: ${missing[*]}"
     }
     rm -f "$log"
+fi
+
+# --- Docker Engine --------------------------------------------------------------------------------
+
+# Tests of `--runtime docker` are left out, saying so, where no Engine answers: that is no failure here.
+if ! [ -S /var/run/docker.sock ] && [ "$(id -u)" = 0 ] && command -v dockerd >/dev/null; then
+    echo "setup: starting Docker Engine"
+    service docker start >/dev/null 2>&1 || systemctl start docker >/dev/null 2>&1 ||
+        echo "setup: Docker Engine could not be started; tests of --runtime docker will be left out" >&2
 fi
 
 # --- Rust -----------------------------------------------------------------------------------------

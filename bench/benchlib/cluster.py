@@ -35,7 +35,8 @@ def environment() -> dict[str, str]:
 class Cluster:
     """A server and a node in one process, and what it wrote to its log beside the data folder."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *flags: str) -> None:
+        self.flags = flags
         self.data = data
         self.port = free_port()
         self.log = data.with_suffix(".log")
@@ -43,7 +44,7 @@ class Cluster:
 
     def spawn(self) -> None:
         """Starts the binary and returns at once."""
-        command = [binary(), "up", "--data-dir", self.data, "--listen", f"127.0.0.1:{self.port}"]
+        command = [binary(), "up", "--data-dir", self.data, "--listen", f"127.0.0.1:{self.port}", *self.flags]
         command += shlex.split(os.environ.get("WHARF_ARGS", "--log warn"))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, env=environment(), stdout=log, stderr=log)

@@ -38,9 +38,9 @@ class Rig:
             yield number
 
     @contextlib.contextmanager
-    def cluster(self) -> Iterator[Cluster]:
-        """A fresh cluster, gone afterwards."""
-        cluster = Cluster(self.folder / f"data-{len(self.clusters)}")
+    def cluster(self, *flags: str) -> Iterator[Cluster]:
+        """A fresh cluster, gone afterwards; `flags` are for `wharf up`."""
+        cluster = Cluster(self.folder / f"data-{len(self.clusters)}", *flags)
         self.clusters.append(cluster)
         try:
             yield cluster.up()

@@ -20,10 +20,10 @@ GAP = 0.3
 class Starter:
     """Starts one program by each way and times it, by one network mode."""
 
-    def __init__(self, rig: Rig, cluster: Cluster, network: str, image: str) -> None:
+    def __init__(self, rig: Rig, cluster: Cluster, network: str, image: str, folder: str | None = None) -> None:
         self.rig, self.cluster, self.network = rig, cluster, network
         self.times = Times()
-        self.stamps: Stamps = rig.stamps(f"start-{network}")
+        self.stamps: Stamps = rig.stamps(folder or f"start-{network}")
         self.count = 0
         self.definition = cluster.register(f"start-{network}", image, self.stamps.folder, network=network)
 
@@ -68,14 +68,15 @@ class Starter:
         self.times.add(f"{name}: main()", (self.main_at() - begun) / 1e9)
         return container
 
-    def lone(self, count: int, seconds: float) -> None:
+    def lone(self, count: int, seconds: float, command: bool = True) -> None:
         for _ in self.rig.rounds(count, seconds):
             time.sleep(GAP)
             self.cluster.stop([self.wharf("RunTask", True)])
             time.sleep(GAP)
             self.rig.docker.remove(self.api("Docker API", True))
-            time.sleep(GAP)
-            self.rig.docker.remove(self.command("docker run -d"))
+            if command:
+                time.sleep(GAP)
+                self.rig.docker.remove(self.command("docker run -d"))
 
     def back_to_back(self, count: int) -> None:
         tasks = [self.wharf("RunTask", False) for _ in range(count)]
