@@ -10,7 +10,7 @@ const PARTS: &[(&str, &str, &str)] =
     &[("docs/task-definition.md", "members", "task_definition_table")];
 
 /// Writes every part anew.
-pub fn write(root: &Path) -> anyhow::Result<()> {
+pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
     for (document, mark, example) in PARTS {
         let path = root.join(document);
         let before = std::fs::read_to_string(&path).with_context(|| format!("read {document}"))?;
