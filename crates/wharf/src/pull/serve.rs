@@ -69,7 +69,7 @@ async fn converse(stream: UnixStream, puller: &Puller) -> io::Result<()> {
     let (progress, mut told) = mpsc::unbounded_channel();
     let pulling = puller.pull(line.trim(), progress);
     tokio::pin!(pulling);
-    let mut last = 0;
+    let mut nothing = String::new();
     loop {
         tokio::select! {
             biased;
@@ -85,10 +85,7 @@ async fn converse(stream: UnixStream, puller: &Puller) -> io::Result<()> {
                 return tell(&mut to, &told).await;
             }
             // Nothing more is said by whoever waits, so this is the end of the connection.
-            gone = from.read_line(&mut line), if last == 0 => {
-                last = gone?;
-                return Ok(());
-            }
+            gone = from.read_line(&mut nothing) => return gone.map(drop),
         }
     }
 }
