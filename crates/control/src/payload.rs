@@ -4,11 +4,15 @@
 //! contract's own members, and Docker's documents for what has none.
 
 mod access;
+mod admission;
 mod container;
+#[cfg(test)]
+mod tests;
 mod volumes;
 
 use aws::agent::acs;
-use model::{DesiredStatus, State, Task};
+use aws::ecs::TaskDefinition;
+use model::{DesiredStatus, State, Task, TaskFacts};
 
 use crate::merge::{DocumentError, effective};
 use crate::mint::{MintError, Minting, RolePurpose};
@@ -73,16 +77,17 @@ fn run(state: &State, task: &Task, minting: Minting<'_>) -> Result<acs::Task, Pa
         .map_err(|source| PayloadError::Document { task: name(), source })?;
     let instance = state.instance(&facts.instance_key());
     let zone = instance.and_then(|i| i.attribute("ecs.availability-zone").flatten());
-    let definitions = document.container_definitions.clone().unwrap_or_default();
-    let containers = definitions
+    let containers = document
+        .container_definitions
         .iter()
+        .flatten()
         .map(|definition| {
             container::container(state, task, &document, definition, overrides.as_ref())
         })
         .collect::<Result<Vec<_>, _>>()
         .map_err(|source| PayloadError::Docker { task: name(), source })?;
     let number = |text: &Option<String>| text.as_ref().and_then(|t| t.trim().parse::<f64>().ok());
-    Ok(acs::Task {
+    let sent = acs::Task {
         arn: state.realm().task(&facts.key),
         task_cluster_arn: Some(state.realm().cluster(facts.cluster())),
         family: Some(facts.definition.family.to_string()),
@@ -110,20 +115,29 @@ fn run(state: &State, task: &Task, minting: Minting<'_>) -> Result<acs::Task, Pa
         )?,
         pid_mode: document.pid_mode.clone(),
         ipc_mode: document.ipc_mode.clone(),
-        wharf: Some(acs::WharfTask {
-            container_definitions: definitions,
-            volumes: document.volumes.clone().unwrap_or_default(),
-            network_mode: document.network_mode.clone(),
-            pid_mode: document.pid_mode.clone(),
-            ipc_mode: document.ipc_mode.clone(),
-            ephemeral_storage: document.ephemeral_storage.clone(),
-            runtime_platform: document.runtime_platform.clone(),
-            task_role_arn: document.task_role_arn.clone(),
-            execution_role_arn: document.execution_role_arn.clone(),
-            enable_execute_command: facts.enable_execute_command,
-            availability_zone: zone.map(str::to_owned),
-            tags: Vec::new(),
-        }),
+        wharf: Some(typed(facts, &document, zone)),
         ..acs::Task::default()
-    })
+    };
+    if let Some(more) = admission::excess(&admission::counted(&sent), &facts.reserved) {
+        tracing::error!(task = %facts.key, more, "AWS's agent would count more for a task than it was placed for.");
+    }
+    Ok(sent)
+}
+
+/// The task for Wharf's own agent: ECS's own shapes, overrides applied.
+fn typed(facts: &TaskFacts, document: &TaskDefinition, zone: Option<&str>) -> acs::WharfTask {
+    acs::WharfTask {
+        container_definitions: document.container_definitions.clone().unwrap_or_default(),
+        volumes: document.volumes.clone().unwrap_or_default(),
+        network_mode: document.network_mode.clone(),
+        pid_mode: document.pid_mode.clone(),
+        ipc_mode: document.ipc_mode.clone(),
+        ephemeral_storage: document.ephemeral_storage.clone(),
+        runtime_platform: document.runtime_platform.clone(),
+        task_role_arn: document.task_role_arn.clone(),
+        execution_role_arn: document.execution_role_arn.clone(),
+        enable_execute_command: facts.enable_execute_command,
+        availability_zone: zone.map(str::to_owned),
+        tags: Vec::new(),
+    }
 }

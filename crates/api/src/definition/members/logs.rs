@@ -78,7 +78,10 @@ pub(super) const MEMBERS: &[Member] = &[
         SPLUNK,
     ),
     routed("containerDefinitions[].logConfiguration.logDriver=awsfirelens"),
-    Member::yes("containerDefinitions[].logConfiguration.options", AWSLOGS)
+    Member::yes(
+        "containerDefinitions[].logConfiguration.options",
+        Container(r#"{"logConfiguration":{"logDriver":"json-file","options":{"max-size":"1m"}}}"#),
+    )
         .note("Those that the driver has; any other is refused by name. A router's are its own affair."),
     Member::yes("containerDefinitions[].logConfiguration.secretOptions[].name", SECRET).on(
         Standing::Lacking(SPLUNK),
