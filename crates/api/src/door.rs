@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use auth::{EcrToken, Identity, KeyStore, SessionMint};
 use aws::Error;
 use model::{Realm, State};
+use objects::Objects;
 use registry::Registry;
 use scheduler::{Command, Reply};
 use shell::Clock;
@@ -31,6 +32,8 @@ pub struct DoorConfig {
     pub logs: Arc<Logs>,
     /// Secrets and parameters.
     pub vault: Vault,
+    /// Buckets and objects.
+    pub objects: Objects,
     /// Whose signatures are taken.
     pub keys: Arc<dyn KeyStore + Send + Sync>,
     /// Makes the credentials of roles that are assumed.

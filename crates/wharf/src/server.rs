@@ -18,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
 use cli::Profile;
 use model::{InstanceKey, Realm};
+use objects::{Objects, ObjectsConfig};
 use registry::{Authorizer, Registry, RegistryConfig};
 use shell::{Clock, OsEntropy, Shutdown};
 use store::{RedbEngine, Store};
@@ -86,6 +87,7 @@ pub(crate) async fn start(
         registry: registry.clone(),
         logs,
         vault: vault.clone(),
+        objects: open_objects(places, &clock)?,
         keys: Arc::new(SessionStore::new(root_key.store(&settings.account), sessions.clone())),
         sessions: sessions.clone(),
         ecr_token: ecr_token.clone(),
@@ -96,8 +98,9 @@ pub(crate) async fn start(
     });
     let routes = Router::new()
         .merge(api::router(door.clone()))
-        .merge(api::guard(door, sockets))
+        .merge(api::guard(door.clone(), sockets))
         .merge(registry::router(registry, passwords(ecr_token, store.clone(), clock)));
+    let routes = api::storage(door, routes);
     let ready = Ready::default();
     let routes = routes.layer(middleware::from_fn_with_state(ready.clone(), not_yet));
     let profile = Profile {
@@ -145,6 +148,11 @@ fn open_logs(settings: &Settings, places: &Places, clock: &Arc<dyn Clock>) -> Re
         clock.clone(),
     );
     Ok(Arc::new(Logs::open(config).context("open the logs")?))
+}
+
+fn open_objects(places: &Places, clock: &Arc<dyn Clock>) -> Result<Objects> {
+    let config = ObjectsConfig::new(places.folder("objects")?, clock.clone());
+    Objects::open(config).context("open the store of buckets and objects")
 }
 
 fn open_vault(settings: &Settings, places: &Places, clock: &Arc<dyn Clock>) -> Result<Vault> {

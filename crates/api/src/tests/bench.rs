@@ -9,6 +9,7 @@ use axum::extract::State;
 use http::Request;
 use http_body_util::BodyExt;
 use model::{AgentInfo, InstanceKey, Realm};
+use objects::{Objects, ObjectsConfig};
 use registry::{Registry, RegistryConfig};
 use scheduler::Command;
 use serde_json::{Value, json};
@@ -99,6 +100,7 @@ impl Bench {
             clock: shared.clone(),
         });
         std::fs::create_dir(folder.path().join("logs")).unwrap();
+        let objects = ObjectsConfig::new(folder.path(), shared.clone());
         let vault = VaultConfig::new(folder.path(), ACCOUNT, REGION, shared.clone());
         let logs = LogsConfig::new(folder.path().join("logs"), ACCOUNT, REGION, shared.clone());
         let sessions = Arc::new(SessionMint::new(root.secret()));
@@ -109,6 +111,7 @@ impl Bench {
             registry: registry.unwrap(),
             logs: Arc::new(Logs::open(logs).unwrap()),
             vault: Vault::open(vault).unwrap(),
+            objects: Objects::open(objects).unwrap(),
             keys: Arc::new(SessionStore::new(root.store(ACCOUNT), sessions.clone())),
             sessions,
             ecr_token: Arc::new(EcrToken::new(root.secret())),
