@@ -7,7 +7,10 @@ mod checks;
 mod down;
 mod mint;
 mod node;
+mod node_options;
 mod places;
+#[cfg(test)]
+mod promises;
 mod pull;
 mod run;
 mod server;
@@ -39,7 +42,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs everything on this machine, which joins the cluster `default`
-    Up(Given),
+    Up(UpArgs),
     /// Runs the control plane alone: API, scheduler, registry, logs
     Server(Given),
     /// Runs the node alone: joins this machine to a server's cluster
@@ -51,6 +54,15 @@ enum Command {
     Ps(cli::PsArgs),
     Logs(cli::LogsArgs),
     Exec(cli::ExecArgs),
+}
+
+/// Settings of the server and of its own node.
+#[derive(Debug, clap::Args)]
+struct UpArgs {
+    #[command(flatten)]
+    given: Given,
+    #[command(flatten)]
+    node: node_options::NodeOptions,
 }
 
 fn main() -> ExitCode {
@@ -75,11 +87,11 @@ fn main() -> ExitCode {
 fn dispatch(arguments: Arguments) -> Result<()> {
     let config = arguments.config.as_deref();
     match arguments.command {
-        Command::Up(given) => {
+        Command::Up(UpArgs { given, node }) => {
             let settings = given.settle(config)?;
             checks::node()?;
             start_logging(&settings)?;
-            threads()?.block_on(run::up(settings))
+            threads()?.block_on(run::up(settings, node))
         }
         Command::Server(given) => {
             let settings = given.settle(config)?;

@@ -19,6 +19,7 @@ use shell::{Clock, Shutdown, SystemClock};
 use stdx::Timestamp;
 
 use crate::checks;
+use crate::node_options::NodeOptions;
 use crate::places::Places;
 
 /// Sandboxes that are kept ready in advance.
@@ -105,6 +106,8 @@ pub(crate) struct AgentArgs {
     /// What is logged, such as `info` or `warn,agent=debug`
     #[arg(long, value_name = "FILTER", env = "WHARF_LOG", default_value = "info")]
     pub(crate) log: String,
+    #[command(flatten)]
+    pub(crate) options: NodeOptions,
 }
 
 /// What a node needs to know.
@@ -117,6 +120,8 @@ pub(crate) struct NodeSettings {
     pub(crate) runtime: RuntimeChoice,
     /// The port that containers must not reach on this machine.
     pub(crate) api_port: Option<u16>,
+    /// What its life of images and tasks is set by.
+    pub(crate) options: NodeOptions,
 }
 
 /// Opens the node and joins.
@@ -275,7 +280,7 @@ fn config(
 ) -> Result<AgentConfig> {
     let (cores, memory) = checks::machine();
     let Connection { endpoint, region, credentials } = settings.connection;
-    Ok(AgentConfig {
+    let mut config = AgentConfig {
         endpoint,
         region: region.clone(),
         cluster: settings.cluster,
@@ -300,7 +305,9 @@ fn config(
         },
         clock,
         signer: Arc::new(NodeSigner { credentials, scope: Scope::new(region, "ecs") }),
-    })
+    };
+    settings.options.fill(&mut config);
+    Ok(config)
 }
 
 /// The agent's way to the server.

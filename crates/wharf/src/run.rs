@@ -13,12 +13,13 @@ use store::Store;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::node::{self, AgentArgs, NodeSettings, RuntimeChoice};
+use crate::node_options::NodeOptions;
 use crate::places::Places;
 use crate::settings::Settings;
 use crate::{checks, pull, server};
 
 /// Everything on this machine.
-pub(crate) async fn up(settings: Settings) -> Result<()> {
+pub(crate) async fn up(settings: Settings, options: NodeOptions) -> Result<()> {
     let places = Places::of(&settings.data_dir)?;
     let _lock = places.lock()?;
     let listener = checks::listen(settings.listen)?;
@@ -43,6 +44,7 @@ pub(crate) async fn up(settings: Settings) -> Result<()> {
         )],
         subnet: settings.subnet.clone(),
         runtime: settings.runtime.clone(),
+        options,
         api_port: blocked(address),
     };
     let agent = node::start(node, &places, clock.clone(), stop.clone()).await?;
@@ -116,6 +118,7 @@ pub(crate) async fn agent(args: AgentArgs) -> Result<()> {
         subnet: args.subnet.clone(),
         runtime: RuntimeChoice { kind: args.runtime, docker_host: args.docker_host.clone() },
         api_port: None,
+        options: args.options.clone(),
     };
     let (trigger, stop) = shutdown();
     let agent = node::start(settings, &places, SystemClock::shared(), stop.clone()).await?;

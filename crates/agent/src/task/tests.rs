@@ -358,7 +358,8 @@ fn secrets_are_fetched_first_and_again_for_a_restart_under_a_new_agent() {
     view.apply(Happening::Exited(0, exit(1, at(70_000))), at(70_000));
     assert!(due(&mut view, at(70_000)).contains(&Action::FetchResources));
     view.apply(Happening::FetchFailed("ResourceInitializationError: no".to_owned()), at(70_001));
-    work(&mut view, at(70_001));
+    view.apply(Happening::Cleared(0), at(70_002));
+    work(&mut view, at(70_002));
     assert_eq!(view.state.failure.as_deref(), Some("ResourceInitializationError: no"));
     assert_eq!(view.state.status, Status::Stopped);
 }
