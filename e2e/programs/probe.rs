@@ -28,6 +28,9 @@ const HELP: &str = "probe STEP...
   ignore-term       from now on, SIGTERM is ignored
   fetch HOST:PORT   ask for / by HTTP and print the answer
   exists FILE       end with 1 unless a file is there
+  talk              answer what is typed: size, env NAME, identity, exit STATUS, anything
+  copy              print standard input, byte by byte
+  bulk N            print N numbered lines at once
   exit STATUS       end";
 
 fn main() {
@@ -58,6 +61,9 @@ fn main() {
                     exit(1);
                 }
             }
+            "talk" => talk(),
+            "copy" => copy(),
+            "bulk" => bulk(number(&word())),
             "exit" => exit(i32::try_from(number(&word())).unwrap_or(255)),
             other => fail(&format!("{other} is no step\n{HELP}")),
         }
@@ -173,6 +179,41 @@ fn fetch(address: &str) {
     }
 }
 
+/// A very small shell.
+fn talk() {
+    say("talk> ");
+    for line in std::io::stdin().lines() {
+        let line = line.unwrap_or_else(|error| fail(&format!("cannot read: {error}")));
+        match line.trim().split_once(' ').unwrap_or((line.trim(), "")) {
+            ("size", _) => {
+                let mut size = [0_u16; 4];
+                // SAFETY: TIOCGWINSZ writes four 16-bit numbers.
+                unsafe { ioctl(0, TIOCGWINSZ, size.as_mut_ptr()) };
+                say(&format!("{} {}", size[0], size[1]));
+            }
+            ("env", name) => env(name),
+            ("identity", _) => identity(),
+            ("exit", status) => exit(status.parse().unwrap_or(255)),
+            _ => say(&format!("you said {line}")),
+        }
+    }
+}
+
+fn copy() {
+    let copied = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::stdout().lock());
+    if let Err(error) = copied.and_then(|_| std::io::stdout().flush()) {
+        fail(&format!("cannot copy: {error}"));
+    }
+}
+
+fn bulk(count: u64) {
+    let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    for n in 0..count {
+        writeln!(out, "line {n}").unwrap_or_else(|error| fail(&format!("cannot write: {error}")));
+    }
+}
+
+const TIOCGWINSZ: u64 = 0x5413;
 const SIGTERM: i32 = 15;
 const SIG_IGN: usize = 1;
 static STATUS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
@@ -180,6 +221,7 @@ static STATUS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(
 unsafe extern "C" {
     fn signal(number: i32, handler: usize) -> usize;
     fn _exit(status: i32) -> !;
+    fn ioctl(file: i32, request: u64, ...) -> i32;
     #[link_name = "write"]
     fn raw_write(file: i32, bytes: *const u8, count: usize) -> isize;
 }

@@ -17,6 +17,7 @@ use stdx::{Backoff, Entropy, Timestamp};
 use tokio::sync::{Mutex, watch};
 
 pub(crate) use self::acs::keep as keep_acs;
+pub(crate) use self::socket::Socket;
 pub(crate) use self::tcs::keep as keep_tcs;
 
 use crate::config::AgentConfig;
@@ -124,6 +125,12 @@ fn pause(end: End, lived: Duration, backoff: &mut Backoff, chance: &mut dyn Entr
 fn about(least: Duration, jitter: Duration) -> Duration {
     let millis = u64::try_from(jitter.as_millis()).unwrap_or(u64::MAX);
     least + Duration::from_millis(OsEntropy.below(millis.saturating_add(1)))
+}
+
+/// Opens a signed websocket for a session of ExecuteCommand; why not is told to the log.
+pub(crate) async fn open_exec(link: &Link, url: &str) -> Option<Socket> {
+    let config = &link.config;
+    socket::open(url, config.signer.as_ref(), config.clock.as_ref()).await.ok()
 }
 
 /// Opens a session; whether the server says that the instance is deregistered.

@@ -17,7 +17,7 @@ use super::End;
 use crate::config::Signer;
 
 /// A websocket to the server.
-pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 const HANDSHAKE: Duration = Duration::from_secs(30);
 
