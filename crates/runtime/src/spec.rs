@@ -12,9 +12,9 @@ use oci_spec::runtime::{
     PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 
-use crate::engine::{caps, seccomp};
+use crate::engine::{caps, docker_profile, seccomp};
 use crate::spec_mounts::{masked_paths, mounts, readonly_paths};
-use crate::{ContainerSpec, IpcMode, Limits, NetworkMode, PidMode};
+use crate::{ContainerSpec, IpcMode, Limits, NetworkMode, PidMode, Seccomp};
 
 /// `PATH` of a container that does not set it: Docker's.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -45,6 +45,10 @@ pub struct Facts {
     pub ipc: IpcMode,
     /// The folder of the shared memory that it shares with its sandbox or the node.
     pub shm: Option<PathBuf>,
+    /// Major and minor version of the node's kernel.
+    pub kernel: (u32, u32),
+    /// Whether it has AppArmor.
+    pub apparmor: bool,
     /// The folders of the volumes that it mounts.
     pub volumes: BTreeMap<String, PathBuf>,
     /// The sandbox's limits: a container cannot be promised more.
@@ -74,6 +78,9 @@ pub struct HostDevice {
 pub fn build(container: &ContainerSpec, facts: &Facts) -> Result<Spec, String> {
     let capabilities = capabilities(container)?;
     let process = process(container, facts, &capabilities)?;
+    if let Some(swappiness) = container.swappiness.filter(|value| *value > 100) {
+        return Err(format!("the swappiness {swappiness} is not between 0 and 100"));
+    }
     let limits = within(container.limits, facts.sandbox_limits);
     check_limits(&limits)?;
     let mut linux = LinuxBuilder::default()
@@ -89,10 +96,14 @@ pub fn build(container: &ContainerSpec, facts: &Facts) -> Result<Spec, String> {
     linux = if container.privileged {
         linux.masked_paths(Vec::new()).readonly_paths(Vec::new())
     } else {
-        linux
-            .seccomp(seccomp::default_profile(&capabilities))
-            .masked_paths(masked_paths())
-            .readonly_paths(readonly_paths())
+        let linux = linux.masked_paths(masked_paths()).readonly_paths(readonly_paths());
+        match &container.seccomp {
+            Seccomp::Default => linux.seccomp(seccomp::default_profile(&capabilities)),
+            Seccomp::Unconfined => linux,
+            Seccomp::Profile(json) => {
+                linux.seccomp(docker_profile::read(json, &capabilities, facts.kernel)?)
+            }
+        }
     };
     let mut linux = linux.build().map_err(|error| error.to_string())?;
     if !container.sysctls.is_empty() {
@@ -160,7 +171,19 @@ fn process(
         .inheritable(Capabilities::new())
         .ambient(Capabilities::new());
     let user = UserBuilder::default().uid(0_u32).gid(0_u32);
-    ProcessBuilder::default()
+    let process = ProcessBuilder::default();
+    let process = match container.apparmor.as_deref() {
+        // As Docker has it, a privileged container is not confined by default.
+        None | Some("" | "unconfined") => process,
+        Some(_) if !facts.apparmor => {
+            return Err(format!(
+                "the AppArmor profile \"{}\" is asked for, and this node's kernel has no AppArmor",
+                container.apparmor.as_deref().unwrap_or_default()
+            ));
+        }
+        Some(profile) => process.apparmor_profile(profile),
+    };
+    process
         .terminal(container.tty)
         .user(user.build().map_err(|error| error.to_string())?)
         .args(container.args.clone())
@@ -382,6 +405,11 @@ fn container_resources(
     facts: &Facts,
 ) -> LinuxResources {
     let mut resources = resources(limits);
+    if let Some(swappiness) = container.swappiness {
+        let mut memory = resources.memory().unwrap_or_default();
+        memory.set_swappiness(Some(u64::from(swappiness)));
+        resources.set_memory(Some(memory));
+    }
     resources.set_devices(Some(device_rules(container.privileged, &facts.devices)));
     resources
 }

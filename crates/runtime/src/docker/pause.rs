@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn the_program_runs_until_it_is_killed() {
-        use std::os::unix::fs::PermissionsExt as _;
+        use std::os::unix::fs::PermissionsExt;
         use std::os::unix::process::ExitStatusExt as _;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pause");

@@ -81,6 +81,8 @@ pub(crate) fn prepare(
         ipc: sandbox.spec.ipc,
         shm: opened.shm,
         volumes: opened.volumes,
+        kernel: kernel(),
+        apparmor: Path::new("/sys/kernel/security/apparmor").exists(),
         sandbox_limits: sandbox.spec.limits,
         devices: container.devices.iter().map(device).collect::<Result<_, _>>().map_err(invalid)?,
     };
@@ -147,6 +149,14 @@ fn make_files(
     fs::write(folders.run.join("hostname"), format!("{hostname}\n"))?;
     let resolv = etc::resolv_conf(container, network, &node_resolv_conf(network));
     fs::write(folders.run.join("resolv.conf"), resolv)
+}
+
+/// Major and minor version of the running kernel.
+fn kernel() -> (u32, u32) {
+    let name = rustix::system::uname();
+    let text = name.release().to_string_lossy();
+    let mut numbers = text.split('.').map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// The node's name servers; where its file only names a local stub, the file behind the stub.

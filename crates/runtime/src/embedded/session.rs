@@ -3,13 +3,11 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, pipe};
 use tokio::sync::{Mutex, watch};
@@ -25,63 +23,43 @@ const END_OF_INPUT: u8 = 4;
 /// Sessions die with their shim.
 const KILLED: i32 = 128 + libc::SIGKILL;
 
-/// A terminal's master, for reading and for writing.
-#[derive(Clone, Debug)]
-struct Terminal(Arc<AsyncFd<OwnedFd>>);
+/// What a terminal prints. The pipes' type serves, as all that it does is to wait and read.
+#[derive(Debug)]
+struct Printed(pipe::Receiver);
 
-impl Terminal {
-    fn new(master: OwnedFd) -> io::Result<Self> {
-        rustix::fs::fcntl_setfl(&master, OFlags::NONBLOCK)?;
-        Ok(Self(Arc::new(AsyncFd::new(master)?)))
-    }
-}
+/// What is typed into a terminal.
+#[derive(Debug)]
+struct Typed(pipe::Sender);
 
-impl AsyncRead for Terminal {
+impl AsyncRead for Printed {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        loop {
-            let mut guard = ready!(self.0.poll_read_ready(cx))?;
-            let bytes = into.initialize_unfilled();
-            match guard.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut *bytes)?)) {
-                Ok(Ok(read)) => {
-                    into.advance(read);
-                    return Poll::Ready(Ok(()));
-                }
-                // Its last program is gone: the end.
-                Ok(Err(error)) if error.raw_os_error() == Some(libc::EIO) => {
-                    return Poll::Ready(Ok(()));
-                }
-                Ok(Err(error)) => return Poll::Ready(Err(error)),
-                Err(_would_block) => {}
-            }
+        match ready!(Pin::new(&mut self.0).poll_read(cx, into)) {
+            // Its last program is gone: the end.
+            Err(error) if error.raw_os_error() == Some(libc::EIO) => Poll::Ready(Ok(())),
+            other => Poll::Ready(other),
         }
     }
 }
 
-impl AsyncWrite for Terminal {
+impl AsyncWrite for Typed {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            let mut guard = ready!(self.0.poll_write_ready(cx))?;
-            match guard.try_io(|fd| Ok(rustix::io::write(fd.get_ref(), bytes)?)) {
-                Ok(done) => return Poll::Ready(done),
-                Err(_would_block) => {}
-            }
-        }
+        Pin::new(&mut self.0).poll_write(cx, bytes)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_write(cx, &[END_OF_INPUT]))?;
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.0).poll_write(cx, &[END_OF_INPUT]))?;
         Poll::Ready(Ok(()))
     }
 }
@@ -90,7 +68,7 @@ impl AsyncWrite for Terminal {
 #[derive(Debug)]
 struct Handle {
     container: ContainerId,
-    terminal: Option<Terminal>,
+    terminal: Option<OwnedFd>,
     requests: Mutex<OwnedWriteHalf>,
     status: watch::Receiver<Option<i32>>,
 }
@@ -98,8 +76,8 @@ struct Handle {
 #[async_trait]
 impl SessionHandle for Handle {
     async fn resize(&self, rows: u16, columns: u16) -> Result<(), RuntimeError> {
-        let Some(Terminal(master)) = &self.terminal else { return Ok(()) };
-        match set_size(master.get_ref(), rows, columns) {
+        let Some(master) = &self.terminal else { return Ok(()) };
+        match set_size(master, rows, columns) {
             // Its programs are gone.
             Ok(()) | Err(Errno::IO) => Ok(()),
             Err(error) => {
@@ -182,9 +160,11 @@ fn connected(
 ) -> io::Result<Session> {
     let first = connection.take_descriptor()?;
     let (input, output, terminal): (Box<dyn AsyncWrite + Send + Unpin>, _, _) = if terminal {
-        let terminal = Terminal::new(first)?;
-        let output: Box<dyn AsyncRead + Send + Unpin> = Box::new(terminal.clone());
-        (Box::new(terminal.clone()), output, Some(terminal))
+        rustix::fs::fcntl_setfl(&first, OFlags::NONBLOCK)?;
+        let printed = Printed(pipe::Receiver::from_owned_fd_unchecked(first.try_clone()?)?);
+        let typed = Typed(pipe::Sender::from_owned_fd_unchecked(first.try_clone()?)?);
+        let output: Box<dyn AsyncRead + Send + Unpin> = Box::new(printed);
+        (Box::new(typed), output, Some(first))
     } else {
         let printed = connection.take_descriptor()?;
         for pipe in [&first, &printed] {

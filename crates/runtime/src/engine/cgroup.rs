@@ -185,7 +185,7 @@ impl Cgroups {
                 // cgroupfs answers a write to an absent file with "permission denied".
                 Err(_) if !path.exists() => {
                     // A kernel that does not account swap: memory alone is limited then.
-                    if !file.contains("sw") {
+                    if !file.contains("memsw") && !file.contains("memory.swap.") {
                         let why = "this node's kernel, or whoever delegates cgroups, lacks it";
                         return Err(Fault::refused(what(), why));
                     }

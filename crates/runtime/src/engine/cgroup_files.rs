@@ -16,6 +16,7 @@ pub(crate) fn v1(resources: &LinuxResources) -> Vec<Write> {
         put("memory.limit_in_bytes", memory.limit());
         put("memory.memsw.limit_in_bytes", memory.swap());
         put("memory.soft_limit_in_bytes", memory.reservation());
+        put("memory.swappiness", memory.swappiness().and_then(|value| i64::try_from(value).ok()));
     }
     if let Some(cpu) = resources.cpu() {
         writes.extend(cpu.shares().map(|shares| ("cpu", "cpu.shares", shares.to_string())));
@@ -42,6 +43,9 @@ pub(crate) fn v2(resources: &LinuxResources) -> Vec<Write> {
             _ => limit(both),
         });
         writes.extend(swap.map(|value| ("", "memory.swap.max", value)));
+        // cgroup v2 has no such file: the write is refused, and says so.
+        let swappiness = memory.swappiness().map(|value| value.to_string());
+        writes.extend(swappiness.map(|value| ("", "memory.swappiness", value)));
         writes.extend(
             memory.reservation().map(|value| ("", "memory.low", limit(value).replace("max", "0"))),
         );

@@ -11,7 +11,7 @@ use rustix::fs::{Access, AtFlags, CWD};
 use rustix::process::{Gid, Uid};
 
 use super::caps::Sets;
-use super::seccomp::Filters;
+use super::seccomp::Filter;
 use super::users::User;
 use super::{Attempt, Fault, plain, process, sys};
 
@@ -20,7 +20,9 @@ use super::{Attempt, Fault, plain, process, sys};
 pub(crate) struct Become {
     pub(crate) user: User,
     pub(crate) sets: Option<Sets>,
-    pub(crate) filters: Option<Filters>,
+    pub(crate) filter: Option<Filter>,
+    /// An AppArmor profile by name.
+    pub(crate) apparmor: Option<String>,
     pub(crate) no_new_privileges: bool,
     pub(crate) cwd: PathBuf,
     pub(crate) args: Vec<String>,
@@ -34,8 +36,8 @@ impl Become {
         if self.no_new_privileges {
             sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)
                 .attempt(|| "forbid gaining privileges".into())?;
-        } else if let Some(filters) = &self.filters {
-            filters.load()?;
+        } else if let Some(filter) = &self.filter {
+            filter.load()?;
         }
         if let Some(sets) = self.sets {
             sets.drop_bounding()?;
@@ -45,11 +47,27 @@ impl Become {
             sets.apply()?;
         }
         if self.no_new_privileges
-            && let Some(filters) = &self.filters
+            && let Some(filter) = &self.filter
         {
-            filters.load()?;
+            filter.load()?;
         }
         Ok(())
+    }
+
+    /// Asks the kernel to confine the program that comes next.
+    fn confine(&self) -> Result<(), Fault> {
+        let Some(profile) = &self.apparmor else { return Ok(()) };
+        let what = || format!("use the AppArmor profile \"{profile}\"");
+        // The older path is of whichever security module has it.
+        let paths = ["/proc/self/attr/apparmor/exec", "/proc/self/attr/exec"];
+        let path = paths.into_iter().find(|path| Path::new(path).exists());
+        let path = path.ok_or_else(|| Fault::refused(what(), "this kernel has no AppArmor"))?;
+        match std::fs::write(path, format!("exec {profile}")) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(Fault::refused(what(), "no profile of this name is loaded on the node"))
+            }
+            other => other.attempt(what),
+        }
     }
 
     fn become_user(&self) -> Result<(), Fault> {
@@ -81,6 +99,7 @@ impl Become {
 
     fn try_go(&self) -> Result<std::convert::Infallible, Fault> {
         // Everything is found before the filter and the user change anything, but run after.
+        self.confine()?;
         self.drop_privileges()?;
         let what = || format!("change to the working directory \"{}\"", self.cwd.display());
         rustix::process::chdir(&self.cwd).attempt(what)?;

@@ -186,7 +186,8 @@ pub(crate) fn becoming(
     Ok(Become {
         user,
         sets: process.capabilities().as_ref().map(Sets::of),
-        filters: profile.map(seccomp::filters).transpose()?,
+        filter: profile.map(seccomp::filter).transpose()?,
+        apparmor: process.apparmor_profile().clone(),
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         cwd,
         args: process.args().clone().unwrap_or_default(),

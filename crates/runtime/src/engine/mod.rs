@@ -3,12 +3,14 @@
 //! Everything here runs in a process with one thread (the zygote's descendants), because much of it
 //! happens between `clone3` and `execve`. Nothing here knows of sockets, shims or agents.
 
+pub(crate) mod bpf;
 pub(crate) mod caps;
 pub(crate) mod cgroup;
 pub(crate) mod cgroup_files;
 pub(crate) mod copy_up;
 pub(crate) mod dev;
 pub(crate) mod device_filter;
+pub(crate) mod docker_profile;
 pub(crate) mod enter;
 pub(crate) mod exec;
 pub(crate) mod init;
@@ -19,6 +21,7 @@ pub(crate) mod pid1;
 pub(crate) mod process;
 pub(crate) mod root;
 pub(crate) mod seccomp;
+pub(crate) mod seccomp_numbers;
 pub(crate) mod seccomp_table;
 pub(crate) mod sys;
 pub(crate) mod users;

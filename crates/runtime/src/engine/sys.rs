@@ -6,7 +6,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-use seccompiler::sock_filter;
+use libc::sock_filter;
 
 /// A new process, seen from each side.
 #[derive(Debug)]

@@ -114,6 +114,8 @@ fn by_runc(node: &Node, name: &str, spec: &ContainerSpec) -> String {
         ipc: runtime::IpcMode::default(),
         shm: None,
         volumes: std::collections::BTreeMap::new(),
+        kernel: (6, 1),
+        apparmor: false,
         sandbox_limits: Limits::default(),
         devices: Vec::new(),
     };

@@ -10,6 +10,7 @@ unsafe extern "C" {
     fn isatty(fd: i32) -> i32;
     fn kill(pid: i32, signal: i32) -> i32;
     fn mount(a: *const u8, b: *const u8, c: *const u8, flags: u64, data: *const u8) -> i32;
+    fn mknod(path: *const u8, mode: u32, device: u64) -> i32;
     fn unshare(flags: i32) -> i32;
     fn syscall(number: i64, ...) -> i64;
     fn ioctl(fd: i32, request: u64, size: *mut [u16; 4]) -> i32;
@@ -151,6 +152,24 @@ fn main() {
                 };
                 let error = std::io::Error::last_os_error().raw_os_error();
                 say(&format!("mount {}", if done == 0 { 0 } else { error.unwrap() }));
+            }
+            "remount" => {
+                let path = format!("{}\0", next());
+                // MS_REMOUNT | MS_BIND: the read-only flag is not among them.
+                let done = unsafe {
+                    let none = b"none\0".as_ptr();
+                    mount(none, path.as_ptr(), none, 0x1020, std::ptr::null())
+                };
+                let error = std::io::Error::last_os_error().raw_os_error();
+                say(&format!("remount {}", if done == 0 { 0 } else { error.unwrap() }));
+            }
+            "mknod" => {
+                let path = format!("{}\0", next());
+                let (major, minor): (u64, u64) =
+                    (next().parse().unwrap(), next().parse().unwrap());
+                let done = unsafe { mknod(path.as_ptr(), 0o20_666, major << 8 | minor) };
+                let error = std::io::Error::last_os_error().raw_os_error();
+                say(&format!("mknod {}", if done == 0 { 0 } else { error.unwrap() }));
             }
             "unshare" => {
                 let done = unsafe { unshare(0x1000_0000) };
