@@ -72,10 +72,8 @@ def ended(agent, task, **more):
 
 
 def test_a_whole_life(ecs, agent):
-    seen = instance(ecs, agent)
-    assert seen["versionInfo"] == {
-        "agentHash": "a8b3e7d3", "agentVersion": "1.105.1", "dockerVersion": "DockerVersion: 20.10.24+dfsg1",
-    } or seen["versionInfo"]["dockerVersion"] == "20.10.24+dfsg1", seen["versionInfo"]
+    assert instance(ecs, agent)["versionInfo"] == {
+        "agentHash": "a8b3e7d3", "agentVersion": "1.105.1", "dockerVersion": "20.10.24+dfsg1"}
     definition = define(ecs, container(
         cpu=128, memoryReservation=32, command=["serve"], environment=[{"name": "A", "value": "b"}],
         portMappings=[{"containerPort": 80}], healthCheck={"command": ["CMD", "true"]}, user="1000",

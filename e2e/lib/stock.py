@@ -89,7 +89,8 @@ class StockAgent:
 
     def _open(self, base, query):
         url = f"{base.rstrip('/')}/ws?{urllib.parse.urlencode(sorted(query.items()))}"
-        headers = self._sign(url)
+        # Go sends a space as a plus sign and signs it as %20.
+        headers = self._sign(url.replace("+", "%20"))
         return websocket.create_connection(
             url.replace("http://", "ws://", 1), timeout=20,
             header=[f"{k}: {v}" for k, v in headers.items() if k != "Host"])
