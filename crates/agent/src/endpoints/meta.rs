@@ -43,6 +43,8 @@ pub enum LaunchType {
     Ec2,
     /// A machine that is registered as external.
     External,
+    /// Capacity without instances.
+    Fargate,
 }
 
 impl LaunchType {
@@ -51,6 +53,16 @@ impl LaunchType {
         match self {
             Self::Ec2 => "EC2",
             Self::External => "EXTERNAL",
+            Self::Fargate => "FARGATE",
+        }
+    }
+
+    /// Reads the word; what is not one, or is absent, is a container instance, as ECS has it.
+    pub fn from_word(word: Option<&str>) -> Self {
+        match word {
+            Some("EXTERNAL") => Self::External,
+            Some("FARGATE") => Self::Fargate,
+            _ => Self::Ec2,
         }
     }
 }
@@ -94,6 +106,8 @@ pub struct TaskMeta {
     pub service_name: Option<String>,
     /// On what it was launched.
     pub launch_type: LaunchType,
+    /// Where the instance is.
+    pub availability_zone: Option<String>,
     /// What is wanted of it.
     pub desired: Phase,
     /// What it is.

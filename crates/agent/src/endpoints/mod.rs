@@ -8,10 +8,24 @@
 //! Invariants: a task is answered only what is its own, whoever learns its ids; nothing here changes
 //! a task; a slow or hostile client holds up nobody else.
 
+mod answer;
 mod directory;
+mod documents;
+mod limit;
+mod listen;
 mod meta;
+mod protection;
+mod route;
+mod serve;
 mod server;
+mod stats;
+mod tags;
+
+#[cfg(test)]
+mod tests;
 
 pub use self::directory::{ADDRESS, Asker, Directory};
 pub use self::meta::{ContainerMeta, LaunchType, Phase, TaskMeta, TaskNetwork, VolumeMeta};
-pub use self::server::{AsRole, Server, ServerClient};
+pub use self::serve::EndpointsError;
+pub(crate) use self::serve::{Endpoints, Surroundings};
+pub(crate) use self::server::Server;
