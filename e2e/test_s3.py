@@ -1,6 +1,7 @@
 """S3, as far as tasks need it, by boto3 and by `aws s3`."""
 
 import hashlib
+import json
 import urllib.error
 import urllib.request
 
@@ -180,6 +181,53 @@ def test_a_body_that_is_signed_in_chunks(wharf, s3, bucket):
     answer = put(body.replace(b"NhCmhg", b"AAAAAA"))
     assert answer.status == 400 and b"BadDigest" in answer.body, answer
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"hello"
+
+
+def test_a_bucket_may_be_the_name_of_the_host(wharf, s3, bucket):
+    from botocore.auth import S3SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+    from lib.signed import send
+    s3.put_object(Bucket=bucket, Key="healthz", Body=b"mine")
+    for host in [f"{bucket}.localhost", f"{bucket}.s3.localhost", f"{bucket}.s3.us-east-1.localhost"]:
+        request = AWSRequest("GET", f"http://{host}:{wharf.port}/healthz", headers={"Host": f"{host}:{wharf.port}"})
+        S3SigV4Auth(Credentials(wharf.env["AWS_ACCESS_KEY_ID"], wharf.env["AWS_SECRET_ACCESS_KEY"]), "s3", "us-east-1").add_auth(request)
+        answer = send(wharf, "GET", "/healthz", dict(request.headers.items()), None)
+        assert (answer.status, answer.body) == (200, b"mine"), host
+    assert wharf.get("/healthz")[1] == "alive\n"
+
+
+def test_a_role_does_what_its_policy_says_and_no_more(wharf, s3, bucket, name):
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
+    secrets, ssm = wharf.client("secretsmanager"), wharf.client("ssm")
+    mine, other = (secrets.create_secret(Name=f"{name}-{n}", SecretString=n)["ARN"] for n in ("mine", "other"))
+    may = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/env/*"},
+        {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": mine},
+        {"Effect": "Allow", "Action": "ssm:GetParameters", "Resource": "*"}]}
+    iam = wharf.client("iam")
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=json.dumps(may))
+    given = wharf.client("sts").assume_role(RoleArn=role, RoleSessionName="s")["Credentials"]
+    def client(service):
+        return boto3.session.Session().client(
+            service, endpoint_url=wharf.endpoint, region_name="us-east-1", aws_access_key_id=given["AccessKeyId"],
+            aws_secret_access_key=given["SecretAccessKey"], aws_session_token=given["SessionToken"])
+    s3.put_object(Bucket=bucket, Key="env/a", Body=b"A=1")
+    s3.put_object(Bucket=bucket, Key="b", Body=b"B=1")
+    theirs = client("s3")
+    assert theirs.get_object(Bucket=bucket, Key="env/a")["Body"].read() == b"A=1"
+    refused(theirs.get_object, "AccessDenied", Bucket=bucket, Key="b")
+    refused(theirs.put_object, "AccessDenied", Bucket=bucket, Key="env/a", Body=b"")
+    left = theirs.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "env/a"}]})
+    assert left["Errors"][0]["Code"] == "AccessDenied" and "Deleted" not in left
+    assert client("secretsmanager").get_secret_value(SecretId=mine)["SecretString"] == "mine"
+    refused(client("secretsmanager").get_secret_value, "AccessDeniedException", SecretId=other)
+    by = f"/aws/reference/secretsmanager/{name}-"
+    got = client("ssm").get_parameters(Names=[by + "mine"], WithDecryption=True)
+    assert got["Parameters"][0]["Value"] == "mine"
+    refused(client("ssm").get_parameters, "AccessDeniedException", Names=[by + "other"], WithDecryption=True)
+    assert ssm.get_parameters(Names=[by + "other"], WithDecryption=True)["Parameters"][0]["Value"] == "other"
 
 
 def test_by_aws_s3(wharf, name, tmp_path):

@@ -76,11 +76,11 @@ impl Objects {
     ) -> Result<String, ObjectsError> {
         name::check_key(key)?;
         let kind = algorithm.map(|algorithm| kind.unwrap_or(algorithm.usual_kind()));
-        let impossible = match (algorithm, kind) {
-            (Some(Algorithm::Sha1 | Algorithm::Sha256), Some(ChecksumKind::FullObject)) => true,
-            (Some(Algorithm::Crc64Nvme), Some(ChecksumKind::Composite)) => true,
-            _ => false,
-        };
+        let impossible = matches!(
+            (algorithm, kind),
+            (Some(Algorithm::Sha1 | Algorithm::Sha256), Some(ChecksumKind::FullObject))
+                | (Some(Algorithm::Crc64Nvme), Some(ChecksumKind::Composite))
+        );
         if let (true, Some(algorithm), Some(kind)) = (impossible, algorithm, kind) {
             return Err(ObjectsError::refused(
                 Code::InvalidRequest,

@@ -5,6 +5,7 @@ mod view;
 
 use std::collections::BTreeSet;
 
+use auth::Dialect;
 use aws::Error;
 use aws::ssm::{
     AddTagsToResourceRequest, AddTagsToResourceResult, DeleteParameterRequest,
@@ -19,6 +20,7 @@ use aws::ssm::{
 };
 use vault::{DescribeQuery, PathQuery, PutParameter, SecretValue, Tags, Vault, VaultError};
 
+use crate::authenticate::refusal;
 use crate::door::{Caller, Door};
 
 /// A refusal or failure of the vault as Systems Manager answers it.
@@ -68,9 +70,22 @@ fn tags(list: Option<Vec<Tag>>) -> Result<Tags, Error> {
     Ok(tags)
 }
 
+/// What a parameter's name begins with that is a secret of Secrets Manager.
+const REFERENCE: &str = "/aws/reference/secretsmanager/";
+
 impl Door {
     fn parameters(&self) -> &Vault {
         &self.config().vault
+    }
+
+    /// A role that reads a secret by way of a parameter has to be allowed to read the secret.
+    async fn may_refer(&self, caller: &Caller, name: &str) -> Result<(), Error> {
+        let Some(secret) = name.strip_prefix(REFERENCE) else { return Ok(()) };
+        let secret = secret.split_once(':').map_or(secret, |(name, _)| name);
+        // One that is not there is told so when it is read.
+        let Ok(known) = self.parameters().describe_secret(secret).await else { return Ok(()) };
+        self.permit(caller, "secretsmanager:GetSecretValue", &known.arn)
+            .map_err(|error| refusal(&error, Dialect::Json))
     }
 }
 
@@ -110,24 +125,28 @@ impl Ssm for Door {
 
     async fn get_parameter(
         &self,
-        _: &Caller,
+        caller: &Caller,
         request: GetParameterRequest,
     ) -> Result<GetParameterResult, Error> {
         let decrypt = request.with_decryption.unwrap_or(false);
         let name = given(request.name);
+        self.may_refer(caller, &name).await?;
         let found = self.parameters().parameter(&name, decrypt).await.map_err(|e| error(&e))?;
         Ok(GetParameterResult { parameter: Some(view::parameter(found)) })
     }
 
     async fn get_parameters(
         &self,
-        _: &Caller,
+        caller: &Caller,
         request: GetParametersRequest,
     ) -> Result<GetParametersResult, Error> {
         let names = request.names.unwrap_or_default();
         let unlike: BTreeSet<&String> = names.iter().collect();
         if unlike.len() < names.len() {
             return Err(invalid("Names: the same name is given more than once."));
+        }
+        for name in &names {
+            self.may_refer(caller, name).await?;
         }
         let decrypt = request.with_decryption.unwrap_or(false);
         let (found, missing) =
