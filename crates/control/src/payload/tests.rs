@@ -108,9 +108,9 @@ fn opened(task: &acs::Task, at: usize) -> (Value, Value, Value) {
     (container.clone(), document("config"), document("hostConfig"))
 }
 
-#[test]
-fn everything_of_a_container_reaches_the_stock_agent() {
-    let document = json!({
+/// A definition with everything that the contract has a member of its own for, and more.
+fn full() -> Value {
+    json!({
         "networkMode": "bridge", "pidMode": "task", "ipcMode": "host",
         "taskRoleArn": "arn:task", "executionRoleArn": "arn:exec",
         "volumes": [{"name": "v", "dockerVolumeConfiguration": {"scope": "task"}}],
@@ -133,8 +133,12 @@ fn everything_of_a_container_reaches_the_stock_agent() {
             "repositoryCredentials": {"credentialsParameter": "hub"},
             "firelensConfiguration": {"type": "fluentbit", "options": {"enable-ecs-log-metadata": "true"}},
         }],
-    });
-    let task = sent(&document, &spec(vec![container("web"), container("db")]), None);
+    })
+}
+
+#[test]
+fn everything_of_a_container_reaches_the_stock_agent() {
+    let task = sent(&full(), &spec(vec![container("web"), container("db")]), None);
     let whole = serde_json::to_value(&task).unwrap();
     assert_eq!(whole["pidMode"], "task");
     assert_eq!(whole["ipcMode"], "host");
@@ -211,12 +215,15 @@ fn what_the_agent_counts_beyond_a_reservation_is_told() {
     assert!(admission::excess(&own(10, 11), &own(10, 10)).unwrap().contains("11 MiB"));
 }
 
+/// A container: its CPU, its hard and its soft limit, its ports on the host and whether they are UDP.
+type Drawn = (u32, Option<u32>, Option<u32>, Vec<(Option<u16>, bool)>);
+
 prop_compose! {
     fn containers()(given in prop::collection::vec(
         (0_u32..4096, prop::option::of(4_u32..9000), prop::option::of(4_u32..9000),
          prop::collection::vec((prop::option::of(1_u16..2000), any::<bool>()), 0..3)), 1..4,
     )) -> Vec<ContainerSpec> {
-        let one = |(at, (cpu, hard, soft, ports)): (usize, (u32, Option<u32>, Option<u32>, Vec<(Option<u16>, bool)>))| {
+        let one = |(at, (cpu, hard, soft, ports)): (usize, Drawn)| {
             let mapping = |(n, (host_port, udp)): (usize, (Option<u16>, bool))| PortMapping {
                 container_port: u16::try_from(100 + n).unwrap(),
                 host_port,
