@@ -8,11 +8,13 @@ use futures_util::StreamExt;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::Inner;
-use super::fault::cause;
+use super::fault::{cause, status};
 use crate::{ContainerId, ExecResult, ExecSpec, RuntimeError};
 
 /// What a program gives that was killed for its time.
 const TIMED_OUT: i32 = 124;
+/// What one gives that was killed with its container.
+const KILLED: i64 = 137;
 
 /// What is to be run, and how.
 pub(crate) struct Program<'a> {
@@ -51,8 +53,16 @@ impl Inner {
 
     /// What has become of a program.
     pub(crate) async fn program(&self, id: &str) -> Result<ExecInspectResponse, RuntimeError> {
-        let found = self.engine.inspect_exec(id).await;
-        found.map_err(|error| self.failed(format!("look at program {id}"), &error))
+        match self.engine.inspect_exec(id).await {
+            Ok(found) => Ok(found),
+            // It went with its container, which was killed and removed.
+            Err(error) if status(&error) == Some(404) => Ok(ExecInspectResponse {
+                running: Some(false),
+                exit_code: Some(KILLED),
+                ..ExecInspectResponse::default()
+            }),
+            Err(error) => Err(self.failed(format!("look at program {id}"), &error)),
+        }
     }
 
     /// The exit status of a program whose output has ended.
@@ -149,7 +159,7 @@ mod tests {
         let said = b"OCI runtime exec failed: exec failed: unable to start container process: \
                      exec: \"/nope\": stat /nope: no such file or directory: unknown\r\n";
         let why = refusal(126, said).unwrap();
-        assert_eq!(why, "exec: \"/nope\": stat /nope: no such file or directory");
+        assert_eq!(why, "exec: \"/nope\": no such file or directory");
         assert_eq!(refusal(3, said), None, "a program that only quotes it");
         assert_eq!(refusal(127, b"sh: nope: not found"), None);
     }

@@ -105,7 +105,14 @@ pub(crate) fn cause(text: &str) -> String {
     ];
     let text = text.trim().trim_end_matches(": unknown");
     let inner = AROUND.iter().find_map(|around| text.split_once(around).map(|(_, inner)| inner));
-    inner.unwrap_or(text).to_owned()
+    let inner = inner.unwrap_or(text);
+    // `exec: "/nope": stat /nope: why` has the path twice.
+    let short = inner.strip_prefix("exec: \"").and_then(|rest| {
+        let (program, rest) = rest.split_once("\": ")?;
+        let why = rest.strip_prefix("stat ")?.strip_prefix(program)?.strip_prefix(": ")?;
+        Some(format!("exec: \"{program}\": {why}"))
+    });
+    short.unwrap_or_else(|| inner.to_owned())
 }
 
 #[cfg(test)]
@@ -121,7 +128,7 @@ mod tests {
         let text = "failed to create shim task: OCI runtime create failed: runc create failed: \
                     unable to start container process: exec: \"/nope\": stat /nope: no such file or \
                     directory: unknown";
-        assert_eq!(cause(text), "exec: \"/nope\": stat /nope: no such file or directory");
+        assert_eq!(cause(text), "exec: \"/nope\": no such file or directory");
         assert_eq!(cause("plain"), "plain");
     }
 

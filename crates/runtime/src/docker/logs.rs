@@ -106,7 +106,11 @@ fn line(text: &Bytes) -> Option<(u64, Bytes, bool)> {
     let rest = text.slice(space + 1..);
     Some(match rest.last() {
         Some(b'\n') => (nanos, rest.slice(..rest.len() - 1), false),
-        _ => (nanos, rest, true),
+        // The Engine's pieces of a long line are of this size; a shorter one is the output's end.
+        _ => {
+            let goes_on = rest.len() >= MAX_LINE;
+            (nanos, rest, goes_on)
+        }
     })
 }
 
@@ -221,7 +225,12 @@ impl Follower {
         }
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         loop {
-            match self.pass().await {
+            let mut passed = self.pass(true).await;
+            // What was said last may have come too late for who followed; now all of it is there.
+            if let Ok(Pass::Over) = passed {
+                passed = self.pass(false).await;
+            }
+            match passed {
                 Ok(Pass::Over) => break,
                 Ok(Pass::Broken) => tokio::time::sleep(backoff.delay(&mut OsEntropy)).await,
                 Err(error) => {
@@ -239,9 +248,9 @@ impl Follower {
     }
 
     /// Reads the Engine's log from where ours ends, until it ends.
-    async fn pass(&mut self) -> io::Result<Pass> {
+    async fn pass(&mut self, follow: bool) -> io::Result<Pass> {
         let options = LogsOptionsBuilder::default()
-            .follow(true)
+            .follow(follow)
             .stdout(true)
             .stderr(true)
             .timestamps(true)
@@ -337,8 +346,10 @@ mod tests {
         let (nanos, text, goes_on) =
             line(&Bytes::from_static(b"1970-01-01T00:00:01.000000005Z a b\n")).unwrap();
         assert_eq!((nanos, &text[..], goes_on), (1_000_000_005, &b"a b"[..], false));
-        let (_, text, goes_on) = line(&Bytes::from_static(b"1970-01-01T00:00:01Z piece")).unwrap();
-        assert_eq!((&text[..], goes_on), (&b"piece"[..], true));
+        let (_, text, goes_on) = line(&Bytes::from_static(b"1970-01-01T00:00:01Z end")).unwrap();
+        assert_eq!((&text[..], goes_on), (&b"end"[..], false));
+        let piece = [b"1970-01-01T00:00:01Z ", vec![b'y'; MAX_LINE].as_slice()].concat();
+        assert!(line(&Bytes::from(piece)).unwrap().2);
         let (_, text, _) = line(&Bytes::from_static(b"1970-01-01T00:00:01Z \n")).unwrap();
         assert!(text.is_empty());
         assert!(line(&Bytes::from_static(b"no time")).is_none());

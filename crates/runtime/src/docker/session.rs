@@ -4,22 +4,27 @@
 //! output for framed if it begins with one of the first three control characters.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::query_parameters::ResizeExecOptions;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::UnixStream;
-use tokio::net::unix::OwnedReadHalf;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::Inner;
 use super::exec::Program;
+use super::fault::cause;
 use crate::embedded::system;
 use crate::{ContainerId, RuntimeError, Session, SessionHandle, SessionSpec};
 
 /// The head of an answer is no longer than this.
 const HEAD: usize = 16 << 10;
+/// What Ctrl-D types.
+const END_OF_INPUT: u8 = 4;
 /// So much output waits for its reader.
 const BUFFER: usize = 64 << 10;
 /// Between the hang-up and the kill of a program that nobody watches any more.
@@ -43,15 +48,45 @@ impl Inner {
         let stream = hijack(&self.socket, &id, spec.terminal.is_some())
             .await
             .map_err(system(format!("connect to a program in {container}")))?;
-        let (read, write) = stream.into_split();
+        let (mut read, write) = stream.into_split();
+        if !self.begun(&id).await? {
+            let mut said = Vec::new();
+            // The reason is told in the place of the output; without it there is none.
+            drop(tokio::time::timeout(HANG_UP, read.read_to_end(&mut said)).await);
+            let said = String::from_utf8_lossy(&said);
+            let said = said.find("OCI runtime").and_then(|at| said.get(at..)).unwrap_or(&said);
+            let why = cause(said.trim_start_matches(|c: char| c.is_control()));
+            return Err(RuntimeError::Start { id: container.to_string(), why });
+        }
         let handle = Handle { inner: Arc::clone(self), id, terminal: spec.terminal.is_some() };
-        if let Some((rows, columns)) = spec.terminal {
-            handle.first_size(rows, columns).await?;
+        if let Some((rows, columns)) = spec.terminal
+            && let Err(error) = handle.resize(rows, columns).await
+        {
+            // One that has ended already has no size.
+            tracing::debug!(%container, error = stdx::chain(&error), "A terminal keeps its size.");
         }
         let output: Box<dyn AsyncRead + Send + Unpin> =
             if spec.terminal.is_some() { Box::new(read) } else { Box::new(unframed(read)) };
-        let input: Box<dyn AsyncWrite + Send + Unpin> = Box::new(write);
+        let input: Box<dyn AsyncWrite + Send + Unpin> =
+            if spec.terminal.is_some() { Box::new(Typed(write)) } else { Box::new(write) };
         Ok(Session { input, output, handle: Box::new(handle) })
+    }
+}
+
+impl Inner {
+    /// Waits until a program runs, or has run; whether it could be executed.
+    async fn begun(&self, id: &str) -> Result<bool, RuntimeError> {
+        loop {
+            let found = self.program(id).await?;
+            let pid = found.pid.unwrap_or(0);
+            if found.running == Some(true) && pid > 0 {
+                return Ok(true);
+            }
+            if found.running != Some(true) && found.exit_code.is_some() {
+                return Ok(pid > 0);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 
@@ -106,27 +141,33 @@ fn unframed(mut from: OwnedReadHalf) -> DuplexStream {
     out
 }
 
+/// What is typed into a terminal. Its end is a key, as nobody hangs up who stops typing.
+struct Typed(OwnedWriteHalf);
+
+impl AsyncWrite for Typed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_write(cx, &[END_OF_INPUT]).map_ok(drop)
+    }
+}
+
 /// Controls a program.
 #[derive(Debug)]
 struct Handle {
     inner: Arc<Inner>,
     id: String,
     terminal: bool,
-}
-
-impl Handle {
-    /// The Engine can size a terminal only once the program runs, which it says nowhere.
-    async fn first_size(&self, rows: u16, columns: u16) -> Result<(), RuntimeError> {
-        let mut result = Ok(());
-        for _ in 0..50 {
-            result = self.resize(rows, columns).await;
-            if result.is_ok() || self.inner.program(&self.id).await?.running != Some(true) {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        result
-    }
 }
 
 #[async_trait]
@@ -137,7 +178,12 @@ impl SessionHandle for Handle {
         }
         let size = ResizeExecOptions { h: i32::from(rows), w: i32::from(columns) };
         let resized = self.inner.engine.resize_exec(&self.id, size).await;
-        resized.map_err(|error| self.inner.failed("give a terminal another size", &error))
+        match resized {
+            Ok(()) => Ok(()),
+            // A program that is gone has no terminal.
+            Err(_) if self.inner.program(&self.id).await?.running != Some(true) => Ok(()),
+            Err(error) => Err(self.inner.failed("give a terminal another size", &error)),
+        }
     }
 
     async fn signal(&self, signal: i32) -> Result<(), RuntimeError> {

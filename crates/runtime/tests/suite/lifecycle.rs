@@ -5,6 +5,7 @@ use std::time::Duration;
 use runtime::{Event, Exit, Health, HealthCheck, ImageRequest, PullPolicy, RuntimeError};
 
 use crate::cases;
+use crate::probe_image::PROBE;
 use crate::support::{CGROUP, Case, Node, On, container, leftovers, open, program, sandbox};
 
 /// The cases of this file.
@@ -12,15 +13,17 @@ pub(crate) fn all() -> Vec<Case> {
     let mut all = cases![On::Every => images, what_is_done_is_not_done_twice, stop, absent_ones];
     all.extend(cases![On::Warm =>
         several_containers,
+        a_dead_shim_takes_everything_with_it,
+    ]);
+    all.extend(cases![On::Real =>
         start_again_under_the_same_name,
         found_again_after_a_restart,
-        a_dead_shim_takes_everything_with_it,
         many_at_once,
-    ]);
-    all.extend(cases![On::Embedded =>
         health_checks,
         health_checks_that_hang,
         grace,
+    ]);
+    all.extend(cases![On::Embedded =>
         teardown_after_everything_was_killed,
         only_one_engine,
     ]);
@@ -29,7 +32,7 @@ pub(crate) fn all() -> Vec<Case> {
 
 async fn images(node: Node) -> Node {
     let mut request = ImageRequest {
-        reference: "probe".into(),
+        reference: PROBE.into(),
         policy: PullPolicy::IfAbsent,
         credentials: None,
         endpoint: None,
@@ -37,8 +40,9 @@ async fn images(node: Node) -> Node {
     };
     let image = node.runtime.ensure_image(&request).await.unwrap();
     assert!(image.id.starts_with("sha256:"));
-    request.reference = "absent".into();
-    if node.config.is_some() {
+    // Where nobody listens.
+    request.reference = "127.0.0.1:9/absent".into();
+    if !node.is_fake() {
         assert!(node.runtime.ensure_image(&request).await.is_err());
     }
     node
@@ -71,11 +75,11 @@ async fn stop(mut node: Node) -> Node {
     node.runtime.create_sandbox(&sandbox("sand")).await.unwrap();
     let spec = container("box", "sand", &["trap", "15", "say", "up", "forever"]);
     node.runtime.start_container(&spec).await.unwrap();
-    if node.config.is_some() {
+    if !node.is_fake() {
         node.wait_for_line(&spec, "up").await;
     }
     let exit = node.runtime.stop_container(&spec.id, Duration::from_secs(30)).await.unwrap();
-    let expected = if node.config.is_some() { 55 } else { 143 };
+    let expected = if node.is_fake() { 143 } else { 55 };
     assert_eq!(exit.code, Some(expected));
     assert_eq!(node.exited(&spec.id).await, exit);
     let again = node.runtime.stop_container(&spec.id, Duration::from_secs(30)).await.unwrap();
@@ -143,10 +147,7 @@ async fn found_again_after_a_restart(node: Node) -> Node {
     let short = container("short", "sand", &["sleep", "100", "exit", "5"]);
     node.runtime.start_container(&short).await.unwrap();
     node.wait_for_line(&spec, "up").await;
-    let config = node.config.clone().unwrap();
-    drop(node);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let mut node = open(&config).await;
+    let mut node = node.again(Duration::from_millis(300)).await;
     let status = node.status(&spec.id).await.unwrap();
     assert_eq!((status.pid, status.started_at), (Some(started.pid), Some(started.at)));
     let exit = node.status(&short.id).await.unwrap().exit.unwrap();

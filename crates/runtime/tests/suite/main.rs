@@ -1,5 +1,5 @@
 //! One suite of behaviour, run over every [`runtime::Runtime`]: the embedded engine (needs root and
-//! cgroups) and, where it makes sense, the fake.
+//! cgroups), Docker Engine where it runs and, where it makes sense, the fake.
 //!
 //! It has its own `main`, because the engine's zygote is this very program started again, and must be
 //! so before any thread is.
@@ -7,9 +7,12 @@
 #![expect(clippy::unwrap_used, reason = "a case that cannot go on fails")]
 
 mod cases;
+mod confinement;
 mod differential;
+mod docker;
 mod hostile;
 mod lifecycle;
+mod oci;
 mod probe_image;
 mod programs;
 mod sessions;

@@ -7,8 +7,10 @@ use async_trait::async_trait;
 use runtime::{Image, ImageConfig, ImageError, ImageRequest, Images, StoredImage};
 use stdx::Timestamp;
 
-/// The id under which the image is known.
-pub(crate) const PROBE: &str = "sha256:probe";
+/// The name under which every runtime knows the image.
+pub(crate) const PROBE: &str = "wharf-suite-probe:latest";
+/// Its id where it is folders.
+const ID: &str = "sha256:probe";
 
 /// Images that are folders on this machine.
 #[derive(Debug)]
@@ -39,6 +41,20 @@ impl FolderImages {
         std::os::unix::fs::symlink("/nowhere", lower.join("dangling")).unwrap();
         Self { layers: vec![upper, lower] }
     }
+
+    /// Everything in one archive, for an engine that keeps images itself.
+    pub(crate) fn archive(&self) -> Vec<u8> {
+        let merged = self.layers[0].with_file_name("merged");
+        std::fs::create_dir(&merged).unwrap();
+        for layer in self.layers.iter().rev() {
+            let copied = Command::new("cp").arg("-a").arg(layer.join(".")).arg(&merged).status();
+            assert!(copied.unwrap().success());
+        }
+        let mut archive = tar::Builder::new(Vec::new());
+        archive.follow_symlinks(false);
+        archive.append_dir_all(".", &merged).unwrap();
+        archive.into_inner().unwrap()
+    }
 }
 
 fn compile(to: &Path) {
@@ -56,16 +72,16 @@ fn compile(to: &Path) {
 #[async_trait]
 impl Images for FolderImages {
     async fn ensure(&self, request: &ImageRequest) -> Result<Image, ImageError> {
-        if request.reference != "probe" {
+        if request.reference != PROBE {
             let reference = request.reference.clone();
             return Err(ImageError::NotFound { reference, host: "folders".into() });
         }
         let config = ImageConfig { entrypoint: vec!["/probe".into()], ..ImageConfig::default() };
-        Ok(Image { digest: PROBE.into(), id: PROBE.into(), config, pulled: None })
+        Ok(Image { digest: ID.into(), id: ID.into(), config, pulled: None })
     }
 
     fn layers(&self, image_id: &str) -> Result<Vec<PathBuf>, ImageError> {
-        if image_id == PROBE {
+        if image_id == PROBE || image_id == ID {
             return Ok(self.layers.clone());
         }
         Err(ImageError::NotFound { reference: image_id.into(), host: "this node".into() })
@@ -73,8 +89,8 @@ impl Images for FolderImages {
 
     fn list(&self) -> Vec<StoredImage> {
         vec![StoredImage {
-            id: PROBE.into(),
-            references: vec!["probe".into()],
+            id: ID.into(),
+            references: vec![PROBE.into()],
             bytes: 1,
             pulled_at: Timestamp::default(),
             used_at: Timestamp::default(),

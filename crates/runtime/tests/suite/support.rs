@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use runtime::log::{LogPosition, LogReader, Stream};
 use runtime::{
-    ContainerId, ContainerSpec, ContainerStatus, Embedded, EmbeddedConfig, Event, ExecSpec, Exit,
-    Fake, Limits, LogMode, NetworkMode, Runtime, RuntimeError, SandboxSpec,
+    ContainerId, ContainerSpec, ContainerStatus, DockerConfig, Embedded, EmbeddedConfig, Event,
+    ExecSpec, Exit, Fake, Limits, LogMode, NetworkMode, Runtime, RuntimeError, SandboxSpec,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -24,8 +24,10 @@ pub(crate) const CGROUP: &str = "/wharf-suite";
 pub(crate) struct Node {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) events: UnboundedReceiver<Event>,
-    /// What the embedded engine was opened with; none for the fake.
+    /// What the embedded engine was opened with; none for the others.
     pub(crate) config: Option<EmbeddedConfig>,
+    /// What Docker Engine was; none for the others.
+    pub(crate) docker: Option<DockerConfig>,
     pub(crate) dir: PathBuf,
 }
 
@@ -37,6 +39,8 @@ pub(crate) type Case = (&'static str, On, fn(Node) -> Pin<Box<dyn Future<Output 
 pub(crate) enum On {
     /// Every runtime.
     Every,
+    /// Every runtime that has real containers, the embedded engine with warm slots too.
+    Real,
     /// The embedded engine.
     Embedded,
     /// The embedded engine with warm slots too.
@@ -77,6 +81,9 @@ pub(crate) fn run(filters: &[String]) -> i32 {
     all.extend(crate::differential::all());
     all.extend(crate::sharing::all());
     all.extend(crate::sessions::all());
+    all.extend(crate::confinement::all());
+    all.extend(crate::oci::all());
+    let engine = crate::docker::Docker::find(&images);
     let (mut ran, mut failed) = (0, Vec::new());
     let mut attempt = |name: String, work: Pin<Box<dyn Future<Output = ()>>>| {
         println!("{name}");
@@ -92,8 +99,14 @@ pub(crate) fn run(filters: &[String]) -> i32 {
             let node = fake(dir.path());
             attempt(format!("fake::{name}"), Box::pin(async move { drop(case(node).await) }));
         }
+        if let Some(engine) = engine.as_ref().filter(|_| matches!(on, On::Every | On::Real))
+            && chosen(&format!("docker::{name}"))
+        {
+            let home = dir.path().join(format!("{name}-docker"));
+            attempt(format!("docker::{name}"), Box::pin(engine.run(home, case)));
+        }
         let slots: &[usize] = match on {
-            On::Warm => &[0, 2],
+            On::Warm | On::Real => &[0, 2],
             _ => &[0],
         };
         for slots in slots.iter().filter(|_| embedded && chosen(&format!("embedded::{name}"))) {
@@ -102,11 +115,12 @@ pub(crate) fn run(filters: &[String]) -> i32 {
             attempt(name, Box::pin(on_embedded(home, images.clone(), *slots, case)));
         }
     }
+    drop(engine);
     println!("{ran} cases, {} failed: {}", failed.len(), failed.join(", "));
     i32::from(!failed.is_empty())
 }
 
-fn block_on(work: impl Future<Output = ()>) {
+pub(crate) fn block_on(work: impl Future<Output = ()>) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let limit = Duration::from_secs(60);
@@ -118,7 +132,7 @@ fn fake(dir: &Path) -> Node {
     let fake = Fake::new(shell::SystemClock::shared());
     let events = fake.take_events().unwrap();
     assert!(fake.take_events().is_none(), "once");
-    Node { runtime: Arc::new(fake), events, config: None, dir: dir.into() }
+    Node { runtime: Arc::new(fake), events, config: None, docker: None, dir: dir.into() }
 }
 
 async fn on_embedded(
@@ -135,6 +149,7 @@ async fn on_embedded(
         images,
         helper_exe: None,
         warm_slots,
+        oci_runtime: None,
     };
     let _cleaner = Cleaner(config.clone());
     let node = open(&config).await;
@@ -164,7 +179,7 @@ pub(crate) async fn open(config: &EmbeddedConfig) -> Node {
     };
     let events = engine.take_events().unwrap();
     let dir = config.run_dir.parent().unwrap().to_owned();
-    Node { runtime: Arc::new(engine), events, config: Some(config.clone()), dir }
+    Node { runtime: Arc::new(engine), events, config: Some(config.clone()), docker: None, dir }
 }
 
 /// Nothing is left: no folder of a sandbox, no cgroup, and so no process.
@@ -288,6 +303,28 @@ pub(crate) fn program(words: &[&str]) -> ExecSpec {
 }
 
 impl Node {
+    /// Whether it only plays containers.
+    pub(crate) fn is_fake(&self) -> bool {
+        self.config.is_none() && self.docker.is_none()
+    }
+
+    /// Whether it is Docker Engine, whose words and process names are its own.
+    pub(crate) fn is_docker(&self) -> bool {
+        self.docker.is_some()
+    }
+
+    /// The same node opened again after a while without anybody.
+    pub(crate) async fn again(self, pause: Duration) -> Self {
+        let (config, docker) = (self.config.clone(), self.docker.clone());
+        drop(self);
+        tokio::time::sleep(pause).await;
+        match (config, docker) {
+            (Some(config), _) => open(&config).await,
+            (None, Some(docker)) => crate::docker::open(&docker).await,
+            (None, None) => panic!("the fake is not opened again"),
+        }
+    }
+
     /// Runs a container in a sandbox of its own to its end: how it ended and what it wrote.
     pub(crate) async fn run(&mut self, spec: &ContainerSpec) -> (Exit, String) {
         self.runtime.create_sandbox(&sandbox(spec.sandbox.as_str())).await.unwrap();
