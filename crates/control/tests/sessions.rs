@@ -367,3 +367,85 @@ async fn health_reports_become_facts_and_everything_is_acknowledged() {
     let health = state.task(&key).unwrap().progress.containers[0].health;
     assert_eq!(health, HealthStatus::Healthy);
 }
+
+/// A definition that names roles, and a task of it.
+fn with_roles(task_role: &str) -> [Command; 2] {
+    let Command::RegisterDefinition { document, spec, tags, by, .. } = definition() else {
+        panic!("a definition")
+    };
+    let mut wire: ecs::TaskDefinition = serde_json::from_slice(&document.0).unwrap();
+    wire.task_role_arn = Some(task_role.to_owned());
+    wire.execution_role_arn = Some("execution".to_owned());
+    let document = Document(serde_json::to_vec(&wire).unwrap().into());
+    let family = model::Family::from("roles");
+    let Command::RunTask(run) = run() else { panic!("a run") };
+    let key = DefinitionKey { family: family.clone(), revision: Revision(1) };
+    [
+        Command::RegisterDefinition { family, document, spec, tags, by },
+        Command::RunTask(RunTask { definition: key, ..run }),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn roles_come_as_credentials_and_come_again_with_a_new_session() {
+    let world = world().await;
+    let mut socket = world.acs().await.unwrap();
+    manifest(&mut socket).await;
+    world.until("connected", World::connected).await;
+    for command in with_roles("application") {
+        submit(&world.store, command).await;
+    }
+    let sent = payload(&mut socket).await;
+    let [task] = &sent.tasks[..] else { panic!("one task") };
+    let role = |given: &Option<acs::RoleCredentials>| given.as_ref().map(|c| c.role_arn.clone());
+    assert_eq!(role(&task.role_credentials).as_deref(), Some("application"));
+    assert_eq!(role(&task.execution_role_credentials).as_deref(), Some("execution"));
+
+    let (_, key) = task.arn.rsplit_once('/').unwrap();
+    let report = TaskReport {
+        key: TaskKey { cluster: "default".into(), task: key.into() },
+        status: Some(TaskStatus::Running),
+        reason: None,
+        containers: vec![],
+        pull_started_at: None,
+        pull_stopped_at: None,
+        execution_stopped_at: None,
+    };
+    submit(&world.store, Command::ReportTask(report)).await;
+    let mut socket = world.acs().await.unwrap();
+    manifest(&mut socket).await;
+    let mut types = Vec::new();
+    for _ in 0..2 {
+        let ServerMessage::IamRoleCredentials(message) = told(&mut socket).await else {
+            panic!("credentials")
+        };
+        assert_eq!(message.task_arn, task.arn);
+        assert!(!message.message_id.is_empty());
+        types.push((message.role_type, message.role_credentials.role_arn));
+    }
+    let expected = [
+        (acs::RoleType::TaskApplication, "application".to_owned()),
+        (acs::RoleType::TaskExecution, "execution".to_owned()),
+    ];
+    assert_eq!(types, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_whose_role_can_not_be_assumed_is_stopped_with_the_reason() {
+    let world = world().await;
+    let mut socket = world.acs().await.unwrap();
+    manifest(&mut socket).await;
+    world.until("connected", World::connected).await;
+    for command in with_roles("gone") {
+        submit(&world.store, command).await;
+    }
+    let stopped = |w: &World| {
+        w.store.snapshot().all_tasks().any(|task| task.progress.status == TaskStatus::Stopped)
+    };
+    world.until("stopped", stopped).await;
+    let state = world.store.snapshot();
+    let progress = &state.all_tasks().next().unwrap().progress;
+    assert_eq!(progress.stop_code, Some(model::StopCode::TaskFailedToStart));
+    let reason = progress.stopped_reason.as_deref().unwrap();
+    assert!(reason.starts_with("ECS was unable to assume the role 'gone'"), "{reason}");
+}

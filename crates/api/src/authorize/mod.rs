@@ -74,7 +74,7 @@ pub(crate) async fn operation(
     let asked = Asked { state: &state, body: &body, secret: secret.as_deref() };
     let refuse = |error: AuthError| refusal(&error, dialect(call.protocol));
     for need in needs(&asked, call) {
-        permit(door, &state, caller, &need).map_err(refuse)?;
+        permit(door, &state, caller, &need).map_err(|refused| refuse(refused.error))?;
     }
     Ok(())
 }
@@ -96,7 +96,7 @@ impl Door {
             return Ok(());
         }
         let need = Need::new(action, vec![resource.to_owned()]);
-        permit(self, &self.snapshot(), caller, &need)
+        permit(self, &self.snapshot(), caller, &need).map_err(|refused| refused.error)
     }
 }
 
@@ -138,16 +138,26 @@ fn needs(asked: &Asked<'_>, call: &Call) -> Vec<Need> {
     needs
 }
 
+/// A refusal, and whether a statement says so in so many words.
+#[derive(Debug)]
+struct Refused {
+    explicit: bool,
+    error: AuthError,
+}
+
 /// Holds one need against the policies of the caller's role and session.
-fn permit(door: &Door, state: &State, caller: &Caller, need: &Need) -> Result<(), AuthError> {
+fn permit(door: &Door, state: &State, caller: &Caller, need: &Need) -> Result<(), Refused> {
     let Some(session) = &caller.identity.role else { return Ok(()) };
-    let denied = |resource: &str, why: &str| AuthError::AccessDenied {
-        principal: caller.identity.principal.arn.clone(),
-        action: format!("{} on resource: {resource} {why}", need.action),
+    let denied = |explicit: bool, resource: &str, why: &str| Refused {
+        explicit,
+        error: AuthError::AccessDenied {
+            principal: caller.identity.principal.arn.clone(),
+            action: format!("{} on resource: {resource} {why}", need.action),
+        },
     };
     let (Ok(role), Ok(narrowing)) = (of_role(state, session), of_session(state, session)) else {
         tracing::error!(role = session.role_arn, "a stored policy can not be read");
-        return Err(denied("*", "because a stored policy can not be read"));
+        return Err(denied(true, "*", "because a stored policy can not be read"));
     };
     let mut context = context::of(door, caller, session);
     for (key, value) in &need.context {
@@ -157,10 +167,14 @@ fn permit(door: &Door, state: &State, caller: &Caller, need: &Need) -> Result<()
         let context = context::of_resource(context.clone(), state, resource);
         let question = Question { action: &need.action, resource, context: &context };
         let silent = |kind: &str| {
-            denied(resource, &format!("because no {kind} policy allows the {} action", need.action))
+            denied(
+                false,
+                resource,
+                &format!("because no {kind} policy allows the {} action", need.action),
+            )
         };
         let explicit =
-            |kind: &str| denied(resource, &format!("with an explicit deny in {kind} policy"));
+            |kind: &str| denied(true, resource, &format!("with an explicit deny in {kind} policy"));
         match evaluate(role.iter().map(Cow::as_ref), &question) {
             Decision::Allowed => {}
             Decision::Denied => return Err(explicit("an identity-based")),
@@ -206,8 +220,8 @@ pub(crate) fn context_of(door: &Door, caller: &Caller) -> Context {
 
 /// Whether the caller's own policies deny it `action` on `resource`, in so many words.
 pub(crate) fn denies(door: &Door, caller: &Caller, action: &str, resource: &str) -> bool {
-    let refused = door.permit(caller, action, resource);
-    refused.is_err_and(|error| error.message().contains("explicit deny"))
+    let need = Need::new(action, vec![resource.to_owned()]);
+    permit(door, &door.snapshot(), caller, &need).is_err_and(|refused| refused.explicit)
 }
 
 /// Whether the caller's own policies let it do `action` on `resource`; the root key may.

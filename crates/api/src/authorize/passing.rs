@@ -18,10 +18,10 @@ pub(super) fn needs(asked: &Asked<'_>, operation: Operation) -> Vec<Need> {
         Operation::RegisterTaskDefinition => named(asked.body),
         Operation::RunTask | Operation::StartTask => {
             let overridden = asked.body.get("overrides").map(named).unwrap_or_default();
-            effective(asked.definition().map(|d| of_definition(d)).unwrap_or_default(), overridden)
+            effective(asked.definition().map(of_definition).unwrap_or_default(), overridden)
         }
         Operation::CreateService | Operation::UpdateService => {
-            asked.definition().map(|d| of_definition(d)).unwrap_or_default()
+            asked.definition().map(of_definition).unwrap_or_default()
         }
         _ => return Vec::new(),
     };

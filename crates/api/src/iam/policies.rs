@@ -64,7 +64,8 @@ pub(super) fn list(
         .chain(own)
         .map(|policy| Policy { description: None, tags: None, ..policy })
         .filter(|policy| policy.path.as_deref().is_some_and(|path| path.starts_with(prefix)))
-        .filter(|policy| !boundaries && !(attached && policy.attachment_count == Some(0)))
+        .filter(|_| !boundaries)
+        .filter(|policy| !attached || policy.attachment_count != Some(0))
         .map(|policy| (policy.arn.clone().unwrap_or_default(), policy))
         .collect();
     let (policies, marker) =

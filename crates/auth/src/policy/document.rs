@@ -336,92 +336,85 @@ mod tests {
         Document::parse(text, kind).unwrap_err().0
     }
 
+    /// A document around one statement's members.
+    fn one(inside: &str) -> String {
+        format!(r#"{{"Version":"2012-10-17","Statement":[{{{inside}}}]}}"#)
+    }
+
+    const VENDOR: &str =
+        "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.";
+
     #[test]
-    fn what_is_malformed_is_told_in_iams_words() {
-        let one =
-            |inside: &str| format!(r#"{{"Version":"2012-10-17","Statement":[{{{inside}}}]}}"#);
-        let trust = r#""Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"}"#;
-        for (text, kind, message) in [
-            ("x".to_owned(), Kind::Identity, "This policy contains invalid Json"),
-            ("[]".to_owned(), Kind::Identity, "This policy contains invalid Json"),
-            (r#"{"Version":"2012-10-17"}"#.to_owned(), Kind::Identity, SYNTAX),
+    fn documents_that_are_none_are_told_so() {
+        for (text, message) in [
+            ("x", "This policy contains invalid Json"),
+            ("[]", "This policy contains invalid Json"),
+            (r#"{"Version":"2012-10-17"}"#, SYNTAX),
             (
-                r#"{"Version":"2013","Statement":[]}"#.to_owned(),
-                Kind::Identity,
+                r#"{"Version":"2013","Statement":[]}"#,
                 "The policy must contain a valid version string",
             ),
-            (r#"{"Wersion":"2012-10-17","Statement":[]}"#.to_owned(), Kind::Identity, SYNTAX),
+            (r#"{"Wersion":"2012-10-17","Statement":[]}"#, SYNTAX),
+        ] {
+            assert_eq!(fault(text, Kind::Identity), message, "{text}");
+        }
+    }
+
+    #[test]
+    fn trust_policies_are_told_what_they_lack() {
+        let service = r#""Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"}"#;
+        let with = |more: &str| format!("{service}{more}");
+        for (inside, message) in [
             (
-                one(r#""Effect":"Allow","Resource":"*""#),
-                Kind::Identity,
-                "Policy statement must contain actions.",
-            ),
-            (
-                one(r#""Effect":"Allow","Action":"*""#),
-                Kind::Identity,
-                "Policy statement must contain resources.",
-            ),
-            (one(r#""Effect":"allow","Action":"*","Resource":"*""#), Kind::Identity, SYNTAX),
-            (
-                one(r#""Effect":"Allow","Action":"Run","Resource":"*""#),
-                Kind::Identity,
-                "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.",
-            ),
-            (
-                one(r#""Effect":"Allow","Action":"*","Resource":"x""#),
-                Kind::Identity,
-                "Resource x must be in ARN format or \"*\".",
-            ),
-            (
-                one(r#""Effect":"Allow","Principal":"*","Action":"*","Resource":"*""#),
-                Kind::Identity,
-                "Policy document should not specify a principal.",
-            ),
-            (
-                one(r#""Effect":"Allow","Action":"*","NotAction":"*","Resource":"*""#),
-                Kind::Identity,
-                SYNTAX,
-            ),
-            (
-                one(
-                    r#""Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringIs":{"aws:x":"y"}}"#,
-                ),
-                Kind::Identity,
-                "Invalid Condition type : StringIs.",
-            ),
-            (
-                one(r#""Sid":"a b","Effect":"Allow","Action":"*","Resource":"*""#),
-                Kind::Identity,
-                "Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*",
-            ),
-            (
-                one(r#""Effect":"Allow","Action":"sts:AssumeRole""#),
-                Kind::Trust,
+                r#""Effect":"Allow","Action":"sts:AssumeRole""#.to_owned(),
                 "Missing required field Principal",
             ),
             (
-                one(r#""Principal":"*","Action":"sts:AssumeRole""#),
-                Kind::Trust,
+                r#""Principal":"*","Action":"sts:AssumeRole""#.to_owned(),
                 "Missing required field Effect",
             ),
-            (one(trust), Kind::Trust, "Missing required field Action"),
+            (with(""), "Missing required field Action"),
             (
-                one(&format!(r#"{trust},"Action":"ecs:RunTask""#)),
-                Kind::Trust,
+                with(r#","Action":"ecs:RunTask""#),
                 "AssumeRole policy may only specify STS AssumeRole actions.",
             ),
+            (with(r#","Action":"sts:AssumeRole","Resource":"*""#), "Has prohibited field Resource"),
             (
-                one(&format!(r#"{trust},"Action":"sts:AssumeRole","Resource":"*""#)),
-                Kind::Trust,
-                "Has prohibited field Resource",
-            ),
-            (
-                one(r#""Effect":"Allow","Principal":{"AWS":"me"},"Action":"sts:AssumeRole""#),
-                Kind::Trust,
+                r#""Effect":"Allow","Principal":{"AWS":"me"},"Action":"sts:AssumeRole""#.to_owned(),
                 r#"Invalid principal in policy: "AWS":"me""#,
             ),
         ] {
-            assert_eq!(fault(&text, kind), message, "{text}");
+            assert_eq!(fault(&one(&inside), Kind::Trust), message, "{inside}");
+        }
+    }
+
+    #[test]
+    fn what_is_malformed_is_told_in_iams_words() {
+        for (inside, message) in [
+            (r#""Effect":"Allow","Resource":"*""#, "Policy statement must contain actions."),
+            (r#""Effect":"Allow","Action":"*""#, "Policy statement must contain resources."),
+            (r#""Effect":"allow","Action":"*","Resource":"*""#, SYNTAX),
+            (r#""Effect":"Allow","Action":"Run","Resource":"*""#, VENDOR),
+            (
+                r#""Effect":"Allow","Action":"*","Resource":"x""#,
+                "Resource x must be in ARN format or \"*\".",
+            ),
+            (
+                r#""Effect":"Allow","Principal":"*","Action":"*","Resource":"*""#,
+                "Policy document should not specify a principal.",
+            ),
+            (r#""Effect":"Allow","Action":"*","NotAction":"*","Resource":"*""#, SYNTAX),
+            (
+                r#""Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringIs":{"aws:x":"y"}}"#,
+                "Invalid Condition type : StringIs.",
+            ),
+            (
+                r#""Sid":"a b","Effect":"Allow","Action":"*","Resource":"*""#,
+                "Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the \
+                 regular expression [0-9A-Za-z]*",
+            ),
+        ] {
+            assert_eq!(fault(&one(inside), Kind::Identity), message, "{inside}");
         }
         let twice = r#"{"Statement":[{"Sid":"a","Effect":"Deny","Action":"*","Resource":"*"},{"Sid":"a","Effect":"Deny","Action":"*","Resource":"*"}]}"#;
         assert_eq!(

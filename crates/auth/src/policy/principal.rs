@@ -70,9 +70,7 @@ fn one(kind: &str, name: &str, asker: Asker<'_>) -> Trust {
         ("*" | "AWS", Asker::Aws { .. }) if name == "*" => Trust::Account,
         ("Service", Asker::Service(service)) if name == service => Trust::Direct,
         ("AWS", Asker::Aws { account, arn, role }) => {
-            if name == arn && arn.ends_with(":root") {
-                Trust::Direct
-            } else if name == arn || Some(name) == role {
+            if name == arn || Some(name) == role {
                 Trust::Direct
             } else if name == account || is_root(name, account) {
                 Trust::Account
