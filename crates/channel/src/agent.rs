@@ -130,10 +130,8 @@ impl AgentSide {
                 }
                 return;
             }
-            PayloadType::Output => {
-                if !message.payload.is_empty() {
-                    self.event(AgentEvent::Input(message.payload), events);
-                }
+            PayloadType::Output if !message.payload.is_empty() => {
+                self.event(AgentEvent::Input(message.payload), events);
             }
             PayloadType::Size => {
                 // A size that cannot be read changes nothing.

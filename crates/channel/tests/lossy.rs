@@ -1,5 +1,7 @@
 //! Two ends over a channel that loses, repeats and reorders: all bytes arrive once, in order.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::time::Duration;
 
 use channel::{AgentEvent, AgentSide, ClientEvent, ClientSide, Message, MessageType, Size, Wish};
@@ -54,7 +56,7 @@ struct Ends {
 }
 
 impl Ends {
-    fn to_agent(&mut self, frame: &[u8], now: Timestamp) {
+    fn at_agent(&mut self, frame: &[u8], now: Timestamp) {
         for event in self.agent.receive(frame, now, &mut self.chance).unwrap() {
             match event {
                 AgentEvent::Start(wish) => self.seen.starts.push(wish),
@@ -67,7 +69,7 @@ impl Ends {
         }
     }
 
-    fn to_client(&mut self, frame: &[u8], now: Timestamp) {
+    fn at_client(&mut self, frame: &[u8], now: Timestamp) {
         for event in self.client.receive(frame, now, &mut self.chance).unwrap() {
             match event {
                 ClientEvent::Started { .. } => {
@@ -93,7 +95,7 @@ fn run(down: &[u8], up: &[u8], wish: &Wish, loss: u64, repeat: u64, seed: u64) -
         seen: Outcome::default(),
     };
     let start = channel::control(MessageType::StartPublication, Vec::new(), now, &mut ends.chance);
-    ends.to_agent(&start, now);
+    ends.at_agent(&start, now);
     let (mut down_at, mut up_at, mut fin, mut exited) = (0, 0, false, false);
     for _ in 0..200_000 {
         if ends.agent.has_room() && down_at < down.len() {
@@ -123,10 +125,10 @@ fn run(down: &[u8], up: &[u8], wish: &Wish, loss: u64, repeat: u64, seed: u64) -
         }
         now = now + Duration::from_millis(10);
         for frame in there.take(now) {
-            ends.to_client(&frame, now);
+            ends.at_client(&frame, now);
         }
         for frame in back.take(now) {
-            ends.to_agent(&frame, now);
+            ends.at_agent(&frame, now);
         }
     }
     panic!("the channel never settled");

@@ -1,8 +1,8 @@
 //! `wharf exec`: a program in a container, as if it ran here.
 //!
 //! It asks ExecuteCommand for a session and speaks the client's end of its data channel, so that
-//! nothing else has to be installed. Beyond what AWS's plugin does it passes pipes through, keeps
-//! error output apart, and ends with the program's exit status.
+//! nothing else has to be installed. Beyond what AWS's plugin does it passes pipes through and ends
+//! with the program's exit status. The program's output and error output come as one.
 
 mod carry;
 mod terminal;
