@@ -75,6 +75,11 @@ impl Places {
         }
     }
 
+    /// The six letters by which the things of this data folder are known elsewhere.
+    pub(crate) fn tag(&self) -> &str {
+        &self.tag
+    }
+
     /// The parent of all cgroups, from the root of each hierarchy.
     pub(crate) fn cgroup(&self) -> String {
         format!("/wharf-{}", self.tag)

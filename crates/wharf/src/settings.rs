@@ -7,6 +7,8 @@ use anyhow::{Context, Result, bail};
 use auth::RootKey;
 use serde::Deserialize;
 
+use crate::node::{DOCKER_HOST, RuntimeChoice, RuntimeKind};
+
 /// Where the file is looked for when none is named.
 const DEFAULT_FILE: &str = "/etc/wharf/wharf.toml";
 
@@ -41,6 +43,12 @@ pub(crate) struct Given {
     /// Network of the containers on this machine [default: a free one]
     #[arg(long, value_name = "CIDR", env = "WHARF_SUBNET")]
     pub(crate) subnet: Option<String>,
+    /// What runs containers: Wharf itself, or Docker Engine [default: embedded]
+    #[arg(long, value_enum, value_name = "KIND", env = "WHARF_RUNTIME")]
+    pub(crate) runtime: Option<RuntimeKind>,
+    /// Where Docker Engine listens, for --runtime docker [default: unix:///var/run/docker.sock]
+    #[arg(long, value_name = "URL", env = "WHARF_DOCKER_HOST")]
+    pub(crate) docker_host: Option<String>,
     /// How log lines are written: text or json [default: text]
     #[arg(long, value_name = "FORM", env = "WHARF_LOG_FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
@@ -70,6 +78,7 @@ pub(crate) struct Settings {
     pub(crate) root_key: Option<RootKey>,
     pub(crate) create_on_push: bool,
     pub(crate) subnet: String,
+    pub(crate) runtime: RuntimeChoice,
     pub(crate) log_format: LogFormat,
     pub(crate) log: String,
 }
@@ -102,6 +111,8 @@ impl Given {
             create_on_push: self.create_on_push.or(file.create_on_push),
             allow_plain_http: self.allow_plain_http.or(file.allow_plain_http),
             subnet: self.subnet.or(file.subnet),
+            runtime: self.runtime.or(file.runtime),
+            docker_host: self.docker_host.or(file.docker_host),
             log_format: self.log_format.or(file.log_format),
             log: self.log.or(file.log),
         }
@@ -129,6 +140,14 @@ impl Given {
             (None, None) => None,
             _ => bail!("the root key needs both its id and its secret, or neither"),
         };
+        let kind = self.runtime.unwrap_or_default();
+        if kind == RuntimeKind::Embedded && self.docker_host.is_some() {
+            bail!(
+                "--docker-host says where Docker Engine is, but it is not used: add --runtime docker"
+            );
+        }
+        let docker_host = self.docker_host.unwrap_or_else(|| DOCKER_HOST.to_owned());
+        let runtime = RuntimeChoice { kind, docker_host };
         Ok(Settings {
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/wharf")),
             listen,
@@ -137,6 +156,7 @@ impl Given {
             root_key,
             create_on_push: self.create_on_push.unwrap_or(false),
             subnet: self.subnet.unwrap_or_else(|| "auto".to_owned()),
+            runtime,
             log_format: self.log_format.unwrap_or_default(),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
         })
@@ -166,6 +186,10 @@ mod tests {
         assert!(Given { allow_plain_http: Some(true), ..open }.check().is_ok());
         let account = Given { account: Some("12".into()), ..Given::default() };
         assert!(refused(account).contains("twelve digits"));
+        let idle = Given { docker_host: Some("unix:///d.sock".into()), ..Given::default() };
+        assert!(refused(idle.clone()).contains("--runtime docker"));
+        let docker = Given { runtime: Some(RuntimeKind::Docker), ..idle };
+        assert_eq!(docker.check().unwrap().runtime.docker_host, "unix:///d.sock");
         let half =
             Given { root_access_key_id: Some("AKIDEXAMPLE00000".into()), ..Given::default() };
         assert!(refused(half).contains("both"));
