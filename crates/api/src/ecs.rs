@@ -5,7 +5,9 @@ use aws::Error;
 use aws::ecs::*;
 
 use crate::door::{Caller, Door};
-use crate::{agent, clusters, definitions, exec, instances, run, services, settings, tags, tasks};
+use crate::{
+    agent, clusters, definitions, exec, instances, protection, run, services, settings, tags, tasks,
+};
 
 /// Operations that read the state as it is now.
 macro_rules! reads {
@@ -61,6 +63,8 @@ impl Ecs for Door {
         delete_task_definitions, DeleteTaskDefinitionsRequest, DeleteTaskDefinitionsResponse => definitions::delete;
         run_task, RunTaskRequest, RunTaskResponse => run::run_task;
         start_task, StartTaskRequest, StartTaskResponse => run::start_task;
+        get_task_protection, GetTaskProtectionRequest, GetTaskProtectionResponse => protection::get;
+        update_task_protection, UpdateTaskProtectionRequest, UpdateTaskProtectionResponse => protection::update;
         stop_task, StopTaskRequest, StopTaskResponse => tasks::stop;
         update_service, UpdateServiceRequest, UpdateServiceResponse => services::update;
         delete_service, DeleteServiceRequest, DeleteServiceResponse => services::delete;

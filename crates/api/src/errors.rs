@@ -60,6 +60,7 @@ const fn kind(rejection: &Rejection) -> ErrorKind {
         | Rejection::ServiceDraining(_)
         | Rejection::ServiceHasTasks(..)
         | Rejection::TaskNotFound(_)
+        | Rejection::TaskNotProtectable(_)
         | Rejection::InstanceNotFound(_)
         | Rejection::InstanceHasTasks(..)
         | Rejection::Invalid { .. }

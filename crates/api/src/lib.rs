@@ -35,6 +35,7 @@ mod metrics;
 mod overrides;
 mod page;
 mod placement;
+mod protection;
 mod refer;
 mod refuse;
 mod run;

@@ -75,6 +75,7 @@ async fn submit(door: &Door, command: Command) -> Result<(), Error> {
         SubmitError::Rejected(
             Rejection::ServiceNotFound(_)
             | Rejection::TaskNotFound(_)
+            | Rejection::TaskNotProtectable(_)
             | Rejection::InstanceNotFound(_)
             | Rejection::DefinitionNotFound(_),
         ) => not_found(),

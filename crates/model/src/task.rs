@@ -95,6 +95,9 @@ pub struct TaskProgress {
     pub stop_code: Option<StopCode>,
     /// The reason in words.
     pub stopped_reason: Option<String>,
+    /// Until when its service does not stop it to scale in or to deploy.
+    #[serde(default)]
+    pub protected_until: Option<Timestamp>,
 }
 
 /// A task's life, in order: it never moves back.
@@ -275,6 +278,7 @@ impl TaskProgress {
             stopped_at: None,
             stop_code: None,
             stopped_reason: None,
+            protected_until: None,
         }
     }
 }
@@ -283,6 +287,12 @@ impl Task {
     /// Whether it still holds what it reserved.
     pub fn holds_resources(&self) -> bool {
         self.progress.status != TaskStatus::Stopped
+    }
+
+    /// Until when its service does not stop it to scale in or to deploy, if that is not over.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection.html>
+    pub fn protected_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.progress.protected_until.filter(|until| *until > now)
     }
 
     /// Whether it runs and should.

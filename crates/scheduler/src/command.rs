@@ -7,6 +7,7 @@ use model::{
     PlacementStrategy, PropagateTags, Resource, Resources, ServiceKey, Tags, TaskId, TaskKey,
     TaskSpec, TaskStatus,
 };
+use std::time::Duration;
 use stdx::Timestamp;
 
 use crate::Failure;
@@ -64,6 +65,13 @@ pub enum Command {
         key: TaskKey,
         /// Why, in the caller's words.
         reason: Option<String>,
+    },
+    /// UpdateTaskProtection, one of its tasks: for so long from now, or no longer.
+    ProtectTask {
+        /// Which.
+        key: TaskKey,
+        /// How long; `None` ends the protection.
+        period: Option<Duration>,
     },
     /// CreateService.
     CreateService(CreateService),

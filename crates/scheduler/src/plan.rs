@@ -137,7 +137,7 @@ impl Planner<'_> {
             return;
         }
         let tally = Tally::new(self.state, service, self.now);
-        if let Some(at) = tally.next_healthy_at {
+        for at in tally.next_healthy_at.into_iter().chain(tally.next_unprotected_at) {
             self.wake(at);
         }
         let launch = replicas::launch(service, &tally, self.now);

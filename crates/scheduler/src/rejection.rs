@@ -42,6 +42,8 @@ pub enum Rejection {
     ServiceHasTasks(ServiceKey, u32),
     /// No such task.
     TaskNotFound(TaskKey),
+    /// The task belongs to no service, or is stopping: it cannot be protected.
+    TaskNotProtectable(TaskKey),
     /// No such instance.
     InstanceNotFound(InstanceKey),
     /// Tasks run on the instance and its deregistration is not forced.

@@ -30,6 +30,19 @@ pub(crate) struct Member<'a> {
     pub(crate) healthy: bool,
     /// Why another is to take its place, if one is.
     pub(crate) flaw: Option<StopCause>,
+    /// Whether it is protected from what its service would do with it: see [`Member::may_stop`].
+    pub(crate) protected: bool,
+}
+
+impl Member<'_> {
+    /// Whether its service may stop it now for what is wrong with it, or for being one too many. A
+    /// protected task is stopped neither to scale in nor to deploy; what drains or fails is.
+    fn may_stop(&self) -> bool {
+        match self.flaw {
+            None | Some(StopCause::ScaleIn | StopCause::Replaced) => !self.protected,
+            Some(StopCause::Unhealthy | StopCause::Draining) => true,
+        }
+    }
 }
 
 /// The tasks of a service that are not over.
@@ -47,6 +60,8 @@ pub(crate) struct Tally<'a> {
     pub(crate) healthy: u32,
     /// When time alone makes the next of them healthy.
     pub(crate) next_healthy_at: Option<Timestamp>,
+    /// When the next protection ends.
+    pub(crate) next_unprotected_at: Option<Timestamp>,
 }
 
 impl<'a> Tally<'a> {
@@ -86,7 +101,14 @@ impl<'a> Tally<'a> {
             tally.healthy += u32::from(healthy);
             tally.good += u32::from(flaw.is_none());
             tally.good_healthy += u32::from(flaw.is_none() && healthy);
-            tally.members.push(Member { task, healthy, flaw });
+            // A service that is deleted protects nothing.
+            let active = service.status == ServiceStatus::Active;
+            let until = task.protected_until(now).filter(|_| active);
+            if let Some(until) = until {
+                let next = tally.next_unprotected_at.map_or(until, |n| n.min(until));
+                tally.next_unprotected_at = Some(next);
+            }
+            tally.members.push(Member { task, healthy, flaw, protected: until.is_some() });
         }
         tally
     }
@@ -208,7 +230,8 @@ pub(crate) fn stops(
     let mut for_need = need;
     // What is not healthy protects nobody. An unhealthy task of the right deployment stays until it
     // is replaced, as ECS does, unless it is in the way.
-    let mut tired: Vec<&Member<'_>> = tally.members.iter().filter(|m| m.flaw.is_some()).collect();
+    let mut tired: Vec<&Member<'_>> =
+        tally.members.iter().filter(|m| m.flaw.is_some() && m.may_stop()).collect();
     tired.sort_by_key(|m| (m.flaw, m.task.facts.created_at));
     for member in tired.iter().filter(|m| !m.healthy) {
         let Some(cause) = member.flaw else { continue };
@@ -239,7 +262,8 @@ fn surplus(tally: &Tally<'_>, desired: u32) -> Vec<(TaskId, StopCause)> {
     if count == 0 {
         return Vec::new();
     }
-    let mut good: Vec<&Member<'_>> = tally.members.iter().filter(|m| m.flaw.is_none()).collect();
+    let mut good: Vec<&Member<'_>> =
+        tally.members.iter().filter(|m| m.flaw.is_none() && m.may_stop()).collect();
     let mut crowd: BTreeMap<&InstanceId, u32> = BTreeMap::new();
     for member in &good {
         *crowd.entry(&member.task.facts.instance).or_default() += 1;
@@ -274,7 +298,7 @@ pub(crate) fn still_to_stop(
     for (id, _) in proposed {
         let member = tally.members.iter().find(|m| m.task.facts.key.task == *id);
         let Some(member) = member else { continue };
-        if member.healthy && spare == 0 {
+        if (member.healthy && spare == 0) || !member.may_stop() {
             continue;
         }
         let cause = match member.flaw {

@@ -307,6 +307,10 @@ pub fn rejection(rejection: &Rejection, realm: &Realm) -> String {
         Rejection::ServiceHasTasks(_, n) => format!(
             "The service cannot be stopped while it is scaled above 0. Its desired count is {n}; scale it to 0 first, or delete it with force."
         ),
+        Rejection::TaskNotProtectable(key) => format!(
+            "{} cannot be protected: only a service's task that is wanted to run can be.",
+            realm.task(key)
+        ),
         Rejection::TaskNotFound(key) => {
             format!("The referenced task was not found: {}.", realm.task(key))
         }

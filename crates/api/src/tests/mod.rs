@@ -6,6 +6,7 @@ mod exec;
 mod identity;
 mod neighbours;
 mod nodes;
+mod protection;
 mod roles;
 mod services;
 mod tasks;

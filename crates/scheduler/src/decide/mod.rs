@@ -5,6 +5,7 @@ mod definitions;
 mod instances;
 pub(crate) mod planned;
 mod policies;
+mod protection;
 mod reports;
 mod roles;
 mod run_task;
@@ -52,6 +53,7 @@ fn answer(desk: &mut Desk<'_>, command: &Command) -> Result<Reply, Rejection> {
         Command::RunTask(run) => run_task::run(desk, run),
         Command::StartTask { instances, run } => run_task::start(desk, instances, run),
         Command::StopTask { key, reason } => run_task::stop(desk, key, reason.as_deref()),
+        Command::ProtectTask { key, period } => protection::protect(desk, key, *period),
         Command::CreateService(create) => services::create(desk, create),
         Command::UpdateService(update) => services::update(desk, update),
         Command::DeleteService { key, force } => services::delete(desk, key, *force),

@@ -6,6 +6,7 @@ mod histories;
 mod invariants;
 mod lifecycle;
 mod placing;
+mod protection;
 mod refusals;
 mod scenarios;
 mod world;
