@@ -1,5 +1,6 @@
 """Roles by real clients: their life, what assuming them allows, and what a task is given of them."""
 
+import base64
 import datetime
 import json
 
@@ -212,6 +213,23 @@ def test_stolen_halves_are_worth_nothing(wharf, role, account):
         assert error["Code"] == "UnrecognizedClientException"
     error = refused(session(wharf, good | {"SecretAccessKey": "x" * 40})("ecs").list_clusters)
     assert error["Code"] == "InvalidSignatureException"
+
+
+def test_a_registry_password_is_worth_what_its_role_may(wharf, role, account):
+    arn = role(trust(AWS=account), token=allow("ecr:GetAuthorizationToken"))
+    credentials = wharf.client("sts").assume_role(RoleArn=arn, RoleSessionName="me")["Credentials"]
+    token = session(wharf, credentials)("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    password = base64.b64decode(token).decode().removeprefix("AWS:")
+    push = lambda: images.push(wharf, "hello", tag="by-role", password=password, check=False)
+    failed = push()
+    assert failed.returncode != 0 and "not authorized to perform: ecr:" in failed.stderr, failed.stderr
+    wharf.client("iam").attach_role_policy(
+        RoleName=last(arn), PolicyArn="arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPowerUser")
+    done = push()
+    assert done.returncode == 0, done.stderr
+    wharf.client("iam").detach_role_policy(
+        RoleName=last(arn), PolicyArn="arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPowerUser")
+    assert push().returncode != 0
 
 
 # === Tasks ===

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use api::{Door, DoorConfig, Endpoints, Exec, Standing};
 use aws::agent::acs::ExecuteCommandMessage;
-use auth::{EcrToken, RootKey, SessionMint, SessionStore};
+use auth::{EcrToken, Identity, RootKey, SessionMint, SessionStore};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -96,10 +96,12 @@ pub(crate) async fn start(
         endpoints: Endpoints::under(&endpoint),
         version: env!("CARGO_PKG_VERSION"),
     });
+    let passwords =
+        Passwords { tokens: ecr_token, door: door.clone(), store: store.clone(), clock };
     let routes = Router::new()
         .merge(api::router(door.clone()))
         .merge(api::guard(door.clone(), sockets))
-        .merge(registry::router(registry, passwords(ecr_token, store.clone(), clock)));
+        .merge(registry::router(registry, Arc::new(passwords)));
     let routes = api::storage(door, routes);
     let ready = Ready::default();
     let routes = routes.layer(middleware::from_fn_with_state(ready.clone(), not_yet));
@@ -185,19 +187,37 @@ async fn not_yet(State(ready): State<Ready>, request: Request, next: Next) -> Re
     next.run(request).await
 }
 
-/// Lets ECR's user in with a password that ECR gave, as long as who asked for it may ask still.
-fn passwords(tokens: Arc<EcrToken>, store: Store, clock: Arc<dyn Clock>) -> Arc<dyn Authorizer> {
-    Arc::new(move |username: &str, password: &str| {
+/// Lets ECR's user in with a password that ECR gave, as long as who asked for it may ask still, and to
+/// what that one may do.
+struct Passwords {
+    tokens: Arc<EcrToken>,
+    door: Door,
+    store: Store,
+    clock: Arc<dyn Clock>,
+}
+
+impl Authorizer for Passwords {
+    fn check(&self, username: &str, password: &str) -> Result<(), String> {
         if username != "AWS" {
             return Err(format!("the user is AWS, not {username:?}"));
         }
-        let identity = tokens.verify(password, clock.now()).map_err(|error| error.message())?;
-        match identity.role.map(|session| api::standing(&store.snapshot(), &session)) {
+        let identity = self.identity(password)?;
+        match identity.role.map(|session| api::standing(&self.store.snapshot(), &session)) {
             None | Some(Standing::Good) => Ok(()),
             Some(Standing::RoleGone) => Err("the role that asked for it is deleted".to_owned()),
             Some(Standing::TaskOver) => Err("the task that asked for it is over".to_owned()),
         }
-    })
+    }
+
+    fn permit(&self, password: &str, action: &str, repository: &str) -> Result<(), String> {
+        self.door.may_use_repository(&self.identity(password)?, action, repository)
+    }
+}
+
+impl Passwords {
+    fn identity(&self, password: &str) -> Result<Identity, String> {
+        self.tokens.verify(password, self.clock.now()).map_err(|error| error.message())
+    }
 }
 
 /// Serves until shutdown, then finishes what has begun.

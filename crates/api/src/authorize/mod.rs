@@ -15,7 +15,7 @@ mod request;
 use std::borrow::Cow;
 
 use auth::policy::{Context, Decision, Document, Kind, Malformed, Question, evaluate};
-use auth::{AuthError, RoleSession};
+use auth::{AuthError, Identity, RoleSession};
 use aws::protocol::Call;
 use aws::{Error, iam, logs, secretsmanager, ssm};
 use model::State;
@@ -80,6 +80,26 @@ pub(crate) async fn operation(
 }
 
 impl Door {
+    /// Checks that somebody whose password the registry took may do `action` on a repository.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is not allowed, and why.
+    pub fn may_use_repository(
+        &self,
+        identity: &Identity,
+        action: &str,
+        repository: &str,
+    ) -> Result<(), String> {
+        let (identity, request_id) = (identity.clone(), String::new());
+        let caller = Caller { identity, request_id, source: None };
+        let resource = format!("repository/{repository}");
+        let realm = self.realm();
+        let arn =
+            format!("arn:{}:ecr:{}:{}:{resource}", realm.partition, realm.region, realm.account);
+        self.permit(&caller, action, &arn).map_err(|error| error.message())
+    }
+
     /// Checks that the caller may do `action` on `resource`, for requests that are no operation of a
     /// generated service: S3's, the sockets of agents.
     ///

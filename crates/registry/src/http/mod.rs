@@ -27,6 +27,14 @@ use crate::registry::Registry;
 pub trait Authorizer: Send + Sync {
     /// Whether this user name and password are good; if not, a sentence for the user.
     fn check(&self, username: &str, password: &str) -> Result<(), String>;
+
+    /// Whether who has this password, which was found good, may do `action` (as ECR calls it, such as
+    /// `ecr:BatchGetImage`) on a repository; if not, a sentence for the user. Unless it says
+    /// otherwise, whoever may use the registry may use all of it.
+    fn permit(&self, password: &str, action: &str, repository: &str) -> Result<(), String> {
+        let _ = (password, action, repository);
+        Ok(())
+    }
 }
 
 impl<F: Fn(&str, &str) -> Result<(), String> + Send + Sync> Authorizer for F {
@@ -61,10 +69,15 @@ async fn serve(State(app): State<App>, request: Request) -> Response {
 }
 
 async fn answer(app: &App, request: Request) -> Result<Response, HttpError> {
-    authorize(app, request.headers())?;
+    let password = authorize(app, request.headers())?;
     let registry = &app.registry;
     let method = request.method().clone();
     let route = route::parse(request.uri().path(), request.uri().query())?;
+    if let Some((action, repository)) = route.action(&method) {
+        let permitted = app.authorizer.permit(&password, action, repository);
+        let denied = |why: String| HttpError::new(StatusCode::FORBIDDEN, Code::Denied, &*why);
+        permitted.map_err(denied)?;
+    }
     match (&method, route) {
         (&Method::GET | &Method::HEAD, Route::Ping) => {
             Ok(([(header::CONTENT_TYPE, "application/json")], "{}").into_response())
@@ -106,7 +119,8 @@ async fn answer(app: &App, request: Request) -> Result<Response, HttpError> {
     }
 }
 
-fn authorize(app: &App, headers: &HeaderMap) -> Result<(), HttpError> {
+/// The password that the request was let in with.
+fn authorize(app: &App, headers: &HeaderMap) -> Result<String, HttpError> {
     let challenge =
         format!("Basic realm=\"https://{}/\",service=\"ecr.amazonaws.com\"", app.registry.host());
     let refuse = |why: &str| {
@@ -119,7 +133,8 @@ fn authorize(app: &App, headers: &HeaderMap) -> Result<(), HttpError> {
     let (username, password) = basic(given).ok_or_else(|| {
         refuse("the Authorization header is not Basic with a user name and a password")
     })?;
-    app.authorizer.check(&username, &password).map_err(|why| refuse(&why))
+    app.authorizer.check(&username, &password).map_err(|why| refuse(&why))?;
+    Ok(password)
 }
 
 /// An answer without a body.

@@ -1,6 +1,8 @@
 //! What a path asks for. Names have slashes, so paths are read from their end (distribution-spec,
 //! "Endpoints"). Pure.
 
+use http::Method;
+
 use super::error::{Code, HttpError};
 use crate::digest::Digest;
 use crate::name;
@@ -48,6 +50,33 @@ pub(super) struct UploadQuery {
 }
 
 impl Route {
+    /// What ECR calls doing `method` here, and on which repository; none where there is none.
+    pub(super) fn action(&self, method: &Method) -> Option<(&'static str, &str)> {
+        let reads = *method == Method::GET || *method == Method::HEAD;
+        let (name, action) = match self {
+            Self::Ping => return None,
+            Self::Catalog { .. } => ("*", "ecr:DescribeRepositories"),
+            Self::Tags { name, .. } => (name.as_str(), "ecr:ListImages"),
+            Self::Referrers { name, .. } => (name.as_str(), "ecr:BatchGetImage"),
+            Self::Manifest { name, .. } if reads => (name.as_str(), "ecr:BatchGetImage"),
+            Self::Manifest { name, .. } if *method == Method::PUT => {
+                (name.as_str(), "ecr:PutImage")
+            }
+            Self::Manifest { name, .. } => (name.as_str(), "ecr:BatchDeleteImage"),
+            Self::Blob { name, .. } if *method == Method::HEAD => {
+                (name.as_str(), "ecr:BatchCheckLayerAvailability")
+            }
+            Self::Blob { name, .. } if reads => (name.as_str(), "ecr:GetDownloadUrlForLayer"),
+            Self::Blob { name, .. } => (name.as_str(), "ecr:BatchDeleteImage"),
+            Self::Uploads { name, .. } => (name.as_str(), "ecr:InitiateLayerUpload"),
+            Self::Upload { name, .. } if *method == Method::PUT => {
+                (name.as_str(), "ecr:CompleteLayerUpload")
+            }
+            Self::Upload { name, .. } => (name.as_str(), "ecr:UploadLayerPart"),
+        };
+        Some((action, name))
+    }
+
     /// The methods that are possible there.
     pub(super) const fn methods(&self) -> &'static str {
         match self {
