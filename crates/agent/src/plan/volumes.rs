@@ -128,11 +128,19 @@ fn docker_volume(
             name: if own { own_name(order, name) } else { name.to_owned() },
             driver: driver.unwrap_or_else(|| "local".to_owned()),
             options: docker.driver_opts.clone().unwrap_or_default(),
-            labels: docker.labels.clone().unwrap_or_default(),
+            labels: labels(docker.labels.clone().unwrap_or_default(), own),
         },
         own,
         make: own || docker.autoprovision == Some(true),
     })
+}
+
+/// The volume's labels, among them the one by which `wharf down` knows a task's own.
+fn labels(mut labels: BTreeMap<String, String>, own: bool) -> BTreeMap<String, String> {
+    if own {
+        labels.insert("wharf.scope".to_owned(), "task".to_owned());
+    }
+    labels
 }
 
 /// As the ECS agent makes a name of its own for one task's volume.
@@ -190,7 +198,7 @@ fn file_system(
             name: own_name(order, name),
             driver: "local".to_owned(),
             options: options.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
-            labels: BTreeMap::new(),
+            labels: labels(BTreeMap::new(), true),
         },
         own: true,
         make: true,

@@ -135,8 +135,8 @@ impl Docker {
         &self.inner.version
     }
 
-    /// Removes everything that this tag made: containers, their logs, and cgroups. Volumes are left
-    /// to those who asked for them.
+    /// Removes everything that this tag made: containers, their logs, cgroups, and of the volumes
+    /// those with the label `wharf.scope=task`; the others are for keeping.
     ///
     /// # Errors
     ///
@@ -148,6 +148,7 @@ impl Docker {
         for id in ids.collect::<Vec<_>>() {
             result = result.and(self.inner.discard(&id).await);
         }
+        result = result.and(self.inner.clear_volumes().await);
         result = result.and(self.inner.records.clear());
         result.and(group::clear(&self.inner.config.cgroup_parent))
     }

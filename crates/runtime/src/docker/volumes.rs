@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 
 use bollard::models::VolumeCreateRequest;
-use bollard::query_parameters::RemoveVolumeOptions;
+use bollard::query_parameters::{ListVolumesOptions, RemoveVolumeOptions};
 
 use super::Inner;
 use super::fault::{said, status};
 use crate::{ContainerSpec, Mount, RuntimeError, VolumeSpec};
+
+/// The label of a volume that goes with its task.
+const OWN: &str = "wharf.scope=task";
 
 impl Inner {
     /// Makes a volume; one that exists with the same driver and options is success.
@@ -53,6 +56,20 @@ impl Inner {
                 _ => Err(self.failed(format!("remove volume {name}"), &error)),
             },
         }
+    }
+
+    /// Removes the volumes that were made for one task each.
+    pub(crate) async fn clear_volumes(&self) -> Result<(), RuntimeError> {
+        let mut filters = self.names.filter(None);
+        filters.entry("label".to_owned()).or_default().push(OWN.to_owned());
+        let options = ListVolumesOptions { filters: Some(filters) };
+        let listed = self.engine.list_volumes(Some(options)).await;
+        let listed = listed.map_err(|error| self.failed("list volumes", &error))?;
+        let mut result = Ok(());
+        for volume in listed.volumes.unwrap_or_default() {
+            result = result.and(self.unmake_volume(&volume.name).await);
+        }
+        result
     }
 
     /// Every volume that a container mounts must be there: the Engine would make one unasked.
