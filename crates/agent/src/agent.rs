@@ -115,23 +115,12 @@ impl Agent {
             shutdown: shutdown.clone(),
         });
         let puller = Puller::new(Arc::clone(&context));
-        let sending = unsent::send(
-            config.data_dir.clone(),
-            Arc::clone(&context.calls),
-            recorder.clone(),
-            shutdown.clone(),
-        );
-        let cleaning = cleanup::keep(
-            config.clean_up(),
-            config.data_dir.clone(),
-            Arc::clone(&context),
-            shutdown.clone(),
-        );
+        let mut running = JoinSet::new();
+        tidy_up(&config, &context, &mut running);
         let can = capabilities::of(&facts, capabilities::apparmor());
         let node = Node::new(context, facts);
         node.recover().await.map_err(StartError::Runtime)?;
         let (joined, instance) = watch::channel(None);
-        let mut running = JoinSet::new();
         let passing = Arc::clone(&node).pass_on(events);
         let mut stop = shutdown.clone();
         running.spawn(async move {
@@ -139,14 +128,6 @@ impl Agent {
                 () = passing => {}
                 () = stop.wait() => {}
             }
-            Ok(())
-        });
-        running.spawn(async move {
-            sending.await;
-            Ok(())
-        });
-        running.spawn(async move {
-            cleaning.await;
             Ok(())
         });
         let known = instance.clone();
@@ -187,6 +168,31 @@ impl Agent {
         self.recorder.flushed().await;
         result
     }
+}
+
+/// Begins what goes on beside the tasks: sending what an earlier life has left, removing images that
+/// nobody needs.
+fn tidy_up(
+    config: &AgentConfig,
+    context: &Arc<Context>,
+    running: &mut JoinSet<Result<(), JoinError>>,
+) {
+    let sending = unsent::send(
+        config.data_dir.clone(),
+        Arc::clone(&context.calls),
+        context.recorder.clone(),
+        context.shutdown.clone(),
+    );
+    let cleaning = cleanup::keep(
+        config.clean_up(),
+        config.data_dir.clone(),
+        Arc::clone(context),
+        context.shutdown.clone(),
+    );
+    running.spawn(async move {
+        tokio::join!(sending, cleaning);
+        Ok(())
+    });
 }
 
 /// Keeps the endpoints of tasks open, and tells them which instance the node is.

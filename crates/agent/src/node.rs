@@ -159,10 +159,9 @@ impl Node {
 
     /// Takes the credentials that came with a task.
     fn credentials(&self, task: &acs::Task) {
-        for credentials in [&task.role_credentials, &task.execution_role_credentials] {
-            if let Some(credentials) = credentials {
-                self.context.roles.put(&task.arn, credentials.clone());
-            }
+        let both = [&task.role_credentials, &task.execution_role_credentials];
+        for credentials in both.into_iter().flatten() {
+            self.context.roles.put(&task.arn, credentials.clone());
         }
     }
 

@@ -7,9 +7,9 @@ use aws::ecs::{
     NetworkBinding as WireBinding, Tag, TaskDefinitionStatus, TaskStopCode, TransportProtocol,
 };
 use model::{
-    ClusterStatus, ContainerStatus, ExecAgentStatus, DefinitionStatus, DeploymentStatus, DesiredStatus,
-    HealthStatus, InstanceStatus, LaunchType, NetworkBinding, Protocol, ServiceStatus, StopCode,
-    Tags, TaskStatus,
+    ClusterStatus, ContainerStatus, DefinitionStatus, DeploymentStatus, DesiredStatus,
+    ExecAgentStatus, HealthStatus, InstanceStatus, LaunchType, NetworkBinding, Protocol,
+    ServiceStatus, StopCode, Tags, TaskStatus,
 };
 
 /// A task's status.
@@ -177,12 +177,23 @@ pub(crate) fn read_protocol(protocol: Option<&TransportProtocol>) -> Protocol {
 
 /// Where a port is reached.
 pub(crate) fn binding(binding: &NetworkBinding) -> WireBinding {
-    WireBinding {
+    let wire = WireBinding {
         bind_ip: Some(binding.bind_ip.to_string()),
-        container_port: Some(binding.container_port.into()),
-        host_port: Some(binding.host_port.into()),
         protocol: Some(protocol(binding.protocol)),
         ..WireBinding::default()
+    };
+    if binding.more > 0 {
+        let range = |first: u16| Some(format!("{first}-{}", first.saturating_add(binding.more)));
+        return WireBinding {
+            container_port_range: range(binding.container_port),
+            host_port_range: range(binding.host_port),
+            ..wire
+        };
+    }
+    WireBinding {
+        container_port: Some(binding.container_port.into()),
+        host_port: Some(binding.host_port.into()),
+        ..wire
     }
 }
 
@@ -194,11 +205,23 @@ pub(crate) fn read_binding(binding: &WireBinding) -> Option<NetworkBinding> {
         None | Some("") => IpAddr::from([0, 0, 0, 0]),
         Some(text) => text.parse().ok()?,
     };
+    let protocol = read_protocol(binding.protocol.as_ref());
+    if let (Some(inside), Some(host)) = (&binding.container_port_range, &binding.host_port_range) {
+        let ends = |range: &str| {
+            let (first, last) = range.split_once('-')?;
+            let (first, last) = (first.parse::<u16>().ok()?, last.parse::<u16>().ok()?);
+            Some((first, last.checked_sub(first)?))
+        };
+        let ((container_port, more), (host_port, same)) = (ends(inside)?, ends(host)?);
+        let binding = NetworkBinding { bind_ip, container_port, host_port, more, protocol };
+        return (more == same).then_some(binding);
+    }
     Some(NetworkBinding {
         bind_ip,
         container_port: port(binding.container_port)?,
         host_port: port(binding.host_port)?,
-        protocol: read_protocol(binding.protocol.as_ref()),
+        more: 0,
+        protocol,
     })
 }
 
@@ -256,8 +279,12 @@ mod tests {
             bind_ip: IpAddr::from([10, 0, 0, 1]),
             container_port: 80,
             host_port: 32768,
+            more: 0,
             protocol: Protocol::Udp,
         };
+        let range = NetworkBinding { more: 4, ..one.clone() };
+        assert_eq!(binding(&range).host_port_range.as_deref(), Some("32768-32772"));
+        assert_eq!(read_binding(&binding(&range)), Some(range));
         assert_eq!(read_binding(&binding(&one)), Some(one));
         let bad = WireBinding {
             host_port: Some(70_000),

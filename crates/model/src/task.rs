@@ -228,6 +228,9 @@ pub struct NetworkBinding {
     pub container_port: u16,
     /// On the host.
     pub host_port: u16,
+    /// So many further ports follow, on both sides, of a range; none for a single port.
+    #[serde(default)]
+    pub more: u16,
     /// Its transport.
     pub protocol: Protocol,
 }

@@ -115,19 +115,13 @@ impl TaskView {
             }
             Happening::SandboxLost => self.lost(now),
             Happening::SandboxRemoved => state.sandbox = SandboxState::Gone,
-            Happening::Attached(places) => {
-                state.network = NetworkState::Attached;
-                for (container, place) in state.containers.iter_mut().zip(places) {
-                    container.place = place;
-                }
-            }
+            Happening::Attached(places) => self.placed(NetworkState::Attached, places),
             Happening::AttachFailed(reason) => {
                 state.network = NetworkState::Detached;
                 state.failure.get_or_insert(reason);
             }
             Happening::Detached => {
-                state.network = NetworkState::Detached;
-                state.containers.iter_mut().for_each(|container| container.place = None);
+                self.placed(NetworkState::Detached, vec![None; self.plan.containers.len()]);
             }
             Happening::Fetched(given) => {
                 state.resources = Resources::Ready;
@@ -178,6 +172,13 @@ impl TaskView {
             }),
         }
         self.settle(now);
+    }
+
+    fn placed(&mut self, network: NetworkState, places: Vec<Option<Place>>) {
+        self.state.network = network;
+        for (container, place) in self.state.containers.iter_mut().zip(places) {
+            container.place = place;
+        }
     }
 
     fn wanted(&mut self, desired: Desired) {

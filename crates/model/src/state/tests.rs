@@ -100,6 +100,7 @@ fn progress(task: u8, status: u8, stopped: bool, port: u16, at: i64) -> Change {
             bind_ip: IpAddr::from([0, 0, 0, 0]),
             container_port: 80,
             host_port: 8000 + port,
+            more: 0,
             protocol: Protocol::Tcp,
         }];
     }
