@@ -208,7 +208,7 @@ def test_a_role_does_what_its_policy_says_and_no_more(wharf, s3, bucket, name):
     iam = wharf.client("iam")
     role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
     iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=json.dumps(may))
-    given = wharf.client("sts").assume_role(RoleArn=role, RoleSessionName="s")["Credentials"]
+    given = wharf.client("sts").assume_role(RoleArn=role, RoleSessionName="reader")["Credentials"]
     def client(service):
         return boto3.session.Session().client(
             service, endpoint_url=wharf.endpoint, region_name="us-east-1", aws_access_key_id=given["AccessKeyId"],
