@@ -114,6 +114,7 @@ async fn run() {
             images: images.clone(),
             helper_exe: None,
             warm_slots: slots,
+            oci_runtime: None,
         };
         let engine = Embedded::open(config.clone()).await.expect("the engine opens");
         tokio::time::sleep(Duration::from_millis(800)).await;

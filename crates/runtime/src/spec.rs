@@ -368,6 +368,11 @@ pub(crate) fn default_device_rules() -> Vec<LinuxDeviceCgroup> {
     device_rules(false, &[])
 }
 
+/// All that there are.
+pub(crate) fn all_devices() -> Vec<LinuxDeviceCgroup> {
+    device_rules(true, &[])
+}
+
 fn device_rules(privileged: bool, passed: &[HostDevice]) -> Vec<LinuxDeviceCgroup> {
     let rule = |allow, typ, major: Option<i64>, minor: Option<i64>, access: &str| {
         let rule = LinuxDeviceCgroupBuilder::default().allow(allow).typ(typ).access(access);

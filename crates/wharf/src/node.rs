@@ -22,8 +22,6 @@ use crate::checks;
 use crate::node_options::NodeOptions;
 use crate::places::Places;
 
-/// Sandboxes that are kept ready in advance.
-const WARM_SLOTS: usize = 4;
 /// MiB that the node itself needs, at least.
 const OWN_MEMORY: u32 = 128;
 
@@ -134,12 +132,15 @@ pub(crate) async fn start(
     places.make_run()?;
     // Beside each other: both wait for the kernel most of the time.
     let mut network = network(places, &settings.subnet, settings.api_port);
+    network.block_instance_metadata = settings.options.block_instance_metadata;
     if settings.runtime.kind == RuntimeKind::Docker {
         network.other_bridges.push(DOCKER_BRIDGE.to_owned());
     }
     let network = tokio::spawn(async move { Network::open(network).await });
     choose(&settings.runtime, places)?;
-    let (runtime, version) = engine(&settings.runtime, places, &clock, WARM_SLOTS).await?;
+    let NodeOptions { warm_slots, ref oci_runtime, .. } = settings.options;
+    let ready = (usize::from(warm_slots), oci_runtime.clone());
+    let (runtime, version) = engine(&settings.runtime, places, &clock, ready).await?;
     let network = network.await.context("set up the network of the containers")?;
     let network = network.context("set up the network of the containers")?;
     let transport = HttpTransport::new(settings.connection.clone(), clock.clone())
@@ -167,7 +168,7 @@ pub(crate) async fn stop_all(places: &Places, grace: Duration) -> Result<usize> 
         docker.clear().await.context("remove what is left of containers on Docker Engine")?;
         return stopped.context("stop the tasks");
     }
-    let (runtime, _) = engine(&choice, places, &clock, 0).await?;
+    let (runtime, _) = engine(&choice, places, &clock, (0, None)).await?;
     agent::teardown(&data, runtime, Arc::new(network), grace).await.context("stop the tasks")
 }
 
@@ -229,14 +230,21 @@ async fn docker(choice: &RuntimeChoice, places: &Places, clock: &Arc<dyn Clock>)
     .await?)
 }
 
-/// What runs containers, and its version as it is told to the server.
+/// What runs containers (with so many sandboxes ready, and perhaps another engine for them), and its
+/// version as it is told to the server.
 async fn engine(
     choice: &RuntimeChoice,
     places: &Places,
     clock: &Arc<dyn Clock>,
-    warm_slots: usize,
+    (warm_slots, oci_runtime): (usize, Option<PathBuf>),
 ) -> Result<(Arc<dyn Runtime>, String)> {
     if choice.kind == RuntimeKind::Docker {
+        if let Some(program) = &oci_runtime {
+            anyhow::bail!(
+                "--oci-runtime {} is for --runtime embedded; Docker Engine has its own setting for it (default-runtime)",
+                program.display()
+            );
+        }
         let docker = docker(choice, places, clock).await?;
         // In the words of the ECS agent.
         let version = format!("DockerVersion: {}", docker.version());
@@ -252,6 +260,7 @@ async fn engine(
         images: Arc::new(images),
         helper_exe: None,
         warm_slots,
+        oci_runtime,
     })
     .await
     .context("open the container engine")?;

@@ -53,6 +53,15 @@ pub(crate) struct NodeOptions {
     /// Where an EFS file system is, as an NFS server: fs-12345678=HOST[:/PATH]; may be given several times
     #[arg(long = "efs", value_name = "ID=HOST[:/PATH]", env = "WHARF_EFS", value_delimiter = ',', value_parser = file_system)]
     efs: Vec<(String, FileSystem)>,
+    /// Sandboxes that are kept ready in advance; more for a while after a burst of tasks. 0 for none
+    #[arg(long, value_name = "N", env = "WHARF_WARM_SLOTS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(0..=256))]
+    pub(crate) warm_slots: u16,
+    /// Another engine for the containers, for --runtime embedded: runc, crun or a path
+    #[arg(long, value_name = "PROGRAM", env = "WHARF_OCI_RUNTIME")]
+    pub(crate) oci_runtime: Option<std::path::PathBuf>,
+    /// Keep containers on bridges from this machine's instance metadata, 169.254.169.254
+    #[arg(long, env = "ECS_AWSVPC_BLOCK_IMDS", num_args = 0..=1, default_value = "false", default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) block_instance_metadata: bool,
 }
 
 impl NodeOptions {

@@ -4,6 +4,7 @@
 //! for everything else. What it knows it can read again from the node after a restart.
 
 mod adopt;
+mod demand;
 mod etc;
 mod images;
 mod places;
@@ -55,8 +56,11 @@ pub struct EmbeddedConfig {
     pub images: Arc<dyn Images>,
     /// The program whose `main` calls [`crate::zygote_main`]; none for this very program.
     pub helper_exe: Option<PathBuf>,
-    /// So many sandboxes are kept ready in advance; 0 for none.
+    /// So many sandboxes are kept ready in advance, and more after a burst of orders; 0 for none.
     pub warm_slots: usize,
+    /// Another engine for the containers: an OCI runtime such as `runc`, by name or path. None for
+    /// the embedded one.
+    pub oci_runtime: Option<PathBuf>,
 }
 
 /// The embedded engine. Dropping it leaves containers running; [`Embedded::open`] finds them again.
@@ -137,7 +141,7 @@ impl Embedded {
     /// # Errors
     ///
     /// Another engine uses the folders; there are no usable cgroups; this is not root.
-    pub async fn open(config: EmbeddedConfig) -> Result<Self, RuntimeError> {
+    pub async fn open(mut config: EmbeddedConfig) -> Result<Self, RuntimeError> {
         if !rustix::process::geteuid().is_root() {
             return Err(RuntimeError::Unsupported {
                 what: "run containers itself".into(),
@@ -145,6 +149,13 @@ impl Embedded {
             });
         }
         crate::engine::cgroup::check_group(&config.cgroup_parent)?;
+        if let Some(name) = &config.oci_runtime {
+            let found = crate::engine::oci::find_program(name);
+            config.oci_runtime = Some(found.map_err(|why| RuntimeError::Unsupported {
+                what: "run containers by another engine".into(),
+                why,
+            })?);
+        }
         let shown = config.run_dir.display().to_string();
         let places = Places::make(&config.run_dir, &config.state_dir)
             .map_err(system(format!("make {shown} and {}", config.state_dir.display())))?;
@@ -170,7 +181,7 @@ impl Embedded {
             _lock: lock,
         });
         inner.adopt_all().await?;
-        slots::refill_later(&inner);
+        slots::refill_later(&inner, false);
         Ok(Self { inner })
     }
 }

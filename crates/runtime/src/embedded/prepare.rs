@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::places::{Places, SandboxRecord, remove_tree};
 use super::{etc, system};
 use crate::engine::init::Order;
+use crate::engine::oci::Oci;
 use crate::engine::overlay::Overlay;
 use crate::shim::proto::StartOrder;
 use crate::spec::{self, Facts, HostDevice};
@@ -46,6 +47,8 @@ pub(crate) struct Opened {
     pub(crate) volumes: BTreeMap<String, PathBuf>,
     /// The shared memory, if it is not its own.
     pub(crate) shm: Option<PathBuf>,
+    /// The program of another engine that is to run it.
+    pub(crate) oci: Option<PathBuf>,
 }
 
 /// Makes everything and returns the order. What was made stays behind if it fails: call
@@ -67,6 +70,13 @@ pub(crate) fn prepare(
                     .to_owned(),
         });
     }
+    if let Some(program) = opened.oci.as_ref().filter(|_| container.init) {
+        return Err(RuntimeError::Unsupported {
+            what: format!("give {} an init process", container.id),
+            why: format!("{} has none of its own; leave --oci-runtime out", program.display()),
+        });
+    }
+    let oci_folder = opened.oci.as_ref().map(|_| folders.run.join("oci"));
     let network = match container.network {
         ContainerNetwork::Sandbox => sandbox.spec.network,
         ContainerNetwork::Own | ContainerNetwork::None => NetworkMode::Private,
@@ -101,6 +111,9 @@ pub(crate) fn prepare(
         work: folders.state.join("work"),
         at: facts.rootfs.clone(),
     };
+    for folder in oci_folder.into_iter().chain([folders.run.clone()]) {
+        fs::create_dir_all(&folder).map_err(system(format!("make {}", folder.display())))?;
+    }
     make_files(container, network, folders, &overlay)
         .map_err(system(format!("make the folders of {}", container.id)))?;
     for mount in &container.mounts {
@@ -122,6 +135,11 @@ pub(crate) fn prepare(
             output: container.log != crate::LogMode::None,
             open_stdin: container.open_stdin,
             own_network: container.network != ContainerNetwork::Sandbox,
+            oci: opened.oci.map(|program| Oci {
+                program,
+                folder: folders.run.join("oci"),
+                id: container.id.to_string(),
+            }),
             filled: spec_mounts::volume_targets(container).map_err(invalid)?,
         },
         log: container.log.clone(),

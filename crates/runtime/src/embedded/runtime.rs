@@ -52,7 +52,7 @@ impl Runtime for Embedded {
             self.inner.forget(&spec.id);
             self.inner.remove_folders(&spec.id).await?;
         }
-        slots::refill_later(&self.inner);
+        slots::refill_later(&self.inner, true);
         made
     }
 
@@ -60,7 +60,7 @@ impl Runtime for Embedded {
         check_name(spec.id.as_str())?;
         check_name(spec.sandbox.as_str())?;
         let started = self.inner.start(spec).await;
-        slots::refill_later(&self.inner);
+        slots::refill_later(&self.inner, false);
         started
     }
 
@@ -379,12 +379,13 @@ impl Inner {
         let volume = |mount: &Mount| matches!(mount, Mount::Volume { .. });
         let own = matches!(sandbox.spec.ipc, IpcMode::Container | IpcMode::None);
         if own && !container.mounts.iter().any(volume) {
-            return Ok(Opened::default());
+            return Ok(Opened { oci: self.config.oci_runtime.clone(), ..Opened::default() });
         }
         let (inner, container, sandbox) = (self.clone(), container.clone(), sandbox.spec.clone());
         images::off_thread(move || {
             let shm = inner.open_shared_memory(&sandbox, &container)?;
-            Ok(Opened { volumes: inner.open_volumes(&container)?, shm })
+            let oci = inner.config.oci_runtime.clone();
+            Ok(Opened { volumes: inner.open_volumes(&container)?, shm, oci })
         })
         .await
     }

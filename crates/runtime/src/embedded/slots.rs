@@ -1,17 +1,21 @@
-//! Warm slots: shims made before they are needed. Their first container's process has entered its
-//! cgroup by then, which on cgroup v1 costs the kernel 6 to 20 ms when it has been idle.
+//! Warm slots: shims made before they are needed. Namespaces and cgroups are there by then, and the
+//! first container's process waits in them. How many are kept follows from use: see
+//! [`super::demand`].
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use super::demand::Demand;
 use super::shim_client::ShimConnection;
 use super::{Inner, guard};
 use crate::{IpcMode, NetworkMode, PidMode, SandboxSpec};
 
-/// Entering a cgroup holds up every fork and exec of the node: slots are made when orders pause.
+/// Slots are made when orders pause, so that they take no time from what was ordered.
 const QUIET: Duration = Duration::from_millis(100);
+/// Between two slots.
+const PAUSE: Duration = Duration::from_millis(15);
 
 /// What cannot be changed of a shim once it is born.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,17 +43,32 @@ type Slot = (ShimConnection, String);
 /// The slots that are ready.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    wanted: usize,
+    demand: Mutex<Demand>,
     private: Mutex<VecDeque<Slot>>,
     host: Mutex<VecDeque<Slot>>,
     /// Counts orders, so that a refill knows whether one came after it was planned.
     orders: AtomicU64,
 }
 
+/// What is to be done about the slots.
+#[derive(Debug)]
+enum Step {
+    /// Make one.
+    Make(NetworkMode),
+    /// Let these go.
+    Drop(Vec<Slot>),
+    /// Look again after a while.
+    Wait(Duration),
+    /// All is well until the next order.
+    Rest,
+}
+
 impl Slots {
+    /// None is kept if none are wanted.
     pub(crate) fn new(wanted: usize) -> Self {
         let (private, host) = (Mutex::default(), Mutex::default());
-        Self { wanted, private, host, orders: AtomicU64::new(0) }
+        let demand = Mutex::new(Demand::new(wanted, memory()));
+        Self { demand, private, host, orders: AtomicU64::new(0) }
     }
 
     /// A slot of this kind, if one is ready. A container without `/dev/shm` differs only in its
@@ -67,39 +86,80 @@ impl Slots {
         }
     }
 
-    /// The network of the next slot to make: as many private ones as are wanted, and one that has
-    /// the node's, which few tasks use.
-    fn missing(&self) -> Option<NetworkMode> {
-        let short = |network, wanted| guard(self.ready(network)).len() < wanted;
-        if short(NetworkMode::Private, self.wanted) {
-            Some(NetworkMode::Private)
-        } else {
-            short(NetworkMode::Host, self.wanted.min(1)).then_some(NetworkMode::Host)
+    /// What is to be done now. One slot with the node's own network is kept, which few tasks use.
+    fn step(&self, now: u64) -> Step {
+        let mut demand = guard(&self.demand);
+        demand.settle(now);
+        let wanted = demand.wanted();
+        let mut private = guard(&self.private);
+        if private.len() < wanted {
+            return Step::Make(NetworkMode::Private);
         }
+        if guard(&self.host).len() < wanted.min(1) {
+            return Step::Make(NetworkMode::Host);
+        }
+        if private.len() > wanted {
+            return Step::Drop(private.split_off(wanted).into());
+        }
+        demand
+            .shrinks_in(now)
+            .map_or(Step::Rest, |wait| Step::Wait(Duration::from_millis(wait).max(PAUSE)))
     }
 }
 
-/// Makes what slots are missing once no order has come for a while.
-pub(crate) fn refill_later(inner: &Arc<Inner>) {
-    if inner.slots.wanted == 0 {
+/// The node's memory in bytes.
+fn memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    u64::try_from(info.totalram).unwrap_or(0).saturating_mul(u64::from(info.mem_unit))
+}
+
+/// Makes what slots are missing once no order has come for a while. `ordered` if a sandbox was just
+/// asked for.
+pub(crate) fn refill_later(inner: &Arc<Inner>, ordered: bool) {
+    let now = now(inner);
+    let wanted = {
+        let mut demand = guard(&inner.slots.demand);
+        if ordered {
+            demand.ordered(now);
+        }
+        demand.wanted()
+    };
+    if wanted == 0 {
         return;
     }
     let order = inner.slots.orders.fetch_add(1, Ordering::Relaxed) + 1;
     tokio::spawn(refill(Arc::downgrade(inner), order));
 }
 
+fn now(inner: &Inner) -> u64 {
+    u64::try_from(inner.config.clock.now().as_millis()).unwrap_or(0)
+}
+
 async fn refill(inner: Weak<Inner>, order: u64) {
+    let mut pause = QUIET;
     loop {
-        tokio::time::sleep(QUIET).await;
+        tokio::time::sleep(pause).await;
         let Some(inner) = inner.upgrade() else { return };
-        let is_latest = inner.slots.orders.load(Ordering::Relaxed) == order;
-        let Some(network) = inner.slots.missing().filter(|_| is_latest) else { return };
-        match inner.bear(SlotKind::usual(network)) {
-            Ok(slot) => guard(inner.slots.ready(network)).push_back(slot),
-            Err(error) => {
-                tracing::warn!(error = %stdx::chain(&error), "no sandbox could be made in advance");
-                return;
-            }
+        if inner.slots.orders.load(Ordering::Relaxed) != order {
+            return;
         }
+        match inner.slots.step(now(&inner)) {
+            Step::Make(network) => match inner.bear(SlotKind::usual(network)) {
+                Ok(slot) => guard(inner.slots.ready(network)).push_back(slot),
+                Err(error) => {
+                    let error = stdx::chain(&error);
+                    tracing::warn!(%error, "no sandbox could be made in advance");
+                    return;
+                }
+            },
+            // A shim that is nobody's ends with its connection.
+            Step::Drop(slots) => drop(slots),
+            Step::Wait(long) => {
+                pause = long;
+                continue;
+            }
+            Step::Rest => return,
+        }
+        pause = PAUSE;
     }
 }

@@ -238,7 +238,10 @@ impl Cgroups {
     /// Absent already is success. Waits up to five seconds for the kernel.
     pub(crate) fn destroy(&self, group: &str) -> Result<(), Fault> {
         check_group(group)?;
-        let folders = self.folders(group);
+        let mut folders = self.folders(group);
+        folders.extend(other_folders(group));
+        folders.sort();
+        folders.dedup();
         for round in 0..500_u64 {
             let mut left = None;
             for folder in &folders {
@@ -266,7 +269,11 @@ impl Cgroups {
             Self::V1(_) => "memory.oom_control",
             Self::V2(_) => "memory.events",
         };
-        self.read("memory", group, file).map_or(0, |text| field(&text, "oom_kill"))
+        let count = |group: &str| {
+            self.read("memory", group, file).map_or(0, |text| field(&text, "oom_kill"))
+        };
+        // Another engine has its own group below, and v1 counts in each alone.
+        count(group).max(count(&format!("{group}/oci")))
     }
 
     fn read(&self, controller: &str, group: &str, file: &str) -> Option<String> {
@@ -306,6 +313,18 @@ impl Cgroups {
             }
         }
     }
+}
+
+/// A group's folders in every hierarchy that is mounted: another engine uses more than this one.
+fn other_folders(group: &str) -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let hierarchies = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let (at, kind) = (fields.next()?, fields.next()?);
+        matches!(kind, "cgroup" | "cgroup2").then(|| PathBuf::from(at))
+    });
+    let below = group.trim_start_matches('/');
+    hierarchies.map(|root| root.join(below)).filter(|folder| folder.is_dir()).collect()
 }
 
 /// A group that is ours to make and to destroy: never the root of all, never beside it.

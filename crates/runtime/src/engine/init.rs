@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::caps::Sets;
 use super::cgroup::Entry;
 use super::exec::{Become, set_rlimits};
+use super::oci::{self, Oci};
 use super::overlay::Overlay;
 use super::root::{self, Kind};
 use super::{
@@ -46,6 +47,10 @@ pub(crate) struct Setup {
     pub(crate) socket: OwnedFd,
     /// Standard input, output and error.
     pub(crate) stdio: [OwnedFd; 3],
+    /// The node's network.
+    pub(crate) node_network: OwnedFd,
+    /// Its cgroup.
+    pub(crate) group: String,
     /// What it shows of its cgroup under `/sys/fs/cgroup`.
     pub(crate) views: Vec<(String, PathBuf)>,
 }
@@ -71,6 +76,9 @@ pub(crate) struct Order {
     /// of every bind mount: what the node has mounted since this process was born does not show here.
     #[serde(default)]
     pub(crate) own_network: bool,
+    /// Another engine to carry the order out.
+    #[serde(default)]
+    pub(crate) oci: Option<Oci>,
     /// The targets of volumes: each is filled from the image if it is empty.
     #[serde(default)]
     pub(crate) filled: Vec<PathBuf>,
@@ -92,7 +100,7 @@ fn begin(setup: &Setup) -> Result<(), Fault> {
     // What the supervisor holds, such as other containers' pipes, would stay open while this waits.
     let mut keep = setup.entry.descriptors();
     keep.extend(setup.joins.iter().map(|(fd, _)| fd.as_raw_fd()));
-    keep.push(setup.socket.as_raw_fd());
+    keep.extend([setup.socket.as_raw_fd(), setup.node_network.as_raw_fd()]);
     keep.extend(setup.stdio.iter().map(AsRawFd::as_raw_fd));
     sys::close_all_but(&keep);
     process::set_name(c"container");
@@ -144,6 +152,9 @@ fn container(order: &Order, handed: Vec<OwnedFd>, setup: &Setup) -> Result<(), F
         let network = handed.next();
         let network = network.ok_or_else(|| Fault::refused("join the network", "it is missing"))?;
         sys::join_namespaces(network, libc::CLONE_NEWNET).attempt(|| "join the network".into())?;
+    }
+    if let Some(oci) = &order.oci {
+        return oci::run(oci, order, handed, setup);
     }
     let program = spec
         .process()

@@ -16,6 +16,7 @@ pub(crate) mod exec;
 pub(crate) mod init;
 pub(crate) mod mount_options;
 pub(crate) mod mounts;
+pub(crate) mod oci;
 pub(crate) mod overlay;
 pub(crate) mod pid1;
 pub(crate) mod process;

@@ -42,7 +42,7 @@ pub(crate) fn run(program: &Become, status: &OwnedFd) -> Fault {
             {
                 sys::exit_now(127);
             }
-            serve(child, &all)
+            sys::exit_now(serve(child, &all))
         }
         Err(fault) => fault,
     }
@@ -55,13 +55,15 @@ pub(crate) fn report(status: &OwnedFd, fault: &Fault) {
     rustix::io::write(status, text.as_bytes()).unwrap_or_default();
 }
 
-fn serve(child: i32, signals: &[i32]) -> ! {
+/// Passes signals on to `child`, and reaps everything, until it ends: its status. The signals must be
+/// blocked.
+pub(crate) fn serve(child: i32, signals: &[i32]) -> i32 {
     loop {
         match sys::wait_signal(signals) {
             Ok(libc::SIGCHLD) => {
                 while let Some((pid, code)) = sys::reap() {
                     if pid == child {
-                        sys::exit_now(code);
+                        return code;
                     }
                 }
             }

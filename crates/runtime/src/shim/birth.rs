@@ -221,6 +221,8 @@ impl Shim {
             joins,
             socket: theirs,
             stdio: [stdin_read, stdout_write, stderr_write],
+            node_network: open_namespace("/proc/self/ns/net")?,
+            group: group.to_owned(),
             views: self.cgroups.views(group),
         };
         let flags = init::namespaces(self.birth.pid, self.birth.ipc);

@@ -10,7 +10,7 @@ use super::jobs::Purpose;
 use super::logs::{Keep, Pump};
 use super::proto::{self, Failure, FailureKind, Notice, Record, Reply, StartOrder};
 use super::{Shim, birth, clock};
-use crate::engine::{Attempt, Fault, mounts, process, sys};
+use crate::engine::{Attempt, Fault, mounts, oci, process, sys};
 use crate::log::Stream;
 use crate::{ContainerId, ContainerStatus, ExecSpec, Exit, Health, LogMode, PidMode, spec};
 
@@ -141,6 +141,10 @@ impl Shim {
         let linux = order.order.spec.linux().as_ref();
         if let Some(resources) = linux.and_then(|linux| linux.resources().as_ref()) {
             let mut resources = resources.clone();
+            if order.order.oci.is_some() {
+                // It limits a group of its own below, which can allow only what this one does.
+                resources.set_devices(Some(spec::all_devices()));
+            }
             // Those were given to the cgroup when it was made.
             if resources.devices().as_ref() == Some(&spec::default_device_rules()) {
                 resources.set_devices(None);
@@ -195,7 +199,12 @@ impl Shim {
         // Its namespaces live by its processes now, and end with them.
         self.networks.remove(id);
         container.record.status.started_at = Some(at);
-        let pid = container.pid.cast_unsigned();
+        let first = match container.order.order.oci {
+            Some(_) => oci::first_process(container.pid).unwrap_or(container.pid),
+            None => container.pid,
+        };
+        let pid = first.cast_unsigned();
+        container.record.status.pid = Some(pid);
         self.connections.reply(reply_to, &Reply::Started { pid, at });
         self.connections.flush();
         // The program runs: what follows costs it no time.
@@ -344,7 +353,8 @@ impl Shim {
                 let why = format!("{id} was started without a network of its own");
                 return Err(Failure::new(FailureKind::Invalid, why));
             }
-            return Ok(birth::open_namespace(&format!("/proc/{}/ns/net", container.pid))?);
+            let pid = container.record.status.pid.unwrap_or(container.pid.cast_unsigned());
+            return Ok(birth::open_namespace(&format!("/proc/{pid}/ns/net"))?);
         }
         let held = match self.networks.remove(id) {
             Some(held) => held,

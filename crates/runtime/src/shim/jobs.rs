@@ -10,7 +10,7 @@ use rustix::process::{Pid, PidfdFlags};
 
 use super::proto::{Failure, FailureKind, Reply};
 use super::{Shim, clock};
-use crate::engine::{Attempt, Fault, enter, process, sys};
+use crate::engine::{Attempt, Fault, enter, oci, process, sys};
 use crate::{ContainerId, ExecResult, ExecSpec};
 
 /// The status of a program that was killed for its time, as `timeout(1)` has it.
@@ -155,7 +155,11 @@ impl Shim {
             return Err(Failure::new(FailureKind::Invalid, format!("{id} does not run")));
         }
         let order = &container.order.order;
-        let pid = Pid::from_raw(container.pid).ok_or_else(missing)?;
+        let first = match order.oci {
+            Some(_) => oci::first_process(container.pid)?,
+            None => container.pid,
+        };
+        let pid = Pid::from_raw(first).ok_or_else(missing)?;
         let target = rustix::process::pidfd_open(pid, PidfdFlags::empty())
             .attempt(|| format!("open the process of {id}"))?;
         let entry = self.cgroups.entry(&container.record.cgroup)?;
