@@ -30,6 +30,7 @@ const ALWAYS: &[&str] = &[
     "ecs.capability.docker-plugin.local",
     "ecs.capability.ecr-endpoint",
     "ecs.capability.env-files.s3",
+    "ecs.capability.execute-command",
     "ecs.capability.execution-role-awslogs",
     "ecs.capability.execution-role-ecr-pull",
     "ecs.capability.full-sync",

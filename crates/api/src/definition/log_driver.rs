@@ -17,6 +17,65 @@ const COMMON: &[&str] = &["mode", "max-buffer-size"];
 /// What Docker's drivers that tag their lines all take.
 const TAGS: &[&str] = &["tag", "labels", "labels-regex", "env", "env-regex"];
 
+/// What may be said to `awslogs`.
+const AWSLOGS: &[&str] = &[
+    "awslogs-group",
+    "awslogs-region",
+    "awslogs-stream-prefix",
+    "awslogs-create-group",
+    "awslogs-datetime-format",
+    "awslogs-multiline-pattern",
+];
+
+/// What may be said to `syslog`, as Docker has it, and so on.
+const SYSLOG: &[&str] = &[
+    "syslog-address",
+    "syslog-facility",
+    "syslog-format",
+    "syslog-tls-ca-cert",
+    "syslog-tls-cert",
+    "syslog-tls-key",
+    "syslog-tls-skip-verify",
+];
+
+/// `fluentd`.
+const FLUENTD: &[&str] = &[
+    "fluentd-address",
+    "fluentd-async",
+    "fluentd-async-connect",
+    "fluentd-async-reconnect-interval",
+    "fluentd-buffer-limit",
+    "fluentd-max-retries",
+    "fluentd-request-ack",
+    "fluentd-retry-wait",
+    "fluentd-sub-second-precision",
+];
+
+/// `gelf`.
+const GELF: &[&str] = &[
+    "gelf-address",
+    "gelf-compression-level",
+    "gelf-compression-type",
+    "gelf-tcp-max-reconnect",
+    "gelf-tcp-reconnect-delay",
+];
+
+/// `splunk`.
+const SPLUNK: &[&str] = &[
+    "splunk-caname",
+    "splunk-capath",
+    "splunk-format",
+    "splunk-gzip",
+    "splunk-gzip-level",
+    "splunk-index",
+    "splunk-insecureskipverify",
+    "splunk-source",
+    "splunk-sourcetype",
+    "splunk-token",
+    "splunk-url",
+    "splunk-verify-connection",
+];
+
 /// A driver: which options it takes, and which it needs.
 struct Driver {
     takes: &'static [&'static str],
@@ -29,77 +88,13 @@ struct Driver {
 fn driver(driver: &LogDriver) -> Option<Driver> {
     let of = |takes, tags, needs| Some(Driver { takes, tags, needs });
     match driver {
-        LogDriver::Awslogs => of(
-            &[
-                "awslogs-group",
-                "awslogs-region",
-                "awslogs-stream-prefix",
-                "awslogs-create-group",
-                "awslogs-datetime-format",
-                "awslogs-multiline-pattern",
-            ],
-            false,
-            &["awslogs-group"],
-        ),
+        LogDriver::Awslogs => of(AWSLOGS, false, &["awslogs-group"]),
         LogDriver::JsonFile => of(&["max-size", "max-file"], false, &[]),
-        LogDriver::Syslog => of(
-            &[
-                "syslog-address",
-                "syslog-facility",
-                "syslog-format",
-                "syslog-tls-ca-cert",
-                "syslog-tls-cert",
-                "syslog-tls-key",
-                "syslog-tls-skip-verify",
-            ],
-            true,
-            &[],
-        ),
+        LogDriver::Syslog => of(SYSLOG, true, &[]),
         LogDriver::Journald => of(&[], true, &[]),
-        LogDriver::Fluentd => of(
-            &[
-                "fluentd-address",
-                "fluentd-async",
-                "fluentd-async-connect",
-                "fluentd-async-reconnect-interval",
-                "fluentd-buffer-limit",
-                "fluentd-max-retries",
-                "fluentd-request-ack",
-                "fluentd-retry-wait",
-                "fluentd-sub-second-precision",
-            ],
-            true,
-            &[],
-        ),
-        LogDriver::Gelf => of(
-            &[
-                "gelf-address",
-                "gelf-compression-level",
-                "gelf-compression-type",
-                "gelf-tcp-max-reconnect",
-                "gelf-tcp-reconnect-delay",
-            ],
-            true,
-            &["gelf-address"],
-        ),
-        LogDriver::Splunk => of(
-            &[
-                "splunk-caname",
-                "splunk-capath",
-                "splunk-format",
-                "splunk-gzip",
-                "splunk-gzip-level",
-                "splunk-index",
-                "splunk-insecureskipverify",
-                "splunk-source",
-                "splunk-sourcetype",
-                "splunk-token",
-                "splunk-url",
-                "splunk-verify-connection",
-            ],
-            true,
-            &["splunk-token", "splunk-url"],
-        ),
+        LogDriver::Fluentd => of(FLUENTD, true, &[]),
+        LogDriver::Gelf => of(GELF, true, &["gelf-address"]),
+        LogDriver::Splunk => of(SPLUNK, true, &["splunk-token", "splunk-url"]),
         LogDriver::Unrecognized(name) if name == NONE => of(&[], false, &[]),
         LogDriver::Awsfirelens | LogDriver::Unrecognized(_) => None,
     }

@@ -24,7 +24,8 @@ pub(super) fn check(
     let log = container.log_configuration.as_ref();
     let options = log.and_then(|log| log.secret_options.as_deref()).unwrap_or_default();
     let secrets = container.secrets.as_deref().unwrap_or_default();
-    if !(secrets.is_empty() && options.is_empty()) && !task.has_execution_role {
+    let asked = !secrets.is_empty() || !options.is_empty();
+    if asked && !task.has_execution_role {
         return Err(client(
             "When you are specifying container secrets, you must also specify a value for \
              'executionRoleArn'.",

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::{Parsed, decode, parse};
 
+mod together;
+
 fn realm() -> Realm {
     Realm::new("eu-west-1", "123456789012")
 }
@@ -30,9 +32,9 @@ fn merge(into: &mut Value, from: Value) {
     }
 }
 
-#[test]
-fn everything_that_nodes_honour_is_accepted_and_kept() {
-    let full = json!({
+/// A container with nearly everything.
+fn full() -> Value {
+    json!({
         "name": "web", "image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/web:1.2@sha256:00", "cpu": 128,
         "memory": 128, "memoryReservation": 64, "essential": true,
         "portMappings": [{"containerPort": 80, "name": "web", "appProtocol": "http"}, {"containerPort": 53, "hostPort": 5353, "protocol": "udp"}],
@@ -53,12 +55,16 @@ fn everything_that_nodes_honour_is_accepted_and_kept() {
         "healthCheck": {"command": ["CMD-SHELL", "true"], "startPeriod": 10},
         "systemControls": [{"namespace": "net.core.somaxconn", "value": "1024"}], "restartPolicy": {"enabled": true, "ignoredExitCodes": [0]},
         "volumesFrom": [{"sourceContainer": "init", "readOnly": true}], "links": [], "secrets": [], "versionConsistency": "disabled",
-    });
+    })
+}
+
+#[test]
+fn everything_that_nodes_honour_is_accepted_and_kept() {
     let init = json!({"name": "init", "image": "busybox", "memory": 32, "essential": false,
         "logConfiguration": {"logDriver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}});
     let body = json!({
         "family": "web", "networkMode": "bridge", "cpu": "0.25 vCPU", "memory": "0.5 GB", "executionRoleArn": "ecsTaskExecutionRole",
-        "taskRoleArn": "", "containerDefinitions": [full, init], "requiresCompatibilities": ["EC2"],
+        "taskRoleArn": "", "containerDefinitions": [full(), init], "requiresCompatibilities": ["EC2"],
         "volumes": [{"name": "v", "host": {"sourcePath": "/srv"}}, {"name": "scratch"}], "placementConstraints": [],
         "runtimePlatform": {"operatingSystemFamily": "LINUX"}, "tags": [{"key": "a", "value": "b"}],
     });
@@ -308,6 +314,14 @@ fn what_a_container_asks_of_its_node_is_refused_by_name() {
             "there is no container 'x'",
         ),
         (json!({"dependsOn": [{"containerName": "web", "condition": "START"}]}), "in a circle"),
+    ] {
+        refuse(one(container, json!({})), words);
+    }
+}
+
+#[test]
+fn a_log_is_refused_in_ecs_words() {
+    for (container, words) in [
         (json!({"logConfiguration": {"logDriver": "sumo"}}), "sumo is not a log driver"),
         (
             json!({"logConfiguration": {"logDriver": "splunk"}}),
@@ -387,78 +401,6 @@ fn containers_are_held_against_one_another() {
     }
     let side = container("b", json!({"essential": false}));
     assert!(register(of(json!([container("a", waits("b", "COMPLETE")), side]))).is_ok());
-}
-
-#[test]
-fn what_the_execution_role_fetches_is_named_rightly() {
-    let role = || json!({"executionRoleArn": "exec"});
-    for (container, words) in [
-        (
-            json!({"secrets": [{"name": "A", "valueFrom": "a b"}]}),
-            "The Systems Manager parameter name",
-        ),
-        (
-            json!({"secrets": [{"name": "A", "valueFrom": "arn:aws:sqs:eu-west-1:1:q"}]}),
-            "neither the ARN of a parameter nor of a secret",
-        ),
-        (
-            json!({"environment": [{"name": "A", "value": "x"}], "secrets": [{"name": "A", "valueFrom": "a"}]}),
-            "The secret name must be unique and not shared with any new or existing environment variables",
-        ),
-        (
-            json!({"environmentFiles": [{"type": "s3", "value": "web.env"}]}),
-            "not the ARN of an object",
-        ),
-        (
-            json!({"environmentFiles": [{"type": "s3", "value": "arn:aws:s3:::bucket/web.txt"}]}),
-            "does not end in .env",
-        ),
-        (
-            json!({"repositoryCredentials": {"credentialsParameter": "arn:x"}}),
-            "credentialsParameter",
-        ),
-    ] {
-        refuse(one(container, role()), words);
-    }
-    let files: Vec<Value> = (0..11)
-        .map(|n| json!({"type": "s3", "value": format!("arn:aws:s3:::bucket/{n}.env")}))
-        .collect();
-    refuse(one(json!({"environmentFiles": files}), role()), "at most 10");
-}
-
-#[test]
-fn volumes_follow_ecs_rules() {
-    let docker =
-        |config: Value| json!({"volumes": [{"name": "v", "dockerVolumeConfiguration": config}]});
-    for (task, words) in [
-        (
-            docker(json!({"scope": "task", "autoprovision": false})),
-            "When 'scope' parameter is 'task', 'autoprovision' must either not be specified or set to 'True'.",
-        ),
-        (docker(json!({"scope": "node"})), "neither task nor shared"),
-        (docker(json!({"driver": ""})), "driver should not be null or empty"),
-        (
-            json!({"volumes": [{"name": "v", "host": {"sourcePath": "/a"}, "dockerVolumeConfiguration": {}}]}),
-            "both given",
-        ),
-        (
-            json!({"volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1", "rootDirectory": "x"}}]}),
-            "absolute path",
-        ),
-    ] {
-        refuse(one(json!({}), task), words);
-    }
-    let parsed = register(one(json!({}), docker(json!({"driver": "vendor/plugin:1"})))).unwrap();
-    assert_eq!(parsed.spec.required_attributes, ["ecs.capability.docker-plugin.vendor/plugin.1"]);
-}
-
-#[test]
-fn links_and_borrowed_volumes_take_part_in_circles() {
-    let body = json!({"family": "web", "containerDefinitions": [
-        {"name": "a", "image": "busybox", "memory": 16, "links": ["b"]},
-        {"name": "b", "image": "busybox", "memory": 16, "volumesFrom": [{"sourceContainer": "a"}]},
-    ]});
-    refuse(body, "Invalid 'links' setting for container 'a': the containers wait for one another");
 }
 
 #[test]

@@ -1,20 +1,16 @@
 //! The table as Markdown.
 
-use std::fmt::Write as _;
-
 use super::{Member, Standing, Verdict, all};
 
 /// The table as `docs/task-definition.md` shows it: one row a member.
 pub fn table() -> String {
-    let mut text = String::from(
-        "| member | embedded engine | Docker Engine | AWS's agent | |\n|---|---|---|---|---|\n",
-    );
-    for member in all() {
-        // Writing to a text can not fail.
-        let _ =
-            writeln!(text, "| `{}` | {} | {} |", escape(member.path), cells(member), member.note);
-    }
-    text
+    let head =
+        "| member | embedded engine | Docker Engine | AWS's agent | |\n|---|---|---|---|---|\n";
+    std::iter::once(head.to_owned()).chain(all().map(row)).collect()
+}
+
+fn row(member: &Member) -> String {
+    format!("| `{}` | {} | {} |\n", escape(member.path), cells(member), member.note)
 }
 
 fn cells(member: &Member) -> String {
