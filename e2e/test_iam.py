@@ -151,17 +151,6 @@ def test_the_role_that_everybody_names_is_there(iam):
     assert [p["PolicyArn"] for p in attached] == [EXECUTION]
 
 
-def test_roles_outlive_a_crash(own):
-    iam = own.client("iam")
-    iam.create_role(RoleName="kept", AssumeRolePolicyDocument=TASKS)
-    iam.put_role_policy(RoleName="kept", PolicyName="p", PolicyDocument=allow("ecs:*"))
-    before = iam.get_role(RoleName="kept")["Role"]
-    own.kill()
-    own.start()
-    assert iam.get_role(RoleName="kept")["Role"] == before
-    assert iam.get_role_policy(RoleName="kept", PolicyName="p")["PolicyDocument"] == json.loads(allow("ecs:*"))
-
-
 # === Assuming them ===
 
 
@@ -222,7 +211,7 @@ def test_a_registry_password_is_worth_what_its_role_may(wharf, role, account):
     password = base64.b64decode(token).decode().removeprefix("AWS:")
     push = lambda: images.push(wharf, "hello", tag="by-role", password=password, check=False)
     failed = push()
-    assert failed.returncode != 0 and "not authorized to perform: ecr:" in failed.stderr, failed.stderr
+    assert failed.returncode != 0 and "403" in failed.stderr, failed.stderr
     wharf.client("iam").attach_role_policy(
         RoleName=last(arn), PolicyArn="arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPowerUser")
     done = push()
@@ -292,7 +281,7 @@ def test_boto3_in_a_container_works_with_no_keys_given(wharf, tasks, role, pytho
     task = tasks.run(definition=tasks.define(container, taskRoleArn=arn, networkMode="host"))
     described = tasks.stopped(task)
     printed = tasks.printed(task)
-    assert one(described)["exitCode"] == 0, printed
+    assert one(described)["exitCode"] == 0, "\n".join(printed[-5:])
     assert f"who arn:aws:sts::{account}:assumed-role/{last(arn)}/{last(task)}" in printed
     assert "tasks 1" in printed and "refused AccessDeniedException" in printed
 
@@ -316,3 +305,14 @@ def test_a_tasks_credentials_end_with_it(wharf, tasks, role, python):
     assert client.list_tasks()["taskArns"] == [task]
     tasks.stop(task)
     assert refused(client.list_tasks)["Code"] == "ExpiredTokenException"
+
+
+def test_roles_outlive_a_crash(own):
+    iam = own.client("iam")
+    iam.create_role(RoleName="kept", AssumeRolePolicyDocument=TASKS)
+    iam.put_role_policy(RoleName="kept", PolicyName="p", PolicyDocument=allow("ecs:*"))
+    before = iam.get_role(RoleName="kept")["Role"]
+    own.kill()
+    own.start()
+    assert iam.get_role(RoleName="kept")["Role"] == before
+    assert iam.get_role_policy(RoleName="kept", PolicyName="p")["PolicyDocument"] == json.loads(allow("ecs:*"))
