@@ -147,7 +147,7 @@ pub(crate) fn refusal(code: i32, output: &[u8]) -> Option<String> {
         ["OCI runtime exec failed", "unable to find user", "unable to find group"];
     let text = std::str::from_utf8(output).ok()?.trim();
     let said = WORDS.iter().any(|words| text.starts_with(words));
-    (said && !(0..=125).contains(&code) || said && code == 0).then(|| cause(text))
+    (said && !(1..=125).contains(&code)).then(|| cause(text))
 }
 
 #[cfg(test)]

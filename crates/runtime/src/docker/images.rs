@@ -1,7 +1,7 @@
 //! Images on the Engine. What was pulled from here is noted, so that nothing else is ever cleaned up.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bollard::auth::DockerCredentials;
 use bollard::errors::Error;
@@ -12,6 +12,7 @@ use bollard::query_parameters::{
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use stdx::Timestamp;
+use tokio::time::Instant;
 
 use super::Inner;
 use super::fault::{is_away, said, status};

@@ -5,19 +5,24 @@
 //! record, so that starting a container costs one `create` and one `start` and nothing besides. Only
 //! containers that share processes or shared memory need a process that holds these for them.
 
+#[expect(clippy::disallowed_types, reason = "the maps of the client's crate")]
 mod create;
 mod exec;
 mod fault;
+#[expect(clippy::disallowed_types, reason = "the maps of the client's crate")]
 mod found;
 mod group;
+#[expect(clippy::disallowed_types, reason = "the maps of the client's crate")]
 mod images;
 mod logs;
+#[expect(clippy::disallowed_types, reason = "the maps of the client's crate")]
 mod names;
 mod pause;
 mod records;
 mod runtime;
 mod session;
 mod start;
+#[expect(clippy::disallowed_types, reason = "the maps of the client's crate")]
 mod volumes;
 mod watch;
 

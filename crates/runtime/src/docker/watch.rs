@@ -1,7 +1,7 @@
 //! Seeing containers end and change their health: by the Engine's events while they come, and by
 //! looking at everything whenever they may have been missed.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// The containers that are watched, by the Engine's ids.
 #[derive(Debug, Default)]
-pub(crate) struct Watched(HashMap<String, Seen>);
+pub(crate) struct Watched(BTreeMap<String, Seen>);
 
 /// What was seen of one.
 #[derive(Clone, Debug)]
