@@ -16,7 +16,7 @@ use model::TaskSpec;
 use super::security::{self, Confinement};
 
 /// Every attribute that a definition may ask for, so that a node's agent can be held to them; beside
-/// these there is [`PLUGIN`] with the name of a plugin behind it.
+/// these there is `ecs.capability.docker-plugin.` with the name of a plugin behind it.
 pub const ALL: &[&str] = &[
     APPARMOR,
     CONTAINER_ORDERING,
