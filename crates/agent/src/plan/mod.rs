@@ -18,6 +18,8 @@ mod task;
 mod volumes;
 
 #[cfg(test)]
+mod member_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
