@@ -81,3 +81,28 @@ async fn a_new_agent_goes_on_where_the_last_one_stopped() {
     world.gone("t1").await;
     assert_eq!(world.events("g", "t1-0"), ["before", "meanwhile"]);
 }
+
+#[tokio::test]
+async fn what_a_node_that_was_taken_down_has_not_sent_is_sent_by_its_next_agent() {
+    let mut world = World::joined().await;
+    world.server.heard.lock().unwrap().groups.push("g".to_owned());
+    world.run("t1", logging(json!({"awslogs-group": "g"})));
+    world.server.report(&arn("t1"), "RUNNING").await;
+    world.containers.write("t1-0", Some("sent"));
+    world.arrived("t1-0", &["sent"]).await;
+    let record = world.dir.path().join("records/logs/t1-0.json");
+    world.until("the place is recorded", || record.exists()).await;
+    world.server.heard.lock().unwrap().away = true;
+    world.containers.write("t1-0", Some("not sent"));
+    world.stop_agent().await.unwrap();
+    let runtime = Arc::clone(&world.containers) as Arc<dyn Runtime>;
+    let network = Arc::clone(&world.network) as Arc<dyn Networking>;
+    crate::teardown(world.dir.path(), runtime, network, Duration::ZERO).await.unwrap();
+    assert!(!world.dir.path().join("output/t1-0").exists());
+
+    world.server.heard.lock().unwrap().away = false;
+    world.start_agent().await;
+    world.arrived("t1-0", &["sent", "not sent"]).await;
+    let unsent = world.dir.path().join("unsent");
+    world.until("nothing is left", || std::fs::read_dir(&unsent).unwrap().next().is_none()).await;
+}
