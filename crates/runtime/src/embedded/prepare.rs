@@ -61,21 +61,7 @@ pub(crate) fn prepare(
     opened: Opened,
 ) -> Result<StartOrder, RuntimeError> {
     let invalid = |why| RuntimeError::Invalid { id: container.id.to_string(), why };
-    if let crate::LogMode::Driver { name, .. } = &container.log {
-        return Err(RuntimeError::Unsupported {
-            what: format!("send the output of {} by the log driver \"{name}\"", container.id),
-            why:
-                "the embedded engine has no log drivers; use awslogs or json-file, or run the node \
-                  with Docker Engine by --runtime docker"
-                    .to_owned(),
-        });
-    }
-    if let Some(program) = opened.oci.as_ref().filter(|_| container.init) {
-        return Err(RuntimeError::Unsupported {
-            what: format!("give {} an init process", container.id),
-            why: format!("{} has none of its own; leave --oci-runtime out", program.display()),
-        });
-    }
+    refuse(container, &opened)?;
     let oci_folder = opened.oci.as_ref().map(|_| folders.run.join("oci"));
     let network = match container.network {
         ContainerNetwork::Sandbox => sandbox.spec.network,
@@ -96,13 +82,6 @@ pub(crate) fn prepare(
         sandbox_limits: sandbox.spec.limits,
         devices: container.devices.iter().map(device).collect::<Result<_, _>>().map_err(invalid)?,
     };
-    if let crate::LogMode::Driver { name, .. } = &container.log {
-        return Err(RuntimeError::Unsupported {
-            what: format!("hand the output of {} to the log driver {name}", container.id),
-            why: "the embedded runtime keeps output in files; use awslogs or json-file, or --runtime docker"
-                .to_owned(),
-        });
-    }
     let built = spec::build(container, &facts).map_err(invalid)?;
     let stop_signal = signal_number(&container.stop_signal).map_err(invalid)?;
     let overlay = Overlay {
@@ -116,14 +95,7 @@ pub(crate) fn prepare(
     }
     make_files(container, network, folders, &overlay)
         .map_err(system(format!("make the folders of {}", container.id)))?;
-    for mount in &container.mounts {
-        if let Mount::Bind { source, .. } = mount {
-            let what = || system(format!("make the mount source {}", source.display()));
-            if !source.try_exists().map_err(what())? {
-                fs::create_dir_all(source).map_err(what())?;
-            }
-        }
-    }
+    make_sources(container)?;
     Ok(StartOrder {
         id: container.id.clone(),
         order: Order {
@@ -148,6 +120,37 @@ pub(crate) fn prepare(
         health: container.health.clone(),
         stop_signal,
     })
+}
+
+/// What this engine, or the other one that is to run it, does not have.
+fn refuse(container: &ContainerSpec, opened: &Opened) -> Result<(), RuntimeError> {
+    if let crate::LogMode::Driver { name, .. } = &container.log {
+        return Err(RuntimeError::Unsupported {
+            what: format!("hand the output of {} to the log driver {name}", container.id),
+            why: "the embedded runtime keeps output in files; use awslogs or json-file, or --runtime docker"
+                .to_owned(),
+        });
+    }
+    match opened.oci.as_ref().filter(|_| container.init) {
+        Some(program) => Err(RuntimeError::Unsupported {
+            what: format!("give {} an init process", container.id),
+            why: format!("{} has none of its own; leave --oci-runtime out", program.display()),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Makes the folders that are to be bound and are absent.
+fn make_sources(container: &ContainerSpec) -> Result<(), RuntimeError> {
+    for mount in &container.mounts {
+        if let Mount::Bind { source, .. } = mount {
+            let what = || system(format!("make the mount source {}", source.display()));
+            if !source.try_exists().map_err(what())? {
+                fs::create_dir_all(source).map_err(what())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn make_files(

@@ -110,7 +110,7 @@ impl Slots {
 /// The node's memory in bytes.
 fn memory() -> u64 {
     let info = rustix::system::sysinfo();
-    u64::try_from(info.totalram).unwrap_or(0).saturating_mul(u64::from(info.mem_unit))
+    info.totalram.saturating_mul(u64::from(info.mem_unit))
 }
 
 /// Makes what slots are missing once no order has come for a while. `ordered` if a sandbox was just

@@ -70,7 +70,7 @@ pub(crate) fn open_terminal(root: impl AsFd) -> Result<(OwnedFd, OwnedFd), Fault
     // Nothing that blocks when it is opened, such as a pipe, may stand there either.
     let system = rustix::fs::fstatfs(&pts).attempt(what)?.f_type;
     let stat = rustix::fs::statat(&pts, "ptmx", AtFlags::SYMLINK_NOFOLLOW).attempt(what)?;
-    if i64::from(system) != DEVPTS || stat.st_rdev != rustix::fs::makedev(5, 2) {
+    if system != DEVPTS || stat.st_rdev != rustix::fs::makedev(5, 2) {
         return Err(Fault::refused(what(), "/dev/pts of the container is not a devpts"));
     }
     let master = rustix::fs::openat(&pts, "ptmx", flags, Mode::empty()).attempt(what)?;

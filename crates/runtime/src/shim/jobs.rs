@@ -132,12 +132,11 @@ impl Shim {
             .attempt(|| "set a pipe not to block".into())?;
         let stdio = enter::Stdio::Pipes { input: None, output: theirs };
         let job = self.enter(id, program, stdio, purpose)?;
-        let job = self.jobs.entry(job).and_modify(|job| {
+        if let Some(job) = self.jobs.get_mut(&job) {
             job.output = Some(output);
             job.max_output = spec.max_output;
             job.deadline = clock::monotonic().checked_add(spec.timeout);
-        });
-        drop(job);
+        }
         Ok(())
     }
 
