@@ -2,7 +2,7 @@
 //! it (`ECS_TASK_METADATA_RPS_LIMIT`, 40 a second with bursts of 60).
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-agent-config.html>
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use stdx::Timestamp;
@@ -20,7 +20,7 @@ pub(super) type Key = (IpAddr, Option<String>);
 /// The buckets.
 #[derive(Debug, Default)]
 pub(super) struct Limiter {
-    buckets: HashMap<Key, Bucket>,
+    buckets: BTreeMap<Key, Bucket>,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! The listeners: who asks is told by which listener took the connection. A source has so many
 //! connections, and one that says nothing is closed, so that nobody holds up anybody else.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -48,7 +48,7 @@ impl Door {
     }
 }
 
-type Counts = Arc<Mutex<HashMap<IpAddr, usize>>>;
+type Counts = Arc<Mutex<BTreeMap<IpAddr, usize>>>;
 
 /// A listener.
 #[derive(Debug)]

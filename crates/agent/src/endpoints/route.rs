@@ -56,12 +56,14 @@ pub(super) fn route<'a>(path: &'a str, id: Option<&'a str>) -> Route<'a> {
         ["v4", _, "tasks", "stats"] => Route::TasksStats,
         ["v4", rest @ ..] => by_id(Version::V4, rest),
         ["api", id, "task-protection", "v1", "state"] => Route::Protection(id),
-        ["api", id, "fault", "v1", kind, "start" | "stop" | "status"] => match *kind {
-            "network-blackhole-port" | "network-latency" | "network-packet-loss" => {
-                Route::Fault(id)
-            }
-            _ => Route::Unknown,
-        },
+        [
+            "api",
+            id,
+            "fault",
+            "v1",
+            "network-blackhole-port" | "network-latency" | "network-packet-loss",
+            "start" | "stop" | "status",
+        ] => Route::Fault(id),
         _ => Route::Unknown,
     }
 }
