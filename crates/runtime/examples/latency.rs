@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the probe's image is shared with the tests")]
 
+#[expect(dead_code, reason = "the tests need more of it than this")]
 #[path = "../tests/suite/probe_image.rs"]
 mod probe_image;
 
