@@ -151,7 +151,6 @@ async fn a_service_refuses_what_it_can_not_honour() {
         (json!({"launchType": "FARGATE"}), "FARGATE"),
         (json!({"schedulingStrategy": "DAEMON"}), "DAEMON"),
         (json!({"deploymentController": {"type": "CODE_DEPLOY"}}), "CODE_DEPLOY"),
-        (json!({"enableExecuteCommand": true}), "enableExecuteCommand"),
         (json!({"healthCheckGracePeriodSeconds": 30}), "grace period"),
         (json!({"serviceConnectConfiguration": {"enabled": true}}), "serviceConnectConfiguration"),
         (json!({"availabilityZoneRebalancing": "ENABLED"}), "availabilityZoneRebalancing"),

@@ -69,10 +69,7 @@ async fn a_cluster_refuses_by_name_what_is_not_built() {
     for (body, member) in [
         (json!({"settings": [{"name": "containerInsights", "value": "enabled"}]}), "settings"),
         (json!({"capacityProviders": ["FARGATE"]}), "capacityProviders"),
-        (
-            json!({"configuration": {"executeCommandConfiguration": {"kmsKeyId": "k"}}}),
-            "kmsKeyId",
-        ),
+        (json!({"configuration": {"executeCommandConfiguration": {"kmsKeyId": "k"}}}), "kmsKeyId"),
         (json!({"serviceConnectDefaults": {"namespace": "x"}}), "serviceConnectDefaults"),
     ] {
         let (code, message) = bench.ecs("CreateCluster", body).await.error();
@@ -333,7 +330,6 @@ async fn a_run_refuses_what_it_can_not_honour() {
             json!({"capacityProviderStrategy": [{"capacityProvider": "FARGATE"}]}),
             "capacityProviderStrategy",
         ),
-        (json!({"enableExecuteCommand": true}), "enableExecuteCommand"),
         (json!({"count": 0}), "count"),
         (json!({"count": 11}), "count"),
         (json!({"platformVersion": "LATEST"}), "platform version"),
@@ -346,7 +342,6 @@ async fn a_run_refuses_what_it_can_not_honour() {
             "networkMode",
         ),
         (json!({"placementConstraints": [{"type": "memberOf", "expression": "x"}]}), "memberOf"),
-        (json!({"overrides": {"taskRoleArn": "r"}}), "taskRoleArn"),
         (
             json!({"overrides": {"containerOverrides": [{"name": "nope"}]}}),
             "Override for container named nope is not a container in the TaskDefinition.",
@@ -365,6 +360,10 @@ async fn a_run_refuses_what_it_can_not_honour() {
         assert_eq!(code, "InvalidParameterException", "{body}");
         assert!(message.contains(word), "{body}: {message}");
     }
+    // A role that is not there can not be assumed, which ECS words as a client's error.
+    let roles = json!({"taskDefinition": "web", "overrides": {"taskRoleArn": "r"}});
+    let (code, message) = bench.ecs("RunTask", roles).await.error();
+    assert!(code == "ClientException" && message.contains("role/r"), "{code}: {message}");
     let answer = bench.ecs("RunTask", json!({"taskDefinition": "nope"})).await;
     let told = ("ClientException".to_owned(), "TaskDefinition not found.".to_owned());
     assert_eq!(answer.error(), told);
