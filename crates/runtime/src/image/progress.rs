@@ -1,8 +1,9 @@
 //! Telling whoever asked how far a pull is.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
 
 use super::document::Descriptor;
 use crate::seam::{PullProgress, PullStage};

@@ -80,7 +80,7 @@ fn line(digest: &str, received: u64, total: u64, stage: Stage) -> String {
         Stage::Present => "is here already".to_owned(),
         Stage::Done => format!("done, {}", mebibytes(total)),
         Stage::Receiving => {
-            let full = if total == 0 { BAR } else { received.min(total) * BAR / total };
+            let full = (received.min(total) * BAR).checked_div(total).unwrap_or(BAR);
             let full = usize::try_from(full).unwrap_or(0);
             let rest = usize::try_from(BAR).unwrap_or(0) - full;
             format!(
