@@ -7,11 +7,10 @@ use aws::Error;
 use aws::ecs::{
     AttachmentStateChange, Attribute as WireAttribute, ContainerStateChange,
     DiscoverPollEndpointRequest, DiscoverPollEndpointResponse, ManagedAgentName,
-    ManagedAgentStateChange, RegisterContainerInstanceRequest,
-    RegisterContainerInstanceResponse, Resource, SubmitAttachmentStateChangesRequest,
-    SubmitAttachmentStateChangesResponse, SubmitContainerStateChangeRequest,
-    SubmitContainerStateChangeResponse, SubmitTaskStateChangeRequest,
-    SubmitTaskStateChangeResponse, VersionInfo,
+    ManagedAgentStateChange, RegisterContainerInstanceRequest, RegisterContainerInstanceResponse,
+    Resource, SubmitAttachmentStateChangesRequest, SubmitAttachmentStateChangesResponse,
+    SubmitContainerStateChangeRequest, SubmitContainerStateChangeResponse,
+    SubmitTaskStateChangeRequest, SubmitTaskStateChangeResponse, VersionInfo,
 };
 use model::{
     AgentInfo, Attribute, ClusterName, ContainerStatus, HostPort, Instance, InstanceKey,

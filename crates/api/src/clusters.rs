@@ -3,11 +3,10 @@
 
 use aws::Error;
 use aws::ecs::{
-    Cluster as Wire, ClusterField, ClusterServiceConnectDefaultsRequest,
-    ClusterSetting, ClusterSettingName, CreateClusterRequest, CreateClusterResponse,
-    DeleteClusterRequest, DeleteClusterResponse, DescribeClustersRequest, DescribeClustersResponse,
-    KeyValuePair, ListClustersRequest, ListClustersResponse, UpdateClusterRequest,
-    UpdateClusterResponse,
+    Cluster as Wire, ClusterField, ClusterServiceConnectDefaultsRequest, ClusterSetting,
+    ClusterSettingName, CreateClusterRequest, CreateClusterResponse, DeleteClusterRequest,
+    DeleteClusterResponse, DescribeClustersRequest, DescribeClustersResponse, KeyValuePair,
+    ListClustersRequest, ListClustersResponse, UpdateClusterRequest, UpdateClusterResponse,
 };
 use model::{Cluster, ClusterName, ClusterStatus, LaunchType, ServiceStatus, State};
 use scheduler::{Command, Reply};
@@ -52,8 +51,7 @@ pub(crate) async fn create(
     let before = door.snapshot();
     let active = |cluster: &&std::sync::Arc<Cluster>| cluster.status == ClusterStatus::Active;
     let fresh = before.cluster(&name).filter(active).is_none();
-    let mut committed =
-        door.submit(Command::CreateCluster { name: name.clone(), tags }).await?;
+    let mut committed = door.submit(Command::CreateCluster { name: name.clone(), tags }).await?;
     if let Some(exec_logging) = exec_logging.filter(|_| fresh) {
         committed = door.submit(Command::ConfigureCluster { name, exec_logging }).await?;
     }

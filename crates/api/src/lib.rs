@@ -58,9 +58,9 @@ mod view;
 
 pub use authenticate::guard;
 pub use definition::{REQUIRED_ATTRIBUTES, members as definition_members};
-pub use identity::{Standing, TRUST_TASKS, assumable_by_tasks, standing};
 pub use door::{Caller, Door, DoorConfig, Endpoints};
 pub use exec::Reach;
 pub use exec_relay::Exec;
+pub use identity::{Standing, TRUST_TASKS, assumable_by_tasks, standing};
 pub use s3::storage;
 pub use serve::router;

@@ -6,8 +6,8 @@ use aws::ecs::{
     Task as Wire, TaskOverride,
 };
 use model::{
-    ContainerFacts, ContainerName, ContainerProgress, ContainerSpec, ExecAgentStatus, HealthStatus, Instance, State,
-    Task, TaskDefinition,
+    ContainerFacts, ContainerName, ContainerProgress, ContainerSpec, ExecAgentStatus, HealthStatus,
+    Instance, State, Task, TaskDefinition,
 };
 
 use crate::{overrides, view};

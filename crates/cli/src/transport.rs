@@ -48,8 +48,8 @@ impl HttpTransport {
     pub async fn object(&self, path: &str) -> Result<(u16, Vec<u8>), TransportError> {
         let url = format!("{}{path}", self.connection.endpoint.trim_end_matches('/'));
         let attempt = || format!("reach {}", self.connection.endpoint);
-        let mut request = Outgoing::to("GET", &url)
-            .map_err(|e| TransportError::new("sign the request", e))?;
+        let mut request =
+            Outgoing::to("GET", &url).map_err(|e| TransportError::new("sign the request", e))?;
         request.headers.push(("x-amz-content-sha256".to_owned(), EMPTY_SHA256.to_owned()));
         let scope = Scope::new(self.connection.region.clone(), "s3");
         sign(&mut request, &[], &self.connection.credentials, &scope, self.clock.now());

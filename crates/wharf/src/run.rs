@@ -86,7 +86,10 @@ async fn execution_role(store: &Store) -> Result<()> {
     };
     let arn = format!("arn:{}:iam::aws:policy/{policy}", store.snapshot().realm().partition);
     for command in [IamCommand::CreateRole(role), IamCommand::Attach(name, PolicyRef::Aws(arn))] {
-        store.submit(Command::Iam(command)).await.context("make the role `ecsTaskExecutionRole`")?;
+        store
+            .submit(Command::Iam(command))
+            .await
+            .context("make the role `ecsTaskExecutionRole`")?;
     }
     Ok(())
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use api::{Door, DoorConfig, Endpoints, Exec, Standing};
-use aws::agent::acs::ExecuteCommandMessage;
 use auth::{EcrToken, Identity, RootKey, SessionMint, SessionStore};
+use aws::agent::acs::ExecuteCommandMessage;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;

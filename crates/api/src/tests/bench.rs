@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use auth::{Credentials, EcrToken, Outgoing, RootKey, SessionMint, SessionStore, Scope, sign};
+use auth::{Credentials, EcrToken, Outgoing, RootKey, Scope, SessionMint, SessionStore, sign};
 use aws::agent::acs::ExecuteCommandMessage;
 use axum::body::Body;
 use axum::extract::State;
