@@ -33,6 +33,18 @@ const TEXTS: &[&str] = &[
     "arn:aws:iam::123456789012:role/demo",
     "m5.large",
     "<&\"'>\n",
+    "/",
+    "v1",
+    "v1.0",
+    "4h",
+    "rate(10 days)",
+    "text/plain",
+    "2026-11-22",
+    "us-east-1",
+    "String",
+    "tag:owner",
+    "tag:",
+    "Path",
     "",
 ];
 

@@ -121,7 +121,18 @@ fn the_services_are_whole() {
             (service.name, service.operations.len(), built)
         })
         .collect();
-    assert_eq!(counts, [("ecr", 62, 13), ("ecs", 88, 88), ("logs", 118, 14), ("sts", 11, 2)]);
+    assert_eq!(
+        counts,
+        [
+            ("ecr", 62, 13),
+            ("ecs", 88, 88),
+            ("iam", 180, 27),
+            ("logs", 118, 14),
+            ("secretsmanager", 26, 14),
+            ("ssm", 154, 13),
+            ("sts", 11, 2)
+        ]
+    );
     for operation in crate::ecs::Operation::ALL {
         assert_eq!(crate::ecs::Operation::from_name(operation.name()), Some(*operation));
         assert_eq!(operation.facts().name, operation.name());
