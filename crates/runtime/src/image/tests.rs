@@ -324,7 +324,7 @@ async fn the_right_platform_is_chosen_and_the_name_may_live_elsewhere() {
     assert_eq!(pulled.digest, image.as_str());
     // The name stands for the index: as long as it does, nothing is pulled again.
     assert_eq!(world.store.ensure(&request).await.unwrap().pulled, None);
-    assert_eq!(world.store.list()[0].references, [request.reference.clone()]);
+    assert_eq!(world.store.list()[0].references, std::slice::from_ref(&request.reference));
     assert_ne!(top, image);
 
     world.fake.manifest("app", "none", kind, &index(&["s390x", "riscv64"]));
