@@ -84,7 +84,7 @@ def test_a_container_may_have_no_network(tasks):
 def test_secrets_and_files_become_variables(wharf, tasks, role):
     name = fresh("member")
     secret = wharf.client("secretsmanager").create_secret(
-        Name=name, SecretString=json.dumps({"user": "ada", "port": 5432}))["ARN"]
+        Name=name, SecretString=json.dumps({"user": "lovelace", "port": 5432}))["ARN"]
     wharf.client("ssm").put_parameter(Name=f"/{name}/key", Value="parameter value", Type="SecureString")
     s3 = wharf.client("s3")
     s3.create_bucket(Bucket=name)
@@ -101,9 +101,9 @@ def test_secrets_and_files_become_variables(wharf, tasks, role):
     task = tasks.stopped(arn)
     assert one(task).get("exitCode") == 0, task
     lines = tasks.prints(arn, "SIDE=")
-    assert lines == ["KEY=parameter value", "USER_NAME=ada", "PORT=5432", "MODE=fast", "SIDE=defined"]
+    assert lines == ["KEY=parameter value", "USER_NAME=lovelace", "PORT=5432", "MODE=fast", "SIDE=defined"]
     kept = "".join(p.read_text(errors="replace") for p in (wharf.data / "agent").rglob("*.json"))
-    assert f"/{name}/key" in kept and "parameter value" not in kept and "ada" not in kept
+    assert f"/{name}/key" in kept and "parameter value" not in kept and "lovelace" not in kept
 
 
 def test_a_secret_that_is_not_there_stops_the_task_with_ecs_words(tasks, role):
