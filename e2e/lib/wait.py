@@ -6,7 +6,8 @@ import time
 def eventually(look, *, within=30.0, every=0.1, what=None):
     """Calls `look` until it answers something true, and returns that.
 
-    An AssertionError in `look` counts as "not yet", and is what the test fails with at the end.
+    An AssertionError in `look` counts as "not yet", and so does the IndexError of a list that is still
+    empty; it is what the test fails with at the end.
     """
     end = time.monotonic() + within
     last = None
@@ -16,7 +17,7 @@ def eventually(look, *, within=30.0, every=0.1, what=None):
             if found:
                 return found
             last = None
-        except AssertionError as error:
+        except (AssertionError, IndexError) as error:
             last = error
             found = None
         if time.monotonic() > end:
