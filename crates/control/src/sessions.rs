@@ -141,7 +141,8 @@ fn concerns(state: &State, change: &Change) -> Option<(InstanceKey, Nudge)> {
         | Change::PutRole(_)
         | Change::DeleteRole(_)
         | Change::PutPolicy(_)
-        | Change::DeletePolicy(_) => None,
+        | Change::DeletePolicy(_)
+        | Change::Balancing(_) => None,
     }
 }
 

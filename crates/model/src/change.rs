@@ -9,9 +9,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Cluster, ClusterName, DefinitionKey, Instance, InstanceKey, ManagedPolicy, PolicyName, Role,
-    RoleName, Service, ServiceEvent, ServiceKey, TaskDefinition, TaskFacts, TaskKey, TaskProgress,
-    TokenKey, TokenRecord,
+    BalancingChange, Cluster, ClusterName, DefinitionKey, Instance, InstanceKey, ManagedPolicy,
+    PolicyName, Role, RoleName, Service, ServiceEvent, ServiceKey, TaskDefinition, TaskFacts,
+    TaskKey, TaskProgress, TokenKey, TokenRecord,
 };
 
 /// One upsert or delete of one record.
@@ -54,6 +54,8 @@ pub enum Change {
     PutPolicy(Arc<ManagedPolicy>),
     /// A managed policy is gone.
     DeletePolicy(PolicyName),
+    /// Load balancers and what belongs to them.
+    Balancing(BalancingChange),
 }
 
 /// The kinds of records, in the order in which they are loaded.
@@ -79,6 +81,18 @@ pub enum Table {
     Roles,
     /// Managed policies.
     Policies,
+    /// Load balancers.
+    Balancers,
+    /// Target groups.
+    TargetGroups,
+    /// Listeners of load balancers.
+    Listeners,
+    /// Rules of listeners.
+    Rules,
+    /// Registrations in target groups.
+    Targets,
+    /// What is known of targets' health.
+    Verdicts,
 }
 
 /// Where a record stands in the store: one record an address.
@@ -92,7 +106,7 @@ pub struct Address {
 
 impl Table {
     /// Every kind, in loading order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 16] = [
         Self::Clusters,
         Self::Definitions,
         Self::Instances,
@@ -103,6 +117,12 @@ impl Table {
         Self::Tokens,
         Self::Roles,
         Self::Policies,
+        Self::Balancers,
+        Self::TargetGroups,
+        Self::Listeners,
+        Self::Rules,
+        Self::Targets,
+        Self::Verdicts,
     ];
 }
 
@@ -136,6 +156,7 @@ impl Change {
             Self::DeleteRole(name) => vec![at(Table::Roles, name.to_string())],
             Self::PutPolicy(policy) => vec![at(Table::Policies, policy.name.to_string())],
             Self::DeletePolicy(name) => vec![at(Table::Policies, name.to_string())],
+            Self::Balancing(change) => change.addresses(),
         }
     }
 
@@ -160,6 +181,7 @@ impl Change {
             | Self::PutToken(_)
             | Self::PutRole(_)
             | Self::PutPolicy(_) => false,
+            Self::Balancing(change) => change.is_delete(),
         }
     }
 }

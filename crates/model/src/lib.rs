@@ -6,6 +6,7 @@
 //! every count is a fold over facts, kept by an index inside [`State::apply`] and nowhere else.
 
 mod arn;
+mod balancing;
 mod change;
 mod cluster;
 mod definition;
@@ -21,6 +22,7 @@ mod task;
 mod token;
 
 pub use arn::{ArnError, Realm, Resource};
+pub use balancing::*;
 pub use change::{Address, Change, Table};
 pub use cluster::{Cluster, ClusterStatus, ExecLogging};
 pub use definition::{

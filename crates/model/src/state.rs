@@ -8,9 +8,10 @@ use stdx::Timestamp;
 
 use crate::index::{Counts, TaskIndex, Usage};
 use crate::{
-    Change, Cluster, ClusterName, DefinitionKey, DefinitionStatus, Family, HostPort, Instance,
-    InstanceKey, ManagedPolicy, PolicyName, Realm, Resources, Revision, Role, RoleName, Service,
-    ServiceEvent, ServiceKey, Task, TaskDefinition, TaskKey, TaskProgress, TokenKey, TokenRecord,
+    Book, Change, Cluster, ClusterName, DefinitionKey, DefinitionStatus, Family, HostPort,
+    Instance, InstanceKey, ManagedPolicy, PolicyName, Realm, Resources, Revision, Role, RoleName,
+    Service, ServiceEvent, ServiceKey, Task, TaskDefinition, TaskKey, TaskProgress, TokenKey,
+    TokenRecord,
 };
 
 /// Everything that is true of a realm at one moment.
@@ -28,6 +29,7 @@ pub struct State {
     tokens: OrdMap<TokenKey, Arc<TokenRecord>>,
     roles: OrdMap<RoleName, Arc<Role>>,
     policies: OrdMap<PolicyName, Arc<ManagedPolicy>>,
+    balancing: Book,
     // Tokens by age and definitions on their way out, for those who forget them.
     token_ages: OrdSet<(Timestamp, TokenKey)>,
     deleting: OrdSet<DefinitionKey>,
@@ -49,6 +51,7 @@ impl State {
             tokens: OrdMap::new(),
             roles: OrdMap::new(),
             policies: OrdMap::new(),
+            balancing: Book::default(),
             token_ages: OrdSet::new(),
             deleting: OrdSet::new(),
             index: TaskIndex::default(),
@@ -108,6 +111,7 @@ impl State {
             Change::DeleteRole(name) => drop(self.roles.remove(name)),
             Change::PutPolicy(p) => drop(self.policies.insert(p.name.clone(), p.clone())),
             Change::DeletePolicy(name) => drop(self.policies.remove(name)),
+            Change::Balancing(change) => self.balancing.apply(change),
         }
     }
 
@@ -262,6 +266,11 @@ impl State {
     /// Every managed policy of this account by name.
     pub fn policies(&self) -> impl Iterator<Item = &Arc<ManagedPolicy>> {
         self.policies.values()
+    }
+
+    /// Load balancers, target groups and targets.
+    pub fn balancing(&self) -> &Book {
+        &self.balancing
     }
 
     /// A task.
@@ -427,6 +436,7 @@ impl State {
         let tokens = self.tokens.values().cloned().map(Change::PutToken);
         let roles = self.roles.values().cloned().map(Change::PutRole);
         let policies = self.policies.values().cloned().map(Change::PutPolicy);
+        let balancing = self.balancing.records().map(Change::Balancing);
         clusters
             .chain(definitions)
             .chain(instances)
@@ -436,6 +446,7 @@ impl State {
             .chain(tokens)
             .chain(roles)
             .chain(policies)
+            .chain(balancing)
     }
 }
 

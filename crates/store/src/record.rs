@@ -20,6 +20,12 @@ fn letter(table: Table) -> char {
         Table::Tokens => 'h',
         Table::Roles => 'i',
         Table::Policies => 'j',
+        Table::Balancers => 'k',
+        Table::TargetGroups => 'l',
+        Table::Listeners => 'm',
+        Table::Rules => 'n',
+        Table::Targets => 'o',
+        Table::Verdicts => 'p',
     }
 }
 
