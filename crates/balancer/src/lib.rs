@@ -1,0 +1,23 @@
+//! The data plane of load balancers: listeners, rules, targets and health checks.
+//!
+//! What to do is a [`Table`], a plain value that somebody else derives, and the sockets are made to
+//! agree with it without dropping a connection. What was seen comes back as [`Event`]s and as
+//! [`Usage`]. Which rule matches, which target serves, what a cookie says, whether a target is healthy,
+//! which headers are passed on and which bytes are a request at all are pure functions; the sockets are
+//! the shell around them.
+//!
+//! Invariant: nothing here knows where the tables come from, and nothing here knows AWS's wire.
+
+mod event;
+mod table;
+mod usage;
+
+pub use event::{Event, Failure, Health, InitialReason};
+pub use table::{
+    Action, Algorithm, AlpnPolicy, BalancerId, BalancerSettings, Certificate, CertificateId, Cidr,
+    CidrError, CodeRange, Condition, DesyncMode, Group, GroupId, GroupProtocol, HealthCheck,
+    HealthProtocol, Listener, ListenerId, ListenerProtocol, Matcher, Pattern, Phase, ProbePort,
+    ProtocolVersion, QueryPattern, Redirect, RedirectStatus, Rule, RuleId, Stickiness, Table,
+    Target, TargetKey, TlsSettings, TlsVersion, Transport, WeightedGroup, XffMode,
+};
+pub use usage::{BUCKETS, BalancerUsage, GroupUsage, Histogram, TargetUsage, Usage};
