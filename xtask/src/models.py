@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Extracts the facts of AWS service models from an installed botocore into models/*.json.
 
-Usage: models.py BOTOCORE_DATA_DIR MODELS_DIR
+Usage: models.py BOTOCORE_DATA_DIR MODELS_DIR [SERVICE...]
 
 What is kept is what a wire needs: operations, shapes, members, constraints, error codes and
-pagination. All prose is dropped. Which services are extracted is said by MODELS_DIR/services.json.
+pagination. All prose is dropped. Which services are extracted is said by MODELS_DIR/services.json;
+of a service that is "trim" there, operations that are not typed keep their names only, and shapes
+that no typed operation reaches are left out (EC2 has 4,414 of them).
 The output is one line an operation and one line a shape, so that the difference between two
 versions of a service reads well.
 """
@@ -14,7 +16,7 @@ import json
 import pathlib
 import sys
 
-METADATA = ["apiVersion", "endpointPrefix", "jsonVersion", "protocol", "protocols", "signingName",
+METADATA = ["apiVersion", "awsQueryCompatible", "endpointPrefix", "jsonVersion", "protocol", "protocols", "signingName",
             "targetPrefix", "xmlNamespace", "serviceId"]
 SHAPE = ["type", "required", "enum", "min", "max", "pattern", "sensitive", "flattened",
          "timestampFormat", "union", "eventstream", "document", "exception", "fault"]
@@ -86,7 +88,28 @@ def section(name, entries):
     return f'"{name}":{{\n{lines}\n}}'
 
 
-def extract(data, service):
+def trim(operations, shapes, typed):
+    """Drops what the typed operations do not reach; errors stay, they are few and all have codes."""
+    for name in operations:
+        if name not in typed:
+            operations[name] = {}
+    wanted = [name for name, facts in shapes.items() if facts.get("exception")]
+    for facts in operations.values():
+        wanted += [facts[way]["shape"] for way in ("input", "output") if way in facts]
+    reached = set()
+    while wanted:
+        name = wanted.pop()
+        if name not in reached:
+            reached.add(name)
+            facts = shapes[name]
+            inner = list(facts.get("members", {}).values())
+            inner += [facts[way] for way in ("member", "key", "value") if way in facts]
+            wanted += [reference["shape"] for reference in inner]
+    for name in set(shapes) - reached:
+        del shapes[name]
+
+
+def extract(data, service, plan):
     folder = data / service
     model = read(newest(folder, "service-2"))
     paginators = newest(folder, "paginators-1")
@@ -94,6 +117,8 @@ def extract(data, service):
     metadata = only(model["metadata"], METADATA)
     operations = {name: operation(source, pages.get(name)) for name, source in model["operations"].items()}
     shapes = {name: shape(source) for name, source in model["shapes"].items()}
+    if plan.get("trim"):
+        trim(operations, shapes, plan["operations"])
     source = f"botocore {version(data)}, data/{service}/{newest(folder, 'service-2').parent.name}"
     return "{\n" + ",\n".join([
         f'"source":{compact(source)}',
@@ -103,11 +128,13 @@ def extract(data, service):
     ]) + "\n}\n"
 
 
-def examples(data, service):
+def examples(data, service, plan):
     """The published example requests and responses: values only."""
     path = newest(data / service, "examples-1")
     cases = []
     for name, entries in sorted(read(path)["examples"].items()):
+        if plan.get("trim") and name not in plan["operations"]:
+            continue
         for entry in entries:
             cases.append({"operation": name, **only(entry, ["input", "output"])})
     return "[\n" + ",\n".join(compact(case) for case in cases) + "\n]\n"
@@ -116,12 +143,13 @@ def examples(data, service):
 def main():
     data, models = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     services = json.loads((models / "services.json").read_text())
-    for service in services:
-        (models / f"{service}.json").write_text(extract(data, service))
+    for service in sys.argv[3:] or services:
+        plan = services[service]
+        (models / f"{service}.json").write_text(extract(data, service, plan))
         print(f"models/{service}.json")
-        if services[service].get("examples"):
+        if plan.get("examples"):
             (models / "examples").mkdir(exist_ok=True)
-            (models / "examples" / f"{service}.json").write_text(examples(data, service))
+            (models / "examples" / f"{service}.json").write_text(examples(data, service, plan))
             print(f"models/examples/{service}.json")
 
 

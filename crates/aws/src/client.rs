@@ -104,8 +104,9 @@ pub(crate) async fn call<T: Transport, Q: Shaped, R: Shaped>(
 ) -> Result<R, ClientError> {
     let name = operation.name;
     let unreadable = |status, reason| ClientError::Decode { operation: name, status, reason };
-    let body = match service.protocol {
-        Protocol::Query => query::encode_request(service, operation, request),
+    let protocol = service.protocol();
+    let body = match protocol {
+        Protocol::Query | Protocol::Ec2 => query::encode_request(service, operation, request),
         _ => serde_json::to_vec(request).map_err(|error| error.to_string()),
     }
     .map_err(|reason| ClientError::Transport {
@@ -113,18 +114,18 @@ pub(crate) async fn call<T: Transport, Q: Shaped, R: Shaped>(
         source: TransportError::message(format!("encode the request: {reason}")),
     })?;
     let (status, body) = transport
-        .call(service, name, body, service.protocol)
+        .call(service, name, body, protocol)
         .await
         .map_err(|source| ClientError::Transport { operation: name, source })?;
     if !(200..300).contains(&status) {
-        let error = match service.protocol {
-            Protocol::Query => query::decode_error(status, &body),
+        let error = match protocol {
+            Protocol::Query | Protocol::Ec2 => query::decode_error(status, &body),
             _ => json::decode_error(status, &body),
         };
         return Err(error.map_or_else(|reason| unreadable(status, reason), ClientError::Service));
     }
-    match service.protocol {
-        Protocol::Query => query::decode_response(operation, &body),
+    match protocol {
+        Protocol::Query | Protocol::Ec2 => query::decode_response(operation, &body),
         _ => crate::codec::parse(&body)
             .and_then(serde_json::from_value)
             .map_err(|error| error.to_string()),

@@ -19,10 +19,15 @@ pub struct ServiceFacts {
     pub signing_name: &'static str,
     /// The first label of the service's AWS host name.
     pub endpoint_prefix: &'static str,
-    /// The protocol that its model names.
-    pub protocol: Protocol,
+    /// The protocols that its model names, what our own client speaks first.
+    pub protocols: &'static [Protocol],
     /// The XML namespace of its answers, for the Query protocol.
     pub xml_namespace: Option<&'static str>,
+    /// There if the service spoke Query before it spoke JSON: then callers in newer protocols are told
+    /// an error by its shape and, in a header, by its old code. These are the errors, code and shape,
+    /// where the two differ.
+    /// <https://smithy.io/2.0/aws/protocols/aws-query-protocol.html#aws-protocols-awsquerycompatible-trait>
+    pub query_errors: Option<&'static [(&'static str, &'static str)]>,
     /// The code of its answer to a violated constraint.
     pub validation_error: &'static str,
     /// How it words a violated constraint.
@@ -32,6 +37,16 @@ pub struct ServiceFacts {
 }
 
 impl ServiceFacts {
+    /// Whether the service is called in that protocol too.
+    pub fn speaks(&self, protocol: Protocol) -> bool {
+        self.protocols.contains(&protocol)
+    }
+
+    /// The protocol in which our own client calls it.
+    pub fn protocol(&self) -> Protocol {
+        self.protocols.first().copied().unwrap_or(Protocol::Json11)
+    }
+
     /// The operation of that name.
     pub fn operation(&self, name: &str) -> Option<&'static OperationFacts> {
         let at = self.operations.binary_search_by(|facts| facts.name.cmp(name)).ok()?;

@@ -8,10 +8,11 @@ use serde_json::{Map, Value};
 
 use crate::Error;
 
-/// An error's body: `{"__type":"ClientException","message":"…"}`.
-pub fn encode_error(error: &Error) -> Vec<u8> {
+/// An error's body: `{"__type":"ClientException","message":"…"}`. `kind` is its code or, for a
+/// service that tells them apart, its shape.
+pub fn encode_error(kind: &str, error: &Error) -> Vec<u8> {
     let mut object = error.fields().clone();
-    object.insert("__type".to_owned(), Value::from(error.code.as_ref()));
+    object.insert("__type".to_owned(), Value::from(kind));
     object.insert("message".to_owned(), Value::from(error.message.as_str()));
     Value::Object(object).to_string().into_bytes()
 }

@@ -6,6 +6,7 @@
 //! they need.
 
 pub mod agent;
+mod cbor;
 mod check;
 pub mod client;
 mod codec;
@@ -25,7 +26,10 @@ pub use check::{MAX_VIOLATIONS, TypeMismatch};
 pub use client::{ClientError, Transport, TransportError};
 pub use error::{Error, Fault};
 pub use facts::{OperationFacts, Pagination, ServiceFacts};
-pub use r#gen::{ecr, ecs, iam, logs, secretsmanager, ssm, sts};
+pub use r#gen::{
+    acm, application_autoscaling, autoscaling, cloudwatch, ec2, ecr, ecs, elbv2, iam, logs,
+    secretsmanager, ssm, sts,
+};
 pub use pattern::Pattern;
 pub use protocol::{Call, Protocol, detect};
 pub use secret::{SecretSource, SecretSourceError};
@@ -37,8 +41,14 @@ mod tests;
 
 /// Every service that this build knows.
 pub static SERVICES: &[&ServiceFacts] = &[
+    &acm::FACTS,
+    &application_autoscaling::FACTS,
+    &autoscaling::FACTS,
+    &cloudwatch::FACTS,
+    &ec2::FACTS,
     &ecr::FACTS,
     &ecs::FACTS,
+    &elbv2::FACTS,
     &iam::FACTS,
     &logs::FACTS,
     &secretsmanager::FACTS,

@@ -32,7 +32,7 @@ impl Pattern {
 
     /// Whether the pattern speaks of Unicode's classes.
     fn unicode(&self) -> bool {
-        self.source.contains(r"\p{")
+        self.source.contains(r"\p{L}")
     }
 
     #[cfg(test)]
@@ -41,10 +41,35 @@ impl Pattern {
     }
 }
 
+/// Patterns that look ahead, which `regex-lite` does not, and what says the same without.
+const LOOKING_AHEAD: &[(&str, &str)] = &[
+    (
+        r"(\*\.)?(((?!-)[A-Za-z0-9-]{0,62}[A-Za-z0-9])\.)+((?!-)[A-Za-z0-9-]{1,62}[A-Za-z0-9])",
+        r"(\*\.)?([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9][A-Za-z0-9-]{0,61}[A-Za-z0-9]",
+    ),
+    (
+        r"(?!((^[ ]+.*)|(.*([\u0000-\u001f]|[\u007f-\u009f]|[:/|])+.*)|(.*[ ]+$))).+",
+        r"[^ \x00-\x1f\x7f-\x9f:/|]([^\x00-\x1f\x7f-\x9f:/|]*[^ \x00-\x1f\x7f-\x9f:/|])?",
+    ),
+];
+
+/// Spellings of Java's that `regex-lite` has not, and its own for them.
+const SPELLINGS: &[(&str, &str)] = &[
+    (r"\p{L}", "a-zA-Z"),
+    (r"\p{N}", "0-9"),
+    (r"\p{Z}", " "),
+    (r"\p{Print}", "[ -~]"),
+    (r"\uD800\uDC00-\uDBFF\uDFFF", r"\U{10000}-\U{10FFFF}"),
+];
+
 /// Compiles a pattern. `regex-lite` has no Unicode classes, so `\p{L}`, `\p{N}` and `\p{Z}` become
 /// their ASCII kernels and [`ascii_classes`] maps the text alike.
 fn compile(source: &str) -> Option<Regex> {
-    let source = source.replace(r"\p{L}", "a-zA-Z").replace(r"\p{N}", "0-9").replace(r"\p{Z}", " ");
+    let found = LOOKING_AHEAD.iter().find(|(ahead, _)| *ahead == source);
+    let source = found.map_or(source, |(_, without)| without);
+    let source = SPELLINGS
+        .iter()
+        .fold(source.to_owned(), |source, (java, ours)| source.replace(java, ours));
     Regex::new(&format!(r"\A(?s:{source})\z")).ok()
 }
 
@@ -80,6 +105,37 @@ mod tests {
             [("größe 七 ٣", true), ("a/b=c", true), ("a;b", false), ("💥", false), ("", true)]
         {
             assert_eq!(tag.matches(text), fits, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_held_to_what_java_looks_ahead_for() {
+        let domain = Pattern::new(LOOKING_AHEAD[0].0);
+        for (text, fits) in [
+            ("example.com", true),
+            ("*.a.example.com", true),
+            ("a.co", true),
+            ("a.c", false),
+            ("-a.example.com", false),
+            ("a-.example.com", false),
+            ("a.-example.com", false),
+            ("example", false),
+            ("a b.com", false),
+        ] {
+            assert_eq!(domain.matches(text), fits, "{text}");
+        }
+        let action = Pattern::new(LOOKING_AHEAD[1].0);
+        for (text, fits) in [
+            ("every morning", true),
+            ("a", true),
+            (" a", false),
+            ("a ", false),
+            ("a:b", false),
+            ("a|b", false),
+            ("a\nb", false),
+            ("", false),
+        ] {
+            assert_eq!(action.matches(text), fits, "{text:?}");
         }
     }
 

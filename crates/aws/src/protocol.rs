@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::facts::{OperationFacts, ServiceFacts};
-use crate::{Error, SERVICES, json, query};
+use crate::{Error, Fault, SERVICES, cbor, json, query};
 
 /// A protocol in which AWS services are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,9 @@ pub enum Protocol {
     Json11,
     /// AWS Query: a form in, XML out.
     Query,
-    /// Smithy RPC v2 with CBOR: recognised, and refused for now.
+    /// AWS EC2 Query: as Query, with other names and other frames.
+    Ec2,
+    /// Smithy RPC v2 with CBOR.
     Cbor,
 }
 
@@ -24,18 +26,18 @@ impl Protocol {
         match self {
             Self::Json10 => "application/x-amz-json-1.0",
             Self::Json11 => "application/x-amz-json-1.1",
-            Self::Query => "application/x-www-form-urlencoded; charset=utf-8",
+            Self::Query | Self::Ec2 => "application/x-www-form-urlencoded; charset=utf-8",
             Self::Cbor => "application/cbor",
         }
     }
 
-    /// The `Content-Type` of an answer. Who speaks CBOR is answered in JSON, since all there is to
-    /// say is that CBOR is not spoken here.
+    /// The `Content-Type` of an answer.
     pub const fn response_type(self) -> &'static str {
         match self {
-            Self::Json10 | Self::Cbor => "application/x-amz-json-1.0",
+            Self::Json10 => "application/x-amz-json-1.0",
             Self::Json11 => "application/x-amz-json-1.1",
-            Self::Query => "text/xml",
+            Self::Query | Self::Ec2 => "text/xml",
+            Self::Cbor => "application/cbor",
         }
     }
 }
@@ -77,8 +79,11 @@ impl Call {
     /// `SerializationException` (Query: `MalformedInput`) for a body that is not such a request.
     pub fn request<'a>(&self, query: &str, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Error> {
         match self.protocol {
-            Protocol::Query => query::decode_request(self.operation, query, body).map(Cow::Owned),
-            Protocol::Json10 | Protocol::Json11 | Protocol::Cbor => Ok(Cow::Borrowed(body)),
+            Protocol::Query | Protocol::Ec2 => {
+                query::decode_request(self.service, self.operation, query, body).map(Cow::Owned)
+            }
+            Protocol::Json10 | Protocol::Json11 => Ok(Cow::Borrowed(body)),
+            Protocol::Cbor => cbor::decode_request(self.operation, body).map(Cow::Owned),
         }
     }
 
@@ -89,10 +94,11 @@ impl Call {
     /// `InternalFailure` if the JSON is not the operation's response.
     pub fn response(&self, json: Vec<u8>, request_id: &str) -> Result<Vec<u8>, Error> {
         match self.protocol {
-            Protocol::Query => {
+            Protocol::Query | Protocol::Ec2 => {
                 query::encode_response(self.service, self.operation, &json, request_id)
             }
-            Protocol::Json10 | Protocol::Json11 | Protocol::Cbor => Ok(json),
+            Protocol::Json10 | Protocol::Json11 => Ok(json),
+            Protocol::Cbor => cbor::encode_response(self.operation, &json),
         }
     }
 }
@@ -105,9 +111,34 @@ pub fn encode_error(
     request_id: &str,
 ) -> Vec<u8> {
     match protocol {
-        Protocol::Query => query::encode_error(service, error, request_id),
-        Protocol::Json10 | Protocol::Json11 | Protocol::Cbor => json::encode_error(error),
+        Protocol::Query | Protocol::Ec2 => query::encode_error(service, error, request_id),
+        Protocol::Json10 | Protocol::Json11 => json::encode_error(shape_of(service, error), error),
+        Protocol::Cbor => cbor::encode_error(shape_of(service, error), error),
     }
+}
+
+/// What `__type` says: the error's code, or its shape where the service tells them apart.
+fn shape_of<'a>(service: Option<&ServiceFacts>, error: &'a Error) -> &'a str {
+    let pairs = service.and_then(|service| service.query_errors).unwrap_or_default();
+    let found = pairs.iter().find(|(code, _)| *code == error.code);
+    found.map_or(error.code.as_ref(), |(_, shape)| *shape)
+}
+
+/// The header `x-amzn-query-error` of an error, from a service that once spoke Query alone: its
+/// code of then and whose fault it is.
+/// <https://smithy.io/2.0/aws/protocols/aws-query-protocol.html#aws-protocols-awsquerycompatible-trait>
+pub fn query_error(
+    protocol: Protocol,
+    service: Option<&ServiceFacts>,
+    error: &Error,
+) -> Option<String> {
+    let compatible = service.is_some_and(|service| service.query_errors.is_some());
+    let newer = matches!(protocol, Protocol::Json10 | Protocol::Json11 | Protocol::Cbor);
+    let whose = match error.fault {
+        Fault::Client => "Sender",
+        Fault::Server => "Receiver",
+    };
+    (compatible && newer).then(|| format!("{};{whose}", error.code))
 }
 
 /// The protocol of a request, whether or not it calls anything known: an error about it must be
@@ -133,11 +164,11 @@ pub fn of(head: &Head<'_>) -> Protocol {
 /// # Errors
 ///
 /// `UnknownOperationException` for a target that no service has, `MissingAction` or `InvalidAction`
-/// in the Query protocol, `NotImplemented` for RPC v2 CBOR.
+/// in the Query protocol, `NotImplemented` for a service that is not spoken to in RPC v2 CBOR.
 pub fn detect(head: &Head<'_>, body: &[u8]) -> Result<Call, Error> {
     match of(head) {
-        Protocol::Cbor => Err(cbor(head)),
-        Protocol::Query => by_action(head, body),
+        Protocol::Cbor => by_path(head),
+        Protocol::Query | Protocol::Ec2 => by_action(head, body),
         protocol @ (Protocol::Json10 | Protocol::Json11) => by_target(head, protocol),
     }
 }
@@ -177,8 +208,10 @@ fn by_action(head: &Head<'_>, body: &[u8]) -> Result<Call, Error> {
     };
     let version = find("Version").unwrap_or_default();
     let invalid = |what: String| Error::new("InvalidAction", 400, what);
-    let mut services =
-        SERVICES.iter().copied().filter(|service| service.protocol == Protocol::Query);
+    let mut services = SERVICES
+        .iter()
+        .copied()
+        .filter(|service| service.speaks(Protocol::Query) || service.speaks(Protocol::Ec2));
     let service = services.find(|service| service.api_version == version).ok_or_else(|| {
         invalid(format!("No service here has Query API version '{}'.", cut(&version)))
     })?;
@@ -189,7 +222,8 @@ fn by_action(head: &Head<'_>, body: &[u8]) -> Result<Call, Error> {
             cut(&action)
         ))
     })?;
-    Ok(Call { service, operation, protocol: Protocol::Query })
+    let protocol = if service.speaks(Protocol::Ec2) { Protocol::Ec2 } else { Protocol::Query };
+    Ok(Call { service, operation, protocol })
 }
 
 /// Service and operation of the path `/service/<Service>/operation/<Operation>`.
@@ -199,15 +233,38 @@ fn cbor_path(path: &str) -> Option<(&str, &str)> {
     Some((service, operation))
 }
 
-fn cbor(head: &Head<'_>) -> Error {
-    let what = cbor_path(head.path).map_or_else(String::new, |(service, operation)| {
-        format!(" ({}:{})", cut(service), cut(operation))
-    });
-    Error::new(
-        "NotImplemented",
-        501,
-        format!("Smithy RPC v2 CBOR is not spoken here yet{what}; call with AWS JSON instead."),
-    )
+fn by_path(head: &Head<'_>) -> Result<Call, Error> {
+    let spoken = head.smithy_protocol.unwrap_or("rpc-v2-cbor");
+    let Some((name, operation)) = cbor_path(head.path).filter(|_| spoken == "rpc-v2-cbor") else {
+        return Err(Error::unknown_operation(format!(
+            "{} {} with Smithy-Protocol '{}' names no operation: rpc-v2-cbor is spoken here, at \
+             /service/SERVICE/operation/OPERATION.",
+            head.method,
+            cut(head.path),
+            cut(spoken)
+        )));
+    };
+    let protocol = Protocol::Cbor;
+    let service = SERVICES.iter().copied().find(|service| service.target_prefix == Some(name));
+    let Some(service) = service.filter(|service| service.speaks(protocol)) else {
+        return Err(Error::new(
+            "NotImplemented",
+            501,
+            format!(
+                "{} is not spoken to in RPC v2 CBOR here ({}); call with AWS JSON or Query instead.",
+                cut(name),
+                cut(operation)
+            ),
+        ));
+    };
+    let operation = service.operation(operation).ok_or_else(|| {
+        Error::unknown_operation(format!(
+            "{} has no operation '{}'.",
+            service.label,
+            cut(operation)
+        ))
+    })?;
+    Ok(Call { service, operation, protocol })
 }
 
 /// Text of the caller's, short enough to repeat.

@@ -100,6 +100,46 @@ pub(crate) mod timestamp {
     }
 }
 
+/// How a list of timestamps travels in JSON: each as [`timestamp`] has it.
+pub(crate) mod timestamps {
+    use serde::de::Error as _;
+    use serde::ser::SerializeSeq;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use stdx::Timestamp;
+
+    struct One(Timestamp);
+
+    impl Serialize for One {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            super::timestamp::serialize(&Some(self.0), serializer)
+        }
+    }
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Option<Vec<Timestamp>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let Some(instants) = value else { return serializer.serialize_none() };
+        let mut list = serializer.serialize_seq(Some(instants.len()))?;
+        for instant in instants {
+            list.serialize_element(&One(*instant))?;
+        }
+        list.end()
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<Timestamp>>, D::Error> {
+        let Some(values) = Option::<Vec<serde_json::Value>>::deserialize(deserializer)? else {
+            return Ok(None);
+        };
+        let instants = values
+            .iter()
+            .map(|value| super::instant(value).ok_or_else(|| D::Error::custom("not an instant")));
+        instants.collect::<Result<_, _>>().map(Some)
+    }
+}
+
 /// Makes an enum of words that is open to newer ones.
 macro_rules! wire_enum {
     ($(#[$meta:meta])* $name:ident { $($variant:ident = $text:literal,)* }) => {

@@ -57,6 +57,11 @@ pub(super) struct Metadata {
     pub(super) endpoint_prefix: String,
     pub(super) json_version: Option<String>,
     pub(super) protocol: String,
+    /// Every protocol that the service speaks, where the model names more than one.
+    #[serde(default)]
+    pub(super) protocols: Vec<String>,
+    /// There if errors keep the codes that the service had when it spoke Query alone.
+    pub(super) aws_query_compatible: Option<serde_json::Value>,
     pub(super) signing_name: Option<String>,
     pub(super) target_prefix: Option<String>,
     pub(super) xml_namespace: Option<String>,
@@ -183,6 +188,12 @@ impl Model {
         seen
     }
 
+    /// Whether a shape is a list of instants.
+    pub(super) fn timestamps(&self, shape: &Shape) -> bool {
+        let of = shape.member.as_ref().filter(|_| shape.kind == Kind::List);
+        of.is_some_and(|of| self.shape(&of.shape).kind == Kind::Timestamp)
+    }
+
     /// Whether a structure holds itself through structures alone, so that it must be boxed.
     pub(super) fn recursive(&self, name: &str) -> bool {
         let mut open = vec![name];
@@ -198,6 +209,13 @@ impl Model {
             }
         }
         false
+    }
+}
+
+impl Reference {
+    /// The member's name on the wire.
+    pub(super) fn wire<'a>(&'a self, member: &'a str) -> &'a str {
+        self.location_name.as_deref().unwrap_or(member)
     }
 }
 

@@ -39,12 +39,18 @@ pub(super) fn render(input: &Input<'_>) -> Vec<(String, String)> {
         .flatten()
         .map(|end| end.shape.as_str())
         .collect();
+    let is_end = |name: &str| {
+        ends_of_operations.contains(name) || name.ends_with("Request") || name.ends_with("Response")
+    };
+    let mut ends_in_lists = false;
     for name in input.model.reached(input.plan) {
         let shape = input.model.shape(name);
+        ends_in_lists |=
+            shape.member.iter().chain(&shape.value).any(|of| {
+                is_end(&of.shape) && input.model.shape(&of.shape).kind == Kind::Structure
+            });
         if shape.kind == Kind::Structure && !shape.document {
-            let end = ends_of_operations.contains(name)
-                || name.ends_with("Request")
-                || name.ends_with("Response");
+            let end = is_end(name);
             structure(if end { &mut ends } else { &mut structures }, name, shape);
             shaped.push(name.to_owned());
         } else {
@@ -52,9 +58,10 @@ pub(super) fn render(input: &Input<'_>) -> Vec<(String, String)> {
         }
     }
     let uses = if patterns.is_empty() { "" } else { "use crate::pattern::Pattern;\n" };
+    let ends_use = if ends_in_lists { "use super::schema_ends::*;\n" } else { "" };
     let values_head = format!(
         "//! The schema of lists, maps and plain values.\n\n\
-         {uses}use crate::schema::Shape;\n\nuse super::schema::*;\n"
+         {uses}use crate::schema::Shape;\n\nuse super::schema::*;\n{ends_use}"
     );
     for (pattern, constant) in patterns {
         let _infallible =
@@ -98,7 +105,7 @@ fn structure(text: &mut String, name: &str, shape: &Shape) {
     );
     for (member, reference) in &shape.members {
         let kind = if shape.required.contains(member) { "required" } else { "optional" };
-        let wire = reference.location_name.as_deref().unwrap_or(member);
+        let wire = reference.wire(member);
         let _infallible =
             write!(text, "Member::{kind}(\"{wire}\", &{}),", names::constant(&reference.shape));
     }

@@ -89,12 +89,7 @@ fn facts(input: &Input<'_>) -> String {
         Some(value) => format!("Some(\"{value}\")"),
         None => "None".to_owned(),
     };
-    let protocol = match (metadata.protocol.as_str(), metadata.json_version.as_deref()) {
-        ("json", Some("1.0")) => "Json10",
-        ("json", _) => "Json11",
-        ("query", _) => "Query",
-        (other, _) => panic!("{}: protocol {other} has no codec", input.service),
-    };
+    let protocols = protocols(input);
     let mut text = format!(
         "//! The service's facts.\n\n\
          use crate::facts::{{OperationFacts, Pagination, ServiceFacts}};\n\
@@ -105,7 +100,8 @@ fn facts(input: &Input<'_>) -> String {
          pub static FACTS: ServiceFacts = ServiceFacts {{\n\
          name: \"{name}\",\nlabel: \"{label}\",\napi_version: \"{version}\",\n\
          target_prefix: {target},\nsigning_name: \"{signing}\",\nendpoint_prefix: \"{endpoint}\",\n\
-         protocol: Protocol::{protocol},\nxml_namespace: {namespace},\n\
+         protocols: &[{protocols}],\nxml_namespace: {namespace},\n\
+         query_errors: {query_errors},\n\
          validation_error: \"{error}\",\nwording: Wording::{wording},\noperations: &[\n",
         label = input.plan.label,
         name = input.service,
@@ -114,6 +110,7 @@ fn facts(input: &Input<'_>) -> String {
         signing = metadata.signing_name.as_deref().unwrap_or(&metadata.endpoint_prefix),
         endpoint = metadata.endpoint_prefix,
         namespace = option(&metadata.xml_namespace),
+        query_errors = query_errors(input),
         error = input.plan.validation_error,
         wording = input.plan.wording,
     );
@@ -128,6 +125,44 @@ fn facts(input: &Input<'_>) -> String {
         );
     }
     text
+}
+
+/// What the service speaks, what our own client prefers first.
+fn protocols(input: &Input<'_>) -> String {
+    let metadata = &input.model.metadata;
+    let all = if metadata.protocols.is_empty() {
+        std::slice::from_ref(&metadata.protocol)
+    } else {
+        &metadata.protocols
+    };
+    let mut known: Vec<(u8, &str)> = all
+        .iter()
+        .map(|protocol| match (protocol.as_str(), metadata.json_version.as_deref()) {
+            ("json", Some("1.0")) => (0, "Protocol::Json10"),
+            ("json", _) => (0, "Protocol::Json11"),
+            ("query", _) => (1, "Protocol::Query"),
+            ("ec2", _) => (1, "Protocol::Ec2"),
+            ("smithy-rpc-v2-cbor", _) => (2, "Protocol::Cbor"),
+            (other, _) => panic!("{}: protocol {other} has no codec", input.service),
+        })
+        .collect();
+    known.sort_unstable();
+    known.into_iter().map(|(_, name)| name).collect::<Vec<_>>().join(", ")
+}
+
+/// The errors whose code differs from their shape's name, if callers are told both.
+fn query_errors(input: &Input<'_>) -> String {
+    if input.model.metadata.aws_query_compatible.is_none() {
+        return "None".to_owned();
+    }
+    let mut pairs = String::new();
+    for (name, shape) in &input.model.shapes {
+        let code = shape.error.as_ref().and_then(|error| error.code.as_deref());
+        if let Some(code) = code.filter(|code| shape.exception && code != name) {
+            let _infallible = write!(pairs, "(\"{code}\", \"{name}\"),");
+        }
+    }
+    format!("Some(&[{pairs}])")
 }
 
 fn operation_facts(input: &Input<'_>, name: &str, operation: &Operation) -> String {

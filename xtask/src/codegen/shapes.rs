@@ -11,13 +11,21 @@ const LINES: usize = 1800;
 
 /// `enums.rs`, `requests.rs`, `responses.rs`, `shapes*.rs`.
 pub(super) fn render(input: &Input<'_>) -> Vec<(String, String)> {
-    let (mut requests, mut responses) = (Vec::new(), Vec::new());
+    let (mut requests, mut responses): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     for (name, operation) in &input.model.operations {
         if input.plan.operations.contains(name) {
-            requests.push(named(operation.input.as_ref(), name, "Request"));
-            responses.push(named(operation.output.as_ref(), name, "Response"));
+            let request = named(operation.input.as_ref(), name, "Request");
+            let response = named(operation.output.as_ref(), name, "Response");
+            // Auto Scaling has operations that share a shape.
+            if !requests.contains(&request) {
+                requests.push(request);
+            }
+            if !responses.contains(&response) {
+                responses.push(response);
+            }
         }
     }
+    responses.retain(|response| !requests.contains(response));
     let mut inner = Vec::new();
     let mut enums = String::from(
         "//! Closed sets of words, open to newer ones.\n\nuse crate::value::wire_enum;\n",
@@ -99,8 +107,9 @@ fn refers_outside(input: &Input<'_>, name: &str, here: &[String]) -> bool {
 fn structure(text: &mut String, input: &Input<'_>, name: &str) {
     let empty = std::collections::BTreeMap::new();
     let members = input.model.shapes.get(name).map_or(&empty, |shape| &shape.members);
-    let pascal = members.keys().filter(|name| name.starts_with(char::is_uppercase)).count() * 2
-        > members.len();
+    let wire_names = members.iter().map(|(name, reference)| reference.wire(name));
+    let capitals = wire_names.filter(|name| name.starts_with(char::is_uppercase)).count();
+    let pascal = capitals * 2 > members.len();
     let case = if pascal { "PascalCase" } else { "camelCase" };
     let label = &input.plan.label;
     let secret = members.values().any(|member| input.model.shape(&member.shape).sensitive);
@@ -114,7 +123,7 @@ fn structure(text: &mut String, input: &Input<'_>, name: &str) {
         names::type_name(name)
     );
     for (member, reference) in members {
-        let wire = reference.location_name.as_deref().unwrap_or(member);
+        let wire = reference.wire(member);
         let field = names::field(member);
         let shape = input.model.shape(&reference.shape);
         let mut attributes = Vec::new();
@@ -124,6 +133,9 @@ fn structure(text: &mut String, input: &Input<'_>, name: &str) {
         if shape.kind == Kind::Timestamp {
             attributes.push("default".to_owned());
             attributes.push("with = \"crate::value::timestamp\"".to_owned());
+        } else if input.model.timestamps(shape) {
+            attributes.push("default".to_owned());
+            attributes.push("with = \"crate::value::timestamps\"".to_owned());
         }
         attributes.push("skip_serializing_if = \"Option::is_none\"".to_owned());
         let mut rust = rust_type(input, &reference.shape);
@@ -163,11 +175,14 @@ fn debug_without_secrets(text: &mut String, input: &Input<'_>, name: &str) {
 /// The Rust type of a shape, as a member holds it.
 fn rust_type(input: &Input<'_>, name: &str) -> String {
     let shape = input.model.shape(name);
+    if input.model.timestamps(shape) {
+        return "Vec<stdx::Timestamp>".to_owned();
+    }
     let inner = |reference: &Option<Reference>| {
         let name = &reference.as_ref().expect("a list or map says what it holds").shape;
         assert!(
             input.model.shape(name).kind != Kind::Timestamp,
-            "{name}: a list or map of timestamps needs a serde helper of its own"
+            "{name}: a map of timestamps, or a list of lists, needs a serde helper of its own"
         );
         rust_type(input, name)
     };

@@ -2,8 +2,14 @@
 
 //! The services, as their models have them.
 
+pub mod acm;
+pub mod application_autoscaling;
+pub mod autoscaling;
+pub mod cloudwatch;
+pub mod ec2;
 pub mod ecr;
 pub mod ecs;
+pub mod elbv2;
 pub mod iam;
 pub mod logs;
 pub mod secretsmanager;

@@ -1,5 +1,6 @@
 //! The form of a Query request: `Tags.member.1.Key=…`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use form_urlencoded::Serializer;
@@ -10,6 +11,37 @@ use crate::schema::{Kind, Shape};
 
 /// How deep a name may be; the deepest shape of any model is far shallower.
 const DEPTH: usize = 32;
+
+/// How a form names what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// `Tags.member.1.Key`, as the model has it.
+    Query,
+    /// EC2's: `Filter.1.Value.1`. Members begin with a capital, and lists have no element between.
+    Ec2,
+}
+
+impl Naming {
+    /// The name of a member.
+    fn member(self, name: &'static str) -> Cow<'static, str> {
+        match self {
+            Self::Query => Cow::Borrowed(name),
+            Self::Ec2 if name.starts_with(|letter: char| letter.is_ascii_uppercase()) => {
+                Cow::Borrowed(name)
+            }
+            Self::Ec2 => {
+                let mut letters = name.chars();
+                let first = letters.next().map(|first| first.to_ascii_uppercase());
+                Cow::Owned(first.into_iter().chain(letters).collect())
+            }
+        }
+    }
+
+    /// Whether a list's entries stand right under its name.
+    fn flat(self, list: &Shape) -> bool {
+        list.flattened || self == Self::Ec2
+    }
+}
 
 /// A form by the steps of its names.
 #[derive(Debug, Default)]
@@ -45,22 +77,32 @@ impl Node {
     }
 }
 
-pub(super) fn decode(shape: &'static Shape, query: &[u8], body: &[u8]) -> Result<Value, String> {
+pub(super) fn decode(
+    naming: Naming,
+    shape: &'static Shape,
+    query: &[u8],
+    body: &[u8],
+) -> Result<Value, String> {
     let mut root = Node::default();
     for (name, value) in form_urlencoded::parse(query).chain(form_urlencoded::parse(body)) {
         root.insert(&name, value.into_owned())?;
     }
-    read(shape, &root, "the request")
+    read(naming, shape, &root, "the request")
         .map(|value| value.unwrap_or_else(|| Value::Object(Map::new())))
 }
 
-fn read(shape: &'static Shape, node: &Node, name: &str) -> Result<Option<Value>, String> {
+fn read(
+    naming: Naming,
+    shape: &'static Shape,
+    node: &Node,
+    name: &str,
+) -> Result<Option<Value>, String> {
     match &shape.kind {
         Kind::Structure { members, .. } => {
             let mut object = Map::new();
             for member in *members {
-                let value = match node.children.get(member.name) {
-                    Some(inner) => read(member.shape, inner, member.name)?,
+                let value = match node.children.get(naming.member(member.name).as_ref()) {
+                    Some(inner) => read(naming, member.shape, inner, member.name)?,
                     None => None,
                 };
                 if let Some(value) = value {
@@ -70,7 +112,8 @@ fn read(shape: &'static Shape, node: &Node, name: &str) -> Result<Option<Value>,
             Ok(Some(Value::Object(object)))
         }
         Kind::List(of) => {
-            let holder = if shape.flattened { Some(node) } else { node.children.get(shape.item) };
+            let flat = naming.flat(shape);
+            let holder = if flat { Some(node) } else { node.children.get(shape.item) };
             // An empty list is sent as the bare name with an empty value.
             let Some(holder) = holder else {
                 return Ok(node.value.is_some().then(|| Value::Array(Vec::new())));
@@ -78,7 +121,7 @@ fn read(shape: &'static Shape, node: &Node, name: &str) -> Result<Option<Value>,
             let entries: Result<Vec<Value>, String> = holder
                 .numbered()
                 .into_iter()
-                .filter_map(|entry| read(of, entry, name).transpose())
+                .filter_map(|entry| read(naming, of, entry, name).transpose())
                 .collect();
             entries.map(|entries| Some(Value::Array(entries)))
         }
@@ -87,8 +130,11 @@ fn read(shape: &'static Shape, node: &Node, name: &str) -> Result<Option<Value>,
             let mut object = Map::new();
             for entry in holder.map(Node::numbered).unwrap_or_default() {
                 let key = entry.children.get("key").and_then(|key| key.value.clone());
-                let value =
-                    entry.children.get("value").map(|value| read(of, value, name)).transpose()?;
+                let value = entry
+                    .children
+                    .get("value")
+                    .map(|value| read(naming, of, value, name))
+                    .transpose()?;
                 if let (Some(key), Some(Some(value))) = (key, value) {
                     object.insert(key, value);
                 }
@@ -107,21 +153,34 @@ fn read(shape: &'static Shape, node: &Node, name: &str) -> Result<Option<Value>,
     }
 }
 
-pub(super) fn encode(shape: &'static Shape, action: &str, version: &str, value: &Value) -> String {
+pub(super) fn encode(
+    naming: Naming,
+    shape: &'static Shape,
+    action: &str,
+    version: &str,
+    value: &Value,
+) -> String {
     let mut form = Serializer::new(String::new());
     form.append_pair("Action", action).append_pair("Version", version);
-    write(&mut form, shape, "", value);
+    write(naming, &mut form, shape, "", value);
     form.finish()
 }
 
-fn write(form: &mut Serializer<'_, String>, shape: &'static Shape, name: &str, value: &Value) {
+fn write(
+    naming: Naming,
+    form: &mut Serializer<'_, String>,
+    shape: &'static Shape,
+    name: &str,
+    value: &Value,
+) {
     match (&shape.kind, value) {
         (_, Value::Null) => {}
         (Kind::Structure { members, .. }, Value::Object(object)) => {
             for member in *members {
                 if let Some(inner) = object.get(member.name) {
                     let dot = if name.is_empty() { "" } else { "." };
-                    write(form, member.shape, &format!("{name}{dot}{}", member.name), inner);
+                    let inner_name = format!("{name}{dot}{}", naming.member(member.name));
+                    write(naming, form, member.shape, &inner_name, inner);
                 }
             }
         }
@@ -129,17 +188,19 @@ fn write(form: &mut Serializer<'_, String>, shape: &'static Shape, name: &str, v
             form.append_pair(name, "");
         }
         (Kind::List(of), Value::Array(entries)) => {
-            let item = if shape.flattened { String::new() } else { format!(".{}", shape.item) };
+            let flat = naming.flat(shape);
+            let item = if flat { String::new() } else { format!(".{}", shape.item) };
             for (at, entry) in entries.iter().enumerate() {
-                write(form, of, &format!("{name}{item}.{}", at + 1), entry);
+                write(naming, form, of, &format!("{name}{item}.{}", at + 1), entry);
             }
         }
         (Kind::Map { key, value: of }, Value::Object(object)) => {
             let item = if shape.flattened { "" } else { ".entry" };
             for (at, (word, entry)) in object.iter().enumerate() {
                 let at = at + 1;
-                write(form, key, &format!("{name}{item}.{at}.key"), &Value::from(word.as_str()));
-                write(form, of, &format!("{name}{item}.{at}.value"), entry);
+                let name = format!("{name}{item}.{at}");
+                write(naming, form, key, &format!("{name}.key"), &Value::from(word.as_str()));
+                write(naming, form, of, &format!("{name}.value"), entry);
             }
         }
         (_, plain) => {

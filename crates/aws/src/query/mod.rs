@@ -1,10 +1,12 @@
-//! AWS Query: a form in, XML out.
+//! AWS Query: a form in, XML out. EC2's own kind of it names members and lists otherwise.
 //!
 //! <https://smithy.io/2.0/aws/protocols/aws-query-protocol.html>
+//! <https://smithy.io/2.0/aws/protocols/aws-ec2-query-protocol.html>
 
 use serde_json::Value;
 
 use crate::facts::{OperationFacts, ServiceFacts};
+use crate::protocol::Protocol;
 use crate::schema::{Shape, Shaped};
 use crate::{Error, Fault};
 
@@ -13,6 +15,7 @@ mod xml;
 
 /// The JSON of a request, from its form in the body or in the URL's query string.
 pub(crate) fn decode_request(
+    service: &ServiceFacts,
     operation: &OperationFacts,
     query: &str,
     body: &[u8],
@@ -20,7 +23,7 @@ pub(crate) fn decode_request(
     let Some((shape, _)) = operation.shapes else {
         return Ok(b"{}".to_vec());
     };
-    let value = form::decode(shape, query.as_bytes(), body).map_err(|reason| {
+    let value = form::decode(naming(service), shape, query.as_bytes(), body).map_err(|reason| {
         Error::new("MalformedInput", 400, format!("In {}, {reason}.", operation.name))
     })?;
     Ok(value.to_string().into_bytes())
@@ -33,7 +36,12 @@ pub(crate) fn encode_request<T: Shaped>(
     request: &T,
 ) -> Result<Vec<u8>, String> {
     let value = serde_json::to_value(request).map_err(|error| error.to_string())?;
-    Ok(form::encode(T::shape(), operation.name, service.api_version, &value).into_bytes())
+    let (action, version) = (operation.name, service.api_version);
+    Ok(form::encode(naming(service), T::shape(), action, version, &value).into_bytes())
+}
+
+fn naming(service: &ServiceFacts) -> form::Naming {
+    if service.speaks(Protocol::Ec2) { form::Naming::Ec2 } else { form::Naming::Query }
 }
 
 /// The XML of a good answer, from its JSON.
@@ -49,6 +57,14 @@ pub(crate) fn encode_response(
     let mut text = String::new();
     let outer = format!("{}Response", operation.name);
     xml::open(&mut text, &outer, service.xml_namespace);
+    if service.speaks(Protocol::Ec2) {
+        xml::leaf(&mut text, "requestId", request_id);
+        if let Some((_, shape)) = operation.shapes {
+            xml::encode(&mut text, shape, &value);
+        }
+        xml::close(&mut text, &outer);
+        return Ok(text.into_bytes());
+    }
     if let (Some(wrapper), Some((_, shape))) = (operation.wrapper, operation.shapes) {
         xml::open(&mut text, wrapper, None);
         xml::encode(&mut text, shape, &value);
@@ -75,6 +91,9 @@ pub(crate) fn decode_response<T: Shaped>(
 /// The XML of an error.
 pub fn encode_error(service: Option<&ServiceFacts>, error: &Error, request_id: &str) -> Vec<u8> {
     let mut text = String::new();
+    if service.is_some_and(|service| service.speaks(Protocol::Ec2)) {
+        return ec2_error(error, request_id);
+    }
     xml::open(&mut text, "ErrorResponse", service.and_then(|service| service.xml_namespace));
     xml::open(&mut text, "Error", None);
     let whose = match error.fault {
@@ -90,6 +109,20 @@ pub fn encode_error(service: Option<&ServiceFacts>, error: &Error, request_id: &
     text.into_bytes()
 }
 
+fn ec2_error(error: &Error, request_id: &str) -> Vec<u8> {
+    let mut text = String::new();
+    xml::open(&mut text, "Response", None);
+    xml::open(&mut text, "Errors", None);
+    xml::open(&mut text, "Error", None);
+    xml::leaf(&mut text, "Code", &error.code);
+    xml::leaf(&mut text, "Message", &error.message);
+    xml::close(&mut text, "Error");
+    xml::close(&mut text, "Errors");
+    xml::leaf(&mut text, "RequestID", request_id);
+    xml::close(&mut text, "Response");
+    text.into_bytes()
+}
+
 /// Reads an error's XML.
 ///
 /// # Errors
@@ -97,7 +130,8 @@ pub fn encode_error(service: Option<&ServiceFacts>, error: &Error, request_id: &
 /// A sentence about a body that holds no error.
 pub fn decode_error(status: u16, body: &[u8]) -> Result<Error, String> {
     let root = xml::parse(body)?;
-    let error = root.child("Error").ok_or("the body has no Error element")?;
+    let holder = root.child("Errors").unwrap_or(&root);
+    let error = holder.child("Error").ok_or("the body has no Error element")?;
     let code = error.child("Code").ok_or("the body has no error code")?.text.clone();
     let message = error.child("Message").map(|message| message.text.clone()).unwrap_or_default();
     Ok(Error::new(code, status, message))

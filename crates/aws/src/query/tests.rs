@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::form::Naming;
 use super::{decode_request, decode_response, encode_request, encode_response, form, xml};
+use crate::ec2;
 use crate::schema::{Member, Shape, Shaped};
 use crate::sts::{
     self, AssumeRoleRequest, AssumeRoleResponse, GetCallerIdentityResponse, Operation,
@@ -15,9 +17,10 @@ fn a_form_is_read() {
     let body = b"Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Fdemo\
         &RoleSessionName=me&DurationSeconds=900&Tags.member.2.Key=b&Tags.member.2.Value=2&Tags.member.10.Key=c\
         &Tags.member.10.Value=%22&Tags.member.1.Key=a&Tags.member.1.Value=&Unknown.member.1=x&PolicyArns=";
-    let json: Value =
-        serde_json::from_slice(&decode_request(Operation::AssumeRole.facts(), "", body).unwrap())
-            .unwrap();
+    let json: Value = serde_json::from_slice(
+        &decode_request(&sts::FACTS, Operation::AssumeRole.facts(), "", body).unwrap(),
+    )
+    .unwrap();
     assert_eq!(
         json,
         json!({"RoleArn": "arn:aws:iam::123456789012:role/demo", "RoleSessionName": "me", "DurationSeconds": 900,
@@ -25,11 +28,14 @@ fn a_form_is_read() {
             "Tags": [{"Key": "a", "Value": ""}, {"Key": "b", "Value": "2"}, {"Key": "c", "Value": "\""}]})
     );
     let error =
-        decode_request(Operation::AssumeRole.facts(), "", b"DurationSeconds=soon").unwrap_err();
+        decode_request(&sts::FACTS, Operation::AssumeRole.facts(), "", b"DurationSeconds=soon")
+            .unwrap_err();
     assert_eq!((error.code.as_ref(), error.status), ("MalformedInput", 400));
     assert!(error.message.contains("'DurationSeconds'"), "{error}");
     let deep = format!("Tags{}=1", ".member.1".repeat(1000));
-    assert!(decode_request(Operation::AssumeRole.facts(), "", deep.as_bytes()).is_err());
+    assert!(
+        decode_request(&sts::FACTS, Operation::AssumeRole.facts(), "", deep.as_bytes()).is_err()
+    );
 }
 
 #[test]
@@ -86,7 +92,8 @@ fn requests_and_answers_survive_both_ways() {
                 .unwrap();
         let body = encode_request(&sts::FACTS, facts, &request).unwrap();
         let read: AssumeRoleRequest =
-            serde_json::from_slice(&decode_request(facts, "", &body).unwrap()).unwrap();
+            serde_json::from_slice(&decode_request(&sts::FACTS, facts, "", &body).unwrap())
+                .unwrap();
         assert_eq!(read, request);
         let answer: AssumeRoleResponse =
             serde_json::from_value(valid(AssumeRoleResponse::shape(), &mut chance)).unwrap();
@@ -118,13 +125,13 @@ static EVERYTHING: Shape = Shape::structure(
 fn lists_and_maps_have_their_two_forms() {
     let value = json!({"PlainList": ["a", "b"], "FlatList": ["c", "d"], "PlainMap": {"e": 1, "f": 2},
         "FlatMap": {"g": 3, "h": 4}, "Flag": true});
-    let text = form::encode(&EVERYTHING, "Do", "1", &value);
+    let text = form::encode(Naming::Query, &EVERYTHING, "Do", "1", &value);
     assert!(text.contains("PlainList.item.2=b") && text.contains("FlatList.1=c"), "{text}");
     assert!(
         text.contains("PlainMap.entry.1.key=e") && text.contains("FlatMap.2.value=4"),
         "{text}"
     );
-    assert_eq!(form::decode(&EVERYTHING, b"", text.as_bytes()).unwrap(), value);
+    assert_eq!(form::decode(Naming::Query, &EVERYTHING, b"", text.as_bytes()).unwrap(), value);
     let mut out = String::from("<Root>");
     xml::encode(&mut out, &EVERYTHING, &value);
     out.push_str("</Root>");
@@ -133,6 +140,51 @@ fn lists_and_maps_have_their_two_forms() {
         "{out}"
     );
     assert_eq!(xml::decode(&EVERYTHING, &xml::parse(out.as_bytes()).unwrap()).unwrap(), value);
+}
+
+#[test]
+fn ec2_has_names_and_frames_of_its_own() {
+    let facts = ec2::Operation::DescribeSubnets.facts();
+    let body = b"Action=DescribeSubnets&Version=2016-11-15&SubnetId.2=subnet-b&SubnetId.1=subnet-a\
+        &Filter.1.Name=vpc-id&Filter.1.Value.1=vpc-1&Filter.1.Value.2=vpc-2&DryRun=false&MaxResults=7";
+    let read: ec2::DescribeSubnetsRequest =
+        serde_json::from_slice(&decode_request(&ec2::FACTS, facts, "", body).unwrap()).unwrap();
+    assert_eq!(read.subnet_ids.as_deref().unwrap(), ["subnet-a", "subnet-b"]);
+    let filter = &read.filters.as_deref().unwrap()[0];
+    assert_eq!(filter.name.as_deref(), Some("vpc-id"));
+    assert_eq!(filter.values.as_deref().unwrap(), ["vpc-1", "vpc-2"]);
+    assert_eq!((read.dry_run, read.max_results), (Some(false), Some(7)));
+    let again = encode_request(&ec2::FACTS, facts, &read).unwrap();
+    let again: ec2::DescribeSubnetsRequest =
+        serde_json::from_slice(&decode_request(&ec2::FACTS, facts, "", &again).unwrap()).unwrap();
+    assert_eq!(again, read);
+
+    let subnet = ec2::Subnet {
+        subnet_id: Some("subnet-a".into()),
+        default_for_az: Some(true),
+        ..Default::default()
+    };
+    let answer = ec2::DescribeSubnetsResult { subnets: Some(vec![subnet]), next_token: None };
+    let json = serde_json::to_vec(&answer).unwrap();
+    let body = encode_response(&ec2::FACTS, facts, &json, "r-1").unwrap();
+    assert_eq!(
+        std::str::from_utf8(&body).unwrap(),
+        "<DescribeSubnetsResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15\"><requestId>r-1</requestId>\
+         <subnetSet><item><defaultForAz>true</defaultForAz><subnetId>subnet-a</subnetId></item></subnetSet>\
+         </DescribeSubnetsResponse>"
+    );
+    assert_eq!(decode_response::<ec2::DescribeSubnetsResult>(facts, &body).unwrap(), answer);
+
+    let error =
+        crate::Error::new("InvalidSubnetID.NotFound", 400, "The subnet ID 's' does not exist");
+    let body = super::encode_error(Some(&ec2::FACTS), &error, "r-2");
+    assert_eq!(
+        std::str::from_utf8(&body).unwrap(),
+        "<Response><Errors><Error><Code>InvalidSubnetID.NotFound</Code>\
+         <Message>The subnet ID &apos;s&apos; does not exist</Message></Error></Errors>\
+         <RequestID>r-2</RequestID></Response>"
+    );
+    assert_eq!(super::decode_error(400, &body).unwrap(), error);
 }
 
 #[test]
@@ -162,7 +214,7 @@ proptest! {
     #[test]
     fn no_form_makes_the_decoder_panic(body in "[A-Za-z0-9.=&%+ ]{0,200}") {
         let text = format!("Tags.member.1.{body}&DurationSeconds={body}");
-        let _refused = decode_request(Operation::AssumeRole.facts(), &body, text.as_bytes()).is_err();
+        let _refused = decode_request(&sts::FACTS, Operation::AssumeRole.facts(), &body, text.as_bytes()).is_err();
     }
 
     #[test]

@@ -301,7 +301,8 @@ fn an_answer_is_json_and_an_error_keeps_its_members() {
         json!({"tasks": [{"group": "web", "version": 7, "createdAt": 1_795_357_857.123}], "failures": []})
     );
     let error = run(br#"{"taskDefinition":"web","count":0}"#).unwrap_err();
-    let body: Value = serde_json::from_slice(&crate::json::encode_error(&error)).unwrap();
+    let body: Value =
+        serde_json::from_slice(&crate::json::encode_error(&error.code, &error)).unwrap();
     assert_eq!(
         body,
         json!({"__type": "ConflictException", "message": "busy", "resourceIds": ["a"]})

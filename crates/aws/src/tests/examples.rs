@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::now;
 use crate::schema::{Kind, Shape};
-use crate::{SERVICES, ecr, ecs, sts};
+use crate::{SERVICES, application_autoscaling, autoscaling, ec2, ecr, ecs, elbv2, sts};
 
 #[derive(Deserialize)]
 struct Example {
@@ -46,6 +46,7 @@ fn wire(shape: &'static Shape, value: &Value) -> Value {
                 Value::from(instant.as_secs_f64())
             }
         }
+        (Kind::Double, Value::Number(number)) => Value::from(number.as_f64()),
         (_, other) => other.clone(),
     }
 }
@@ -56,6 +57,18 @@ fn the_published_examples_survive() {
     for (service, text, trips) in [
         ("ecs", include_str!("../../../../models/examples/ecs.json"), ecs::TRIPS),
         ("ecr", include_str!("../../../../models/examples/ecr.json"), ecr::TRIPS),
+        (
+            "application-autoscaling",
+            include_str!("../../../../models/examples/application-autoscaling.json"),
+            application_autoscaling::TRIPS,
+        ),
+        (
+            "autoscaling",
+            include_str!("../../../../models/examples/autoscaling.json"),
+            autoscaling::TRIPS,
+        ),
+        ("ec2", include_str!("../../../../models/examples/ec2.json"), ec2::TRIPS),
+        ("elbv2", include_str!("../../../../models/examples/elbv2.json"), elbv2::TRIPS),
         ("sts", include_str!("../../../../models/examples/sts.json"), sts::TRIPS),
     ] {
         let facts = SERVICES.iter().find(|facts| facts.name == service).unwrap();

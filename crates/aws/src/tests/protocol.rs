@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::protocol::{self, Head, Protocol, detect, encode_error};
-use crate::{Error, Fault, json as codec, sts};
+use crate::{Error, Fault, cloudwatch, ecs, json as codec, sts};
 
 fn target(target: &'static str) -> Head<'static> {
     Head {
@@ -53,6 +53,66 @@ fn calls_are_found() {
 }
 
 #[test]
+fn one_service_is_called_in_three_protocols() {
+    let json = target("GraniteServiceVersion20100801.ListMetrics");
+    let form = Head {
+        method: "POST",
+        path: "/",
+        content_type: Some("application/x-www-form-urlencoded"),
+        ..Head::default()
+    };
+    let cbor = Head {
+        method: "POST",
+        path: "/service/GraniteServiceVersion20100801/operation/ListMetrics",
+        smithy_protocol: Some("rpc-v2-cbor"),
+        content_type: Some("application/cbor"),
+        ..Head::default()
+    };
+    let form_body =
+        b"Action=ListMetrics&Version=2010-08-01&Namespace=Demo&Dimensions.member.1.Name=a";
+    let cbor_body = b"\xa2\x69Namespace\x64Demo\x6aDimensions\x81\xa1\x64Name\x61a";
+    for (head, body) in [
+        (json, &br#"{"Namespace":"Demo","Dimensions":[{"Name":"a"}]}"#[..]),
+        (form, form_body),
+        (cbor, cbor_body),
+    ] {
+        let call = detect(&head, body).unwrap();
+        assert_eq!((call.service.name, call.operation.name), ("cloudwatch", "ListMetrics"));
+        let request: cloudwatch::ListMetricsInput =
+            serde_json::from_slice(&call.request("", body).unwrap()).unwrap();
+        let dimension =
+            cloudwatch::DimensionFilter { name: Some("a".into()), ..Default::default() };
+        assert_eq!(
+            request,
+            cloudwatch::ListMetricsInput {
+                namespace: Some("Demo".into()),
+                dimensions: Some(vec![dimension]),
+                ..Default::default()
+            }
+        );
+    }
+}
+
+#[test]
+fn errors_keep_their_old_code_beside_their_shape() {
+    let error = cloudwatch::ErrorKind::InvalidParameterValueException.with("no");
+    let service = Some(&cloudwatch::FACTS);
+    assert_eq!(error.code, "InvalidParameterValue");
+    for protocol in [Protocol::Json10, Protocol::Cbor] {
+        assert_eq!(
+            protocol::query_error(protocol, service, &error).as_deref(),
+            Some("InvalidParameterValue;Sender")
+        );
+    }
+    let body = encode_error(Protocol::Json10, service, &error, "r");
+    assert_eq!(codec::decode_error(400, &body).unwrap().code, "InvalidParameterValueException");
+    let body = encode_error(Protocol::Query, service, &error, "r");
+    assert_eq!(crate::query::decode_error(400, &body).unwrap().code, "InvalidParameterValue");
+    assert_eq!(protocol::query_error(Protocol::Query, service, &error), None);
+    assert_eq!(protocol::query_error(Protocol::Json11, Some(&ecs::FACTS), &error), None);
+}
+
+#[test]
 fn what_is_unknown_is_refused_as_aws_does() {
     for (head, body, code, status) in [
         (target("AmazonEC2ContainerServiceV20141113.Fly"), "", "UnknownOperationException", 400),
@@ -91,8 +151,27 @@ fn what_is_unknown_is_refused_as_aws_does() {
         (
             Head { smithy_protocol: Some("rpc-v2-cbor"), ..Head::default() },
             "",
-            "NotImplemented",
-            501,
+            "UnknownOperationException",
+            400,
+        ),
+        (
+            Head {
+                path: "/service/GraniteServiceVersion20100801/operation/ListMetrics",
+                smithy_protocol: Some("rpc-v2-json"),
+                ..Head::default()
+            },
+            "",
+            "UnknownOperationException",
+            400,
+        ),
+        (
+            Head {
+                path: "/service/GraniteServiceVersion20100801/operation/Fly",
+                ..Head::default()
+            },
+            "",
+            "UnknownOperationException",
+            400,
         ),
     ] {
         let error = detect(&head, body.as_bytes()).unwrap_err();
@@ -116,7 +195,7 @@ fn errors_are_readable_in_each_protocol() {
         (read.code.as_ref(), read.message.as_str()),
         ("InvalidClientTokenId", "The <key> is \"unknown\" & gone")
     );
-    for protocol in [Protocol::Json10, Protocol::Json11, Protocol::Cbor] {
+    for protocol in [Protocol::Json10, Protocol::Json11] {
         let read = codec::decode_error(403, &encode_error(protocol, None, &error, "r-1")).unwrap();
         assert_eq!(read, error);
     }
@@ -152,9 +231,13 @@ fn the_content_types_are_aws_own() {
     assert_eq!(protocol::of(&Head::default()), Protocol::Json11);
     assert_eq!(Protocol::Json11.response_type(), "application/x-amz-json-1.1");
     assert_eq!(Protocol::Query.response_type(), "text/xml");
-    let body: Value =
-        serde_json::from_slice(&codec::encode_error(&Error::not_implemented("ecs", "RunTask")))
-            .unwrap();
+    let body: Value = serde_json::from_slice(&encode_error(
+        Protocol::Json11,
+        Some(&ecs::FACTS),
+        &Error::not_implemented("ecs", "RunTask"),
+        "r",
+    ))
+    .unwrap();
     assert_eq!(
         body,
         json!({"__type": "NotImplemented", "message": "ecs:RunTask is not built here yet; the call had no effect."})

@@ -45,6 +45,16 @@ const TEXTS: &[&str] = &[
     "tag:owner",
     "tag:",
     "Path",
+    "arn:aws:acm:us-east-1:123456789012:certificate/a",
+    "arn:aws:acm-pca:us-east-1:123456789012:certificate-authority/a",
+    "arn:aws:application-autoscaling:us-east-1:123456789012:scalable-target/a",
+    "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    "www.example.com",
+    "ami-1",
+    "200",
+    "HTTP",
+    "ipam-pool-a",
+    "ipv4pool-coip-a",
     "",
 ];
 

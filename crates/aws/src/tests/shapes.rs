@@ -8,8 +8,14 @@ use crate::{SERVICES, r#gen};
 
 fn every_structure() -> impl Iterator<Item = (&'static str, &'static Shape, Trip)> {
     [
+        r#gen::acm::TRIPS,
+        r#gen::application_autoscaling::TRIPS,
+        r#gen::autoscaling::TRIPS,
+        r#gen::cloudwatch::TRIPS,
+        r#gen::ec2::TRIPS,
         r#gen::ecr::TRIPS,
         r#gen::ecs::TRIPS,
+        r#gen::elbv2::TRIPS,
         r#gen::iam::TRIPS,
         r#gen::logs::TRIPS,
         r#gen::secretsmanager::TRIPS,
@@ -124,8 +130,14 @@ fn the_services_are_whole() {
     assert_eq!(
         counts,
         [
+            ("acm", 40, 9),
+            ("application-autoscaling", 14, 13),
+            ("autoscaling", 68, 30),
+            ("cloudwatch", 59, 15),
+            ("ec2", 830, 11),
             ("ecr", 62, 13),
             ("ecs", 88, 88),
+            ("elbv2", 51, 36),
             ("iam", 180, 27),
             ("logs", 118, 14),
             ("secretsmanager", 26, 14),

@@ -16,8 +16,9 @@ pub static FACTS: ServiceFacts = ServiceFacts {
     target_prefix: Some("AmazonEC2ContainerRegistry_V20150921"),
     signing_name: "ecr",
     endpoint_prefix: "api.ecr",
-    protocol: Protocol::Json11,
+    protocols: &[Protocol::Json11],
     xml_namespace: None,
+    query_errors: None,
     validation_error: "InvalidParameterException",
     wording: Wording::Ecr,
     operations: &[

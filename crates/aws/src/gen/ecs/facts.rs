@@ -16,8 +16,9 @@ pub static FACTS: ServiceFacts = ServiceFacts {
     target_prefix: Some("AmazonEC2ContainerServiceV20141113"),
     signing_name: "ecs",
     endpoint_prefix: "ecs",
-    protocol: Protocol::Json11,
+    protocols: &[Protocol::Json11],
     xml_namespace: None,
+    query_errors: None,
     validation_error: "InvalidParameterException",
     wording: Wording::Ecs,
     operations: &[

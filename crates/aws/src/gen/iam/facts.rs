@@ -16,8 +16,9 @@ pub static FACTS: ServiceFacts = ServiceFacts {
     target_prefix: None,
     signing_name: "iam",
     endpoint_prefix: "iam",
-    protocol: Protocol::Query,
+    protocols: &[Protocol::Query],
     xml_namespace: Some("https://iam.amazonaws.com/doc/2010-05-08/"),
+    query_errors: None,
     validation_error: "ValidationError",
     wording: Wording::Coral,
     operations: &[

@@ -16,8 +16,9 @@ pub static FACTS: ServiceFacts = ServiceFacts {
     target_prefix: Some("Logs_20140328"),
     signing_name: "logs",
     endpoint_prefix: "logs",
-    protocol: Protocol::Json11,
+    protocols: &[Protocol::Json11],
     xml_namespace: None,
+    query_errors: None,
     validation_error: "InvalidParameterException",
     wording: Wording::Coral,
     operations: &[

@@ -16,8 +16,9 @@ pub static FACTS: ServiceFacts = ServiceFacts {
     target_prefix: Some("AmazonSSM"),
     signing_name: "ssm",
     endpoint_prefix: "ssm",
-    protocol: Protocol::Json11,
+    protocols: &[Protocol::Json11],
     xml_namespace: None,
+    query_errors: None,
     validation_error: "ValidationException",
     wording: Wording::Coral,
     operations: &[

@@ -16,8 +16,9 @@ pub static FACTS: ServiceFacts = ServiceFacts {
     target_prefix: None,
     signing_name: "sts",
     endpoint_prefix: "sts",
-    protocol: Protocol::Query,
+    protocols: &[Protocol::Query],
     xml_namespace: Some("https://sts.amazonaws.com/doc/2011-06-15/"),
+    query_errors: None,
     validation_error: "ValidationError",
     wording: Wording::Coral,
     operations: &[
