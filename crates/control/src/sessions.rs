@@ -142,7 +142,8 @@ fn concerns(state: &State, change: &Change) -> Option<(InstanceKey, Nudge)> {
         | Change::DeleteRole(_)
         | Change::PutPolicy(_)
         | Change::DeletePolicy(_)
-        | Change::Balancing(_) => None,
+        | Change::Balancing(_)
+        | Change::Scaling(_) => None,
     }
 }
 

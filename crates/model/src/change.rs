@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BalancingChange, Cluster, ClusterName, DefinitionKey, Instance, InstanceKey, ManagedPolicy,
-    PolicyName, Role, RoleName, Service, ServiceEvent, ServiceKey, TaskDefinition, TaskFacts,
-    TaskKey, TaskProgress, TokenKey, TokenRecord,
+    PolicyName, Role, RoleName, ScalingChange, Service, ServiceEvent, ServiceKey, TaskDefinition,
+    TaskFacts, TaskKey, TaskProgress, TokenKey, TokenRecord,
 };
 
 /// One upsert or delete of one record.
@@ -56,6 +56,8 @@ pub enum Change {
     DeletePolicy(PolicyName),
     /// Load balancers and what belongs to them.
     Balancing(BalancingChange),
+    /// Scalable targets and what belongs to them.
+    Scaling(ScalingChange),
 }
 
 /// The kinds of records, in the order in which they are loaded.
@@ -93,6 +95,14 @@ pub enum Table {
     Targets,
     /// What is known of targets' health.
     Verdicts,
+    /// Scalable targets.
+    ScalableTargets,
+    /// Scaling policies.
+    ScalingPolicies,
+    /// Scheduled actions.
+    ScheduledActions,
+    /// What scaling did.
+    ScalingActivities,
 }
 
 /// Where a record stands in the store: one record an address.
@@ -106,7 +116,7 @@ pub struct Address {
 
 impl Table {
     /// Every kind, in loading order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::Clusters,
         Self::Definitions,
         Self::Instances,
@@ -123,6 +133,10 @@ impl Table {
         Self::Rules,
         Self::Targets,
         Self::Verdicts,
+        Self::ScalableTargets,
+        Self::ScalingPolicies,
+        Self::ScheduledActions,
+        Self::ScalingActivities,
     ];
 }
 
@@ -157,6 +171,7 @@ impl Change {
             Self::PutPolicy(policy) => vec![at(Table::Policies, policy.name.to_string())],
             Self::DeletePolicy(name) => vec![at(Table::Policies, name.to_string())],
             Self::Balancing(change) => change.addresses(),
+            Self::Scaling(change) => change.addresses(),
         }
     }
 
@@ -182,6 +197,7 @@ impl Change {
             | Self::PutRole(_)
             | Self::PutPolicy(_) => false,
             Self::Balancing(change) => change.is_delete(),
+            Self::Scaling(change) => change.is_delete(),
         }
     }
 }

@@ -15,6 +15,7 @@ mod index;
 mod instance;
 mod resources;
 mod role;
+mod scaling;
 mod service;
 mod state;
 mod tags;
@@ -30,12 +31,13 @@ pub use definition::{
     PlacementStrategy, PortMapping, SpreadField, TaskDefinition, TaskSpec,
 };
 pub use id::{
-    ClusterName, ContainerName, DefinitionKey, DeploymentId, Family, InstanceId, InstanceKey,
-    PolicyName, Revision, RoleName, ServiceKey, ServiceName, TaskId, TaskKey,
+    ClusterName, ContainerName, DefinitionKey, DeploymentId, Family, GpuId, InstanceId,
+    InstanceKey, PolicyName, Revision, RoleName, ServiceKey, ServiceName, TaskId, TaskKey,
 };
 pub use instance::{AgentInfo, Attribute, Instance, InstanceStatus};
 pub use resources::{HostPort, Protocol, Resources};
 pub use role::{ManagedPolicy, PolicyVersion, Role};
+pub use scaling::*;
 pub use service::{
     CircuitBreaker, Deployment, DeploymentConfig, DeploymentStatus, PropagateTags, RolloutState,
     Service, ServiceEvent, ServiceStatus,

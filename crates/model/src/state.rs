@@ -8,10 +8,10 @@ use stdx::Timestamp;
 
 use crate::index::{Counts, TaskIndex, Usage};
 use crate::{
-    Book, Change, Cluster, ClusterName, DefinitionKey, DefinitionStatus, Family, HostPort,
+    Book, Change, Cluster, ClusterName, DefinitionKey, DefinitionStatus, Family, GpuId, HostPort,
     Instance, InstanceKey, ManagedPolicy, PolicyName, Realm, Resources, Revision, Role, RoleName,
-    Service, ServiceEvent, ServiceKey, Task, TaskDefinition, TaskKey, TaskProgress, TokenKey,
-    TokenRecord,
+    ScalingBook, Service, ServiceEvent, ServiceKey, Task, TaskDefinition, TaskKey, TaskProgress,
+    TokenKey, TokenRecord,
 };
 
 /// Everything that is true of a realm at one moment.
@@ -30,6 +30,7 @@ pub struct State {
     roles: OrdMap<RoleName, Arc<Role>>,
     policies: OrdMap<PolicyName, Arc<ManagedPolicy>>,
     balancing: Book,
+    scaling: ScalingBook,
     // Tokens by age and definitions on their way out, for those who forget them.
     token_ages: OrdSet<(Timestamp, TokenKey)>,
     deleting: OrdSet<DefinitionKey>,
@@ -52,6 +53,7 @@ impl State {
             roles: OrdMap::new(),
             policies: OrdMap::new(),
             balancing: Book::default(),
+            scaling: ScalingBook::default(),
             token_ages: OrdSet::new(),
             deleting: OrdSet::new(),
             index: TaskIndex::default(),
@@ -112,6 +114,7 @@ impl State {
             Change::PutPolicy(p) => drop(self.policies.insert(p.name.clone(), p.clone())),
             Change::DeletePolicy(name) => drop(self.policies.remove(name)),
             Change::Balancing(change) => self.balancing.apply(change),
+            Change::Scaling(change) => self.scaling.apply(change),
         }
     }
 
@@ -268,6 +271,11 @@ impl State {
         self.policies.values()
     }
 
+    /// What makes services grow and shrink.
+    pub fn scaling(&self) -> &ScalingBook {
+        &self.scaling
+    }
+
     /// Load balancers, target groups and targets.
     pub fn balancing(&self) -> &Book {
         &self.balancing
@@ -348,6 +356,17 @@ impl State {
         self.index.stopped.iter()
     }
 
+    /// The tasks that were told to stop and wait for their targets to be drained.
+    pub fn deactivating_tasks(&self) -> impl Iterator<Item = &TaskKey> {
+        self.index.deactivating.iter()
+    }
+
+    /// Whether the container instances are those of an earlier state: told without a look at them,
+    /// so they may be equal though it says no.
+    pub fn same_instances(&self, earlier: &Self) -> bool {
+        self.instances.ptr_eq(&earlier.instances)
+    }
+
     /// The definitions that are deleted and still remembered.
     pub fn deleting_definitions(&self) -> impl Iterator<Item = &DefinitionKey> {
         self.deleting.iter()
@@ -398,13 +417,14 @@ impl State {
         pair(self.index.instances.get(key))
     }
 
-    /// What an instance has left for further tasks: CPU and memory that no task holds, and the ports
-    /// that are taken, by the host or by tasks.
+    /// What an instance has left for further tasks: CPU, memory and GPUs that no task holds, and the
+    /// ports that are taken, by the host or by tasks.
     pub fn remaining(&self, instance: &Instance) -> Resources {
         let mut left = instance.registered.clone();
         (left.cpu, left.memory) = self.left(instance);
         if let Some(usage) = self.index.usage.get(&instance.key) {
             left.ports.extend(usage.ports.keys().copied());
+            left.gpus.retain(|gpu| !usage.gpus.contains_key(gpu));
         }
         left
     }
@@ -412,6 +432,13 @@ impl State {
     /// What an instance has left of `(CPU units, MiB)`: [`State::remaining`] without the ports.
     pub fn left(&self, instance: &Instance) -> (u32, u32) {
         left(instance, self.index.usage.get(&instance.key))
+    }
+
+    /// The GPUs of an instance that no task holds.
+    pub fn free_gpus<'a>(&'a self, instance: &'a Instance) -> impl Iterator<Item = &'a GpuId> {
+        let usage = self.index.usage.get(&instance.key);
+        let free = move |gpu: &&GpuId| usage.is_none_or(|usage| !usage.gpus.contains_key(*gpu));
+        instance.registered.gpus.iter().filter(free)
     }
 
     /// Whether a port of an instance is taken, by the host or by a task.
@@ -437,6 +464,7 @@ impl State {
         let roles = self.roles.values().cloned().map(Change::PutRole);
         let policies = self.policies.values().cloned().map(Change::PutPolicy);
         let balancing = self.balancing.records().map(Change::Balancing);
+        let scaling = self.scaling.records().map(Change::Scaling);
         clusters
             .chain(definitions)
             .chain(instances)
@@ -447,6 +475,7 @@ impl State {
             .chain(roles)
             .chain(policies)
             .chain(balancing)
+            .chain(scaling)
     }
 }
 

@@ -26,6 +26,10 @@ fn letter(table: Table) -> char {
         Table::Rules => 'n',
         Table::Targets => 'o',
         Table::Verdicts => 'p',
+        Table::ScalableTargets => 'q',
+        Table::ScalingPolicies => 'r',
+        Table::ScheduledActions => 's',
+        Table::ScalingActivities => 't',
     }
 }
 
