@@ -8,7 +8,12 @@
 //!
 //! Invariant: nothing here knows where the tables come from, and nothing here knows AWS's wire.
 
+mod choose;
 mod event;
+mod guard;
+mod health;
+mod pattern;
+mod route;
 mod table;
 mod usage;
 
