@@ -110,7 +110,7 @@ pub(crate) fn refusal(error: &AuthError, dialect: Dialect) -> aws::Error {
 /// The dialect in which refusals are told to whoever speaks a protocol.
 pub(crate) const fn dialect(protocol: Protocol) -> Dialect {
     match protocol {
-        Protocol::Query => Dialect::Query,
+        Protocol::Query | Protocol::Ec2 => Dialect::Query,
         Protocol::Json10 | Protocol::Json11 | Protocol::Cbor => Dialect::Json,
     }
 }

@@ -9,17 +9,23 @@
 //! taken and ignored (what is not built is refused by name, in `refuse`); no body is logged; what is
 //! described is read from a state at least as new as what was just committed.
 
+mod acm;
 mod agent;
 mod answer;
+mod application_autoscaling;
 mod authenticate;
 mod authorize;
+mod autoscaling;
+mod cloudwatch;
 mod clusters;
 mod definition;
 mod definitions;
 mod door;
+mod ec2;
 mod ecr;
 mod ecr_wire;
 mod ecs;
+mod elbv2;
 mod errors;
 mod exec;
 mod exec_config;

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use auth::{AuthError, Body as Signed, Payload};
 use aws::protocol::{Call, Head};
-use aws::{Error, ecr, ecs, iam, logs, secretsmanager, ssm, sts};
+use aws::{
+    Error, acm, application_autoscaling, autoscaling, cloudwatch, ec2, ecr, ecs, elbv2, iam, logs,
+    secretsmanager, ssm, sts,
+};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
@@ -213,35 +216,27 @@ async fn operate(
     let unknown = || Error::unknown_operation(format!("{name} is not an operation."));
     let body = call.request(query, body)?;
     authorize::operation(door, caller, call, &body).await?;
+    // Each service has operations of its own type, which only a macro can pass over.
+    macro_rules! dispatch {
+        ($service:ident) => {{
+            let operation = $service::Operation::from_name(name).ok_or_else(unknown)?;
+            $service::dispatch(door, caller, operation, &body).await?
+        }};
+    }
     let json = match call.service.name {
-        "ecs" => {
-            let operation = ecs::Operation::from_name(name).ok_or_else(unknown)?;
-            ecs::dispatch(door, caller, operation, &body).await?
-        }
-        "ecr" => {
-            let operation = ecr::Operation::from_name(name).ok_or_else(unknown)?;
-            ecr::dispatch(door, caller, operation, &body).await?
-        }
-        "logs" => {
-            let operation = logs::Operation::from_name(name).ok_or_else(unknown)?;
-            logs::dispatch(door, caller, operation, &body).await?
-        }
-        "iam" => {
-            let operation = iam::Operation::from_name(name).ok_or_else(unknown)?;
-            iam::dispatch(door, caller, operation, &body).await?
-        }
-        "sts" => {
-            let operation = sts::Operation::from_name(name).ok_or_else(unknown)?;
-            sts::dispatch(door, caller, operation, &body).await?
-        }
-        "secretsmanager" => {
-            let operation = secretsmanager::Operation::from_name(name).ok_or_else(unknown)?;
-            secretsmanager::dispatch(door, caller, operation, &body).await?
-        }
-        "ssm" => {
-            let operation = ssm::Operation::from_name(name).ok_or_else(unknown)?;
-            ssm::dispatch(door, caller, operation, &body).await?
-        }
+        "acm" => dispatch!(acm),
+        "application-autoscaling" => dispatch!(application_autoscaling),
+        "autoscaling" => dispatch!(autoscaling),
+        "cloudwatch" => dispatch!(cloudwatch),
+        "ec2" => dispatch!(ec2),
+        "ecr" => dispatch!(ecr),
+        "ecs" => dispatch!(ecs),
+        "elbv2" => dispatch!(elbv2),
+        "iam" => dispatch!(iam),
+        "logs" => dispatch!(logs),
+        "secretsmanager" => dispatch!(secretsmanager),
+        "ssm" => dispatch!(ssm),
+        "sts" => dispatch!(sts),
         other => return Err(errors::server(format!("{other} has no room behind this door."))),
     };
     call.response(json, &caller.request_id)

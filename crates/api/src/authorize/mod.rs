@@ -11,13 +11,17 @@ mod ecs;
 mod neighbours;
 mod passing;
 mod request;
+mod traffic;
 
 use std::borrow::Cow;
 
 use auth::policy::{Context, Decision, Document, Kind, Malformed, Question, evaluate};
 use auth::{AuthError, Identity, RoleSession};
 use aws::protocol::Call;
-use aws::{Error, iam, logs, secretsmanager, ssm};
+use aws::{
+    Error, acm, application_autoscaling, autoscaling, cloudwatch, ec2, elbv2, iam, logs,
+    secretsmanager, ssm,
+};
 use model::State;
 use serde_json::Value;
 
@@ -130,7 +134,11 @@ async fn known_secret(door: &Door, call: &Call, body: &Value) -> Option<String> 
 /// What an operation needs. One without a table here needs its action on everything.
 fn needs(asked: &Asked<'_>, call: &Call) -> Vec<Need> {
     let name = call.operation.name;
-    let prefix = call.service.signing_name;
+    let prefix = match call.service.name {
+        // The one service whose actions have another name than its signatures.
+        "cloudwatch" => "cloudwatch",
+        _ => call.service.signing_name,
+    };
     let resources = match call.service.name {
         "ecs" => {
             let operation = aws::ecs::Operation::from_name(name);
@@ -144,6 +152,17 @@ fn needs(asked: &Asked<'_>, call: &Call) -> Vec<Need> {
         "ssm" => ssm::Operation::from_name(name).and_then(|o| neighbours::ssm(asked, o)),
         "secretsmanager" => {
             secretsmanager::Operation::from_name(name).and_then(|o| neighbours::secrets(asked, o))
+        }
+        "elbv2" => elbv2::Operation::from_name(name).and_then(|o| traffic::elbv2(asked, o)),
+        "acm" => acm::Operation::from_name(name).and_then(|o| traffic::acm(asked, o)),
+        "ec2" => ec2::Operation::from_name(name).and_then(traffic::ec2),
+        "cloudwatch" => {
+            cloudwatch::Operation::from_name(name).and_then(|o| traffic::cloudwatch(asked, o))
+        }
+        "application-autoscaling" => application_autoscaling::Operation::from_name(name)
+            .and_then(|o| traffic::application_autoscaling(asked, o)),
+        "autoscaling" => {
+            autoscaling::Operation::from_name(name).and_then(|o| traffic::autoscaling(asked, o))
         }
         _ => None,
     };
@@ -273,6 +292,25 @@ mod tests {
         }
         for o in secretsmanager::Operation::ALL.iter().filter(|o| built(o.facts())) {
             assert!(neighbours::secrets(&asked, *o).is_some(), "secretsmanager:{o}");
+        }
+        for o in elbv2::Operation::ALL.iter().filter(|o| built(o.facts())) {
+            assert!(traffic::elbv2(&asked, *o).is_some(), "elasticloadbalancing:{o}");
+        }
+        for o in acm::Operation::ALL.iter().filter(|o| built(o.facts())) {
+            assert!(traffic::acm(&asked, *o).is_some(), "acm:{o}");
+        }
+        for o in ec2::Operation::ALL.iter().filter(|o| built(o.facts())) {
+            assert!(traffic::ec2(*o).is_some(), "ec2:{o}");
+        }
+        for o in cloudwatch::Operation::ALL.iter().filter(|o| built(o.facts())) {
+            assert!(traffic::cloudwatch(&asked, *o).is_some(), "cloudwatch:{o}");
+        }
+        for o in application_autoscaling::Operation::ALL.iter().filter(|o| built(o.facts())) {
+            let line = traffic::application_autoscaling(&asked, *o);
+            assert!(line.is_some(), "application-autoscaling:{o}");
+        }
+        for o in autoscaling::Operation::ALL.iter().filter(|o| built(o.facts())) {
+            assert!(traffic::autoscaling(&asked, *o).is_some(), "autoscaling:{o}");
         }
     }
 }
