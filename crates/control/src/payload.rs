@@ -12,10 +12,13 @@ mod volumes;
 
 use aws::agent::acs;
 use aws::ecs::TaskDefinition;
-use model::{DesiredStatus, State, Task, TaskFacts};
+use model::{ContainerFacts, DesiredStatus, State, Task, TaskFacts};
 
 use crate::merge::{DocumentError, effective};
 use crate::mint::{MintError, Minting, RolePurpose};
+
+/// The contract's name of a device's kind.
+const GPU: &str = "gpu";
 
 /// Why a task cannot be sent.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +116,7 @@ fn run(state: &State, task: &Task, minting: Minting<'_>) -> Result<acs::Task, Pa
             &facts.key,
             RolePurpose::TaskExecution,
         )?,
+        associations: associations(facts),
         pid_mode: document.pid_mode.clone(),
         ipc_mode: document.ipc_mode.clone(),
         wharf: Some(typed(facts, &document, zone)),
@@ -122,6 +126,25 @@ fn run(state: &State, task: &Task, minting: Minting<'_>) -> Result<acs::Task, Pa
         tracing::error!(task = %facts.key, more, "AWS's agent would count more for a task than it was placed for.");
     }
     Ok(sent)
+}
+
+/// The GPUs of a task, each with the one container whose own it is. The stock agent takes no task
+/// with a GPU that it did not register, or that two containers share; Wharf's reads the same.
+fn associations(facts: &TaskFacts) -> Vec<acs::Association> {
+    let own = |c: &ContainerFacts| {
+        let name = c.name.to_string();
+        let gpus = c.gpus.iter().map(move |gpu| acs::Association {
+            name: gpu.to_string(),
+            r#type: Some(GPU.to_owned()),
+            containers: vec![name.clone()],
+            content: Some(acs::EncodedText {
+                value: String::new(),
+                encoding: Some("base64".to_owned()),
+            }),
+        });
+        gpus.collect::<Vec<_>>()
+    };
+    facts.containers.iter().flat_map(own).collect()
 }
 
 /// The task for Wharf's own agent: ECS's own shapes, overrides applied.

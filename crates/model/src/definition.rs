@@ -1,5 +1,6 @@
 //! A task definition: the document as it was registered, and what the rest of Wharf acts upon.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,9 @@ pub struct ContainerSpec {
     pub ports: Vec<PortMapping>,
     /// Whether it has a health check, so that the task's health depends on it.
     pub has_health_check: bool,
+    /// How many GPUs are its own.
+    #[serde(default)]
+    pub gpus: u32,
 }
 
 /// A published port.
@@ -154,7 +158,7 @@ pub enum SpreadField {
 impl TaskSpec {
     /// What placing one task reserves on an instance: the task's own figures where given, else the
     /// sum over its containers (the soft memory limit before the hard one), and every host port
-    /// asked for by number. With the instance's own network a container's port is a host port.
+    /// asked for by number. Which GPUs it will have is settled when it is placed. With the instance's own network a container's port is a host port.
     pub fn reservation(&self) -> Resources {
         let sum = |of: fn(&ContainerSpec) -> u32| {
             self.containers.iter().fold(0_u32, |total, c| total.saturating_add(of(c)))
@@ -165,7 +169,13 @@ impl TaskSpec {
                 .memory
                 .unwrap_or_else(|| sum(|c| c.memory_reservation.or(c.memory).unwrap_or(0))),
             ports: self.host_ports().collect(),
+            gpus: BTreeSet::new(),
         }
+    }
+
+    /// How many GPUs each container has for its own.
+    pub fn gpus(&self) -> Vec<u32> {
+        self.containers.iter().map(|c| c.gpus).collect()
     }
 
     fn host_ports(&self) -> impl Iterator<Item = HostPort> + '_ {

@@ -23,6 +23,8 @@ stdx::ids! {
     RoleName;
     /// The name of a managed policy of this account.
     PolicyName;
+    /// A GPU's id on its instance, such as `GPU-` and a UUID.
+    GpuId;
 }
 
 /// The number of a task definition within its family, from 1.

@@ -7,8 +7,8 @@ use imbl::{OrdMap, OrdSet};
 use stdx::Timestamp;
 
 use crate::{
-    ClusterName, DefinitionKey, DesiredStatus, Family, HostPort, InstanceKey, ServiceKey, Task,
-    TaskId, TaskKey, TaskStatus,
+    ClusterName, DefinitionKey, DesiredStatus, Family, GpuId, HostPort, InstanceKey, ServiceKey,
+    Task, TaskId, TaskKey, TaskStatus,
 };
 
 /// Where tasks are found by what they belong to, and what they hold.
@@ -24,14 +24,18 @@ pub(crate) struct TaskIndex {
     pub(crate) instances: OrdMap<InstanceKey, Counts>,
     // Oldest first, so that the ones to forget are found without a look at the others.
     pub(crate) stopped: OrdSet<(Timestamp, TaskKey)>,
+    // Those that wait for their targets to be drained.
+    pub(crate) deactivating: OrdSet<TaskKey>,
 }
 
-/// What the tasks of an instance hold. A port is counted, since what a node reports might clash.
+/// What the tasks of an instance hold. A port is counted, since what a node reports might clash; so is
+/// a GPU, since records may be loaded in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) cpu: u64,
     pub(crate) memory: u64,
     pub(crate) ports: OrdMap<HostPort, u32>,
+    pub(crate) gpus: OrdMap<GpuId, u32>,
 }
 
 /// How many tasks run and how many are on their way to it.
@@ -54,12 +58,18 @@ impl TaskIndex {
         if let Some(at) = stopped_at(task) {
             self.stopped.insert((at, task.facts.key.clone()));
         }
+        if task.progress.status == TaskStatus::Deactivating {
+            self.deactivating.insert(task.facts.key.clone());
+        }
         if task.holds_resources() {
             let usage = self.usage.entry(task.facts.instance_key()).or_default();
             usage.cpu += u64::from(task.facts.reserved.cpu);
             usage.memory += u64::from(task.facts.reserved.memory);
             for port in task.host_ports() {
                 *usage.ports.entry(port).or_default() += 1;
+            }
+            for gpu in &task.facts.reserved.gpus {
+                *usage.gpus.entry(gpu.clone()).or_default() += 1;
             }
         }
         self.count(task, |n| *n += 1);
@@ -82,6 +92,9 @@ impl TaskIndex {
         if let Some(at) = stopped_at(task) {
             self.stopped.remove(&(at, task.facts.key.clone()));
         }
+        if task.progress.status == TaskStatus::Deactivating {
+            self.deactivating.remove(&task.facts.key);
+        }
         let instance = task.facts.instance_key();
         if task.holds_resources()
             && let Some(usage) = self.usage.get_mut(&instance)
@@ -89,12 +102,10 @@ impl TaskIndex {
             usage.cpu -= u64::from(task.facts.reserved.cpu);
             usage.memory -= u64::from(task.facts.reserved.memory);
             for port in task.host_ports() {
-                if let Some(n) = usage.ports.get_mut(&port) {
-                    *n -= 1;
-                    if *n == 0 {
-                        usage.ports.remove(&port);
-                    }
-                }
+                release(&mut usage.ports, &port);
+            }
+            for gpu in &task.facts.reserved.gpus {
+                release(&mut usage.gpus, gpu);
             }
             if *usage == Usage::default() {
                 self.usage.remove(&instance);
@@ -118,6 +129,15 @@ impl TaskIndex {
         count(&mut self.instances, task.facts.instance_key(), pick, &by);
         if let Some(service) = task.facts.service_key() {
             count(&mut self.services, service, pick, &by);
+        }
+    }
+}
+
+fn release<K: Ord + Clone>(held: &mut OrdMap<K, u32>, key: &K) {
+    if let Some(n) = held.get_mut(key) {
+        *n -= 1;
+        if *n == 0 {
+            held.remove(key);
         }
     }
 }

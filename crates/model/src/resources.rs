@@ -1,8 +1,10 @@
-//! What tasks reserve and instances have: CPU units, MiB of memory, host ports.
+//! What tasks reserve and instances have: CPU units, MiB of memory, host ports, GPUs.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+
+use crate::GpuId;
 
 /// The transport of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -32,4 +34,8 @@ pub struct Resources {
     /// Host ports: of an instance, those that are taken by the host itself; of a task, those that it
     /// asks for by number.
     pub ports: BTreeSet<HostPort>,
+    /// GPUs: of an instance, those that it has; of a task, those that it was given when it was placed.
+    /// Each is one task's at a time.
+    #[serde(default)]
+    pub gpus: BTreeSet<GpuId>,
 }

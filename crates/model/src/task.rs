@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use stdx::Timestamp;
 
 use crate::{
-    ClusterName, ContainerName, DefinitionKey, DeploymentId, Document, HostPort, InstanceId,
+    ClusterName, ContainerName, DefinitionKey, DeploymentId, Document, GpuId, HostPort, InstanceId,
     InstanceKey, LaunchType, Protocol, Resources, ServiceKey, ServiceName, Tags, TaskKey,
 };
 
@@ -64,6 +64,9 @@ pub struct ContainerFacts {
     pub name: ContainerName,
     /// The last part of its ARN.
     pub id: String,
+    /// The GPUs that are its own.
+    #[serde(default)]
+    pub gpus: Vec<GpuId>,
 }
 
 /// How far a task has come. Rewritten with each step, so it is short.

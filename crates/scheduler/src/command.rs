@@ -4,9 +4,10 @@ use model::{
     AgentInfo, Attribute, Change, CircuitBreaker, ClusterName, ContainerName, ContainerStatus,
     DefinitionKey, DeploymentId, Document, ExecAgentStatus, ExecLogging, Family, HealthStatus,
     InstanceId, InstanceKey, InstanceStatus, LaunchType, NetworkBinding, PlacementConstraint,
-    PlacementStrategy, PropagateTags, Resource, Resources, ServiceKey, Tags, TaskId, TaskKey,
-    TaskSpec, TaskStatus,
+    PlacementStrategy, PropagateTags, Resource, Resources, ServiceKey, ServiceTarget, Tags, TargetKey,
+    TaskId, TaskKey, TaskSpec, TaskStatus, VerdictReason, VerdictState,
 };
+use std::net::IpAddr;
 use std::time::Duration;
 use stdx::Timestamp;
 
@@ -120,6 +121,8 @@ pub enum Command {
     // --- agents ---
     /// RegisterContainerInstance, the first time or again.
     RegisterInstance(RegisterInstance),
+    /// What the balancer has seen of targets.
+    ReportTargets(Vec<TargetReport>),
     /// The agent's session began or ended.
     AgentSession {
         /// Whose.
@@ -167,6 +170,13 @@ pub enum Command {
         /// Which.
         service: ServiceKey,
     },
+    /// The draining of targets is over: they are gone, and tasks that waited for it are stopped.
+    EndDraining {
+        /// Targets whose delay is over.
+        targets: Vec<TargetKey>,
+        /// Tasks that wait though no target of theirs is left.
+        tasks: Vec<TaskKey>,
+    },
     /// The instance of a task is gone for good: the task is stopped for the books.
     LoseTask {
         /// Which.
@@ -190,8 +200,20 @@ pub enum StopCause {
     Replaced,
     /// Its container health checks fail.
     Unhealthy,
+    /// The health checks of a target that it is fail.
+    TargetUnhealthy,
     /// Its instance drains.
     Draining,
+}
+
+impl StopCause {
+    /// Whether it is that the task does not do what it should.
+    pub(crate) const fn is_unhealthy(self) -> bool {
+        match self {
+            Self::Unhealthy | Self::TargetUnhealthy => true,
+            Self::ScaleIn | Self::Replaced | Self::Draining => false,
+        }
+    }
 }
 
 /// What may be forgotten.
@@ -250,14 +272,26 @@ pub struct Resize {
     pub cpu: Option<u32>,
     /// The task's MiB.
     pub memory: Option<u32>,
-    /// By container: CPU units, hard and soft MiB.
+    /// By container.
     pub containers: Vec<ContainerResize>,
     /// Attributes that the instance must have beside those of the definition.
     pub attributes: Vec<String>,
 }
 
-/// A container's name with CPU units, hard and soft MiB where overridden.
-pub type ContainerResize = (ContainerName, Option<u32>, Option<u32>, Option<u32>);
+/// What is overridden of a container's sizes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerResize {
+    /// Which.
+    pub name: ContainerName,
+    /// CPU units.
+    pub cpu: Option<u32>,
+    /// Hard limit in MiB.
+    pub memory: Option<u32>,
+    /// Soft limit in MiB.
+    pub memory_reservation: Option<u32>,
+    /// How many GPUs are its own.
+    pub gpus: Option<u32>,
+}
 
 /// CreateService.
 #[derive(Clone, Debug, PartialEq)]
@@ -286,6 +320,10 @@ pub struct CreateService {
     pub enable_ecs_managed_tags: bool,
     /// Whether ExecuteCommand may be used.
     pub enable_execute_command: bool,
+    /// Where its tasks become targets.
+    pub load_balancers: Vec<ServiceTarget>,
+    /// For how long health checks that fail are not held against a task.
+    pub health_check_grace: Option<Duration>,
     /// The ARN of who asks.
     pub by: String,
     /// Makes a repetition harmless.
@@ -315,6 +353,10 @@ pub struct UpdateService {
     pub enable_ecs_managed_tags: Option<bool>,
     /// Whether ExecuteCommand may be used on tasks started from now on.
     pub enable_execute_command: Option<bool>,
+    /// Where its tasks become targets from now on; if that is new, so is the deployment.
+    pub load_balancers: Option<Vec<ServiceTarget>>,
+    /// For how long health checks that fail are not held against a task.
+    pub health_check_grace: Option<Duration>,
     /// A new deployment even if nothing else changed.
     pub force_new_deployment: bool,
 }
@@ -328,6 +370,8 @@ pub struct RegisterInstance {
     pub known_as: Option<InstanceId>,
     /// What the node calls itself.
     pub ec2_instance_id: Option<String>,
+    /// From where it registers, if that is known.
+    pub address: Option<IpAddr>,
     /// What it has.
     pub resources: Resources,
     /// What it says of itself.
@@ -372,6 +416,36 @@ pub struct ContainerReport {
     pub reason: Option<String>,
     /// Where its ports are published, when that is known.
     pub bindings: Option<Vec<NetworkBinding>>,
+}
+
+/// What the balancer has seen of a target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TargetReport {
+    /// Which target.
+    pub key: TargetKey,
+    /// When it was registered: what was seen of an earlier registration counts no more.
+    pub registered_at: Timestamp,
+    /// What was seen.
+    pub news: TargetNews,
+}
+
+/// What can be seen of a target.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TargetNews {
+    /// What its health checks say now.
+    Health {
+        /// The verdict.
+        state: VerdictState,
+        /// Why it is not healthy.
+        reason: Option<VerdictReason>,
+        /// The same in words.
+        description: Option<String>,
+    },
+    /// It drains since then, and has finished all that it had.
+    Idle {
+        /// Since when it drains.
+        since: Timestamp,
+    },
 }
 
 /// What an agent has seen of what runs a container's ExecuteCommand sessions.

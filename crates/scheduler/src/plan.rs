@@ -8,6 +8,7 @@ use model::{RolloutState, Service, ServiceStatus, State, TaskKey};
 use stdx::{SeededEntropy, Timestamp};
 
 use crate::decide::planned::forgettable_at;
+use crate::decide::targets::drained_at;
 use crate::desk::Desk;
 use crate::replicas::{self, BATCH, Tally, Terms};
 use crate::{
@@ -82,6 +83,7 @@ pub fn plan(state: &State, now: Timestamp, seed: u64) -> Plan {
             planner.service(service);
         }
     }
+    planner.drain();
     planner.forget();
     planner.plan
 }
@@ -105,6 +107,7 @@ const fn helped_by_a_stop(reason: FailureReason) -> bool {
         FailureReason::Cpu
         | FailureReason::Memory
         | FailureReason::Ports
+        | FailureReason::Gpu
         | FailureReason::Constraint => true,
         FailureReason::Agent
         | FailureReason::Attribute
@@ -137,8 +140,8 @@ impl Planner<'_> {
             return;
         }
         let tally = Tally::new(self.state, service, self.now);
-        for at in tally.next_healthy_at.into_iter().chain(tally.next_unprotected_at) {
-            self.wake(at);
+        for at in [tally.next_healthy_at, tally.next_unprotected_at, tally.next_judged_at] {
+            at.into_iter().for_each(|at| self.wake(at));
         }
         let launch = replicas::launch(service, &tally, self.now);
         let mut blocked = launch.no_room;
@@ -208,6 +211,30 @@ impl Planner<'_> {
         }
         if let Some(at) = wake {
             self.wake(at);
+        }
+    }
+
+    /// Targets that have had their time to finish, and tasks that wait for none any more.
+    fn drain(&mut self) {
+        let book = self.state.balancing();
+        let (mut targets, mut tasks) = (Vec::new(), Vec::new());
+        for target in book.draining() {
+            match drained_at(book, target) {
+                at if at <= self.now => targets.push(target.key.clone()),
+                at => self.wake(at),
+            }
+        }
+        for key in self.state.deactivating_tasks() {
+            if book.targets_of(key).next().is_none() {
+                tasks.push(key.clone());
+            }
+        }
+        // Each may be two records and an event.
+        for some in targets.chunks(BATCH as usize / 2) {
+            self.plan.commands.push(Command::EndDraining { targets: some.to_vec(), tasks: Vec::new() });
+        }
+        for some in tasks.chunks(BATCH as usize / 2) {
+            self.plan.commands.push(Command::EndDraining { targets: Vec::new(), tasks: some.to_vec() });
         }
     }
 

@@ -1,7 +1,8 @@
 //! Why a command is refused, and why a task could not be placed: as values.
 
 use model::{
-    ClusterName, DefinitionKey, Family, HostPort, InstanceId, InstanceKey, ServiceKey, TaskKey,
+    ClusterName, ContainerName, DefinitionKey, Family, GroupId, HostPort, InstanceId, InstanceKey,
+    NetworkMode, ServiceKey, TargetKind, TaskKey,
 };
 
 /// Why a command is refused. The door turns each into an AWS error and a sentence, in one place.
@@ -61,6 +62,8 @@ pub enum Rejection {
     NotBuilt(String),
     /// Too many of something.
     Limit(String),
+    /// A service's tasks cannot be the targets that are asked for.
+    Misfit(Misfit),
     /// IAM refuses it.
     Iam(crate::IamRejection),
     /// What a planned command relied on holds no longer; the loop looks again.
@@ -71,6 +74,26 @@ impl From<crate::IamRejection> for Rejection {
     fn from(refusal: crate::IamRejection) -> Self {
         Self::Iam(refusal)
     }
+}
+
+/// Why the tasks of a service cannot be the targets that are asked for.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-load-balancing.html>
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// No such target group.
+    NoGroup(GroupId),
+    /// No listener sends to the group.
+    NoBalancer(GroupId),
+    /// The task definition has no such container.
+    NoContainer(ContainerName),
+    /// The container does not publish the port with the group's transport.
+    NoPort(ContainerName, u16),
+    /// The group's targets are named otherwise than tasks of this network can be.
+    Network(GroupId, TargetKind, NetworkMode),
+    /// So many are more than ECS allows.
+    TooMany(usize),
+    /// The same is asked for twice.
+    Twice(GroupId, ContainerName, u16),
 }
 
 /// Why one task of a request was not placed: ECS's `failures[]`.
@@ -104,6 +127,8 @@ pub enum FailureReason {
     Memory,
     /// `RESOURCE:PORTS`
     Ports,
+    /// `RESOURCE:GPU`
+    Gpu,
     /// `MISSING`: no such instance.
     Missing,
     /// `INACTIVE`: the instance drains.
@@ -141,6 +166,13 @@ pub enum Lack {
     },
     /// A host port that is taken.
     Port(HostPort),
+    /// GPUs: wanted and free.
+    Gpu {
+        /// Wanted.
+        wants: u32,
+        /// Free.
+        has: u32,
+    },
     /// A required attribute.
     Attribute(String),
     /// A task of the group is there already.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    DeploymentId, DesiredStatus, HealthStatus, InstanceId, InstanceStatus, Resources, RolloutState,
-    Service, ServiceStatus, State, Task, TaskDefinition, TaskId,
+    Book, DeploymentId, DesiredStatus, HealthStatus, InstanceId, InstanceStatus, Resources, RolloutState,
+    Service, ServiceStatus, State, TargetState, Task, TaskDefinition, TaskId, TaskKey,
 };
 use stdx::Timestamp;
 
@@ -40,7 +40,7 @@ impl Member<'_> {
     fn may_stop(&self) -> bool {
         match self.flaw {
             None | Some(StopCause::ScaleIn | StopCause::Replaced) => !self.protected,
-            Some(StopCause::Unhealthy | StopCause::Draining) => true,
+            Some(StopCause::Unhealthy | StopCause::TargetUnhealthy | StopCause::Draining) => true,
         }
     }
 }
@@ -62,6 +62,8 @@ pub(crate) struct Tally<'a> {
     pub(crate) next_healthy_at: Option<Timestamp>,
     /// When the next protection ends.
     pub(crate) next_unprotected_at: Option<Timestamp>,
+    /// When the next time of grace ends in which a failing task is left alone.
+    pub(crate) next_judged_at: Option<Timestamp>,
 }
 
 impl<'a> Tally<'a> {
@@ -75,25 +77,29 @@ impl<'a> Tally<'a> {
                 tally.stopping.push(task);
                 continue;
             }
-            let health = checked_health(state, task);
+            let checks = Checks::of(state, task);
+            let health = checks.verdict();
+            let grace = grace(service, task, now);
             let instance = state.instance(&task.facts.instance_key());
             let staying = instance.is_some_and(|i| i.status == InstanceStatus::Active);
             let flaw = if task.facts.deployment.as_ref() != primary {
                 Some(StopCause::Replaced)
             } else if !staying {
                 Some(StopCause::Draining)
-            } else if health == Some(HealthStatus::Unhealthy) {
-                Some(StopCause::Unhealthy)
-            } else {
+            } else if grace != Grace::Over {
+                if let (Grace::Until(end), Some(HealthStatus::Unhealthy)) = (grace, health) {
+                    earliest(&mut tally.next_judged_at, end);
+                }
                 None
+            } else {
+                checks.flaw()
             };
             let up = task.is_running() && instance.is_some();
             let healthy = up
                 && match (health, task.progress.started_at) {
                     (Some(verdict), _) => verdict == HealthStatus::Healthy,
                     (None, Some(at)) if flaw.is_none() && at + proof > now => {
-                        let next = tally.next_healthy_at.map_or(at + proof, |n| n.min(at + proof));
-                        tally.next_healthy_at = Some(next);
+                        earliest(&mut tally.next_healthy_at, at + proof);
                         false
                     }
                     (None, _) => true,
@@ -105,8 +111,7 @@ impl<'a> Tally<'a> {
             let active = service.status == ServiceStatus::Active;
             let until = task.protected_until(now).filter(|_| active);
             if let Some(until) = until {
-                let next = tally.next_unprotected_at.map_or(until, |n| n.min(until));
-                tally.next_unprotected_at = Some(next);
+                earliest(&mut tally.next_unprotected_at, until);
             }
             tally.members.push(Member { task, healthy, flaw, protected: until.is_some() });
         }
@@ -158,6 +163,87 @@ fn proof(service: &Service) -> Duration {
 
 fn small(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn earliest(known: &mut Option<Timestamp>, at: Timestamp) {
+    *known = Some(known.map_or(at, |before| before.min(at)));
+}
+
+/// Whether health checks that fail are held against a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grace {
+    /// They are.
+    Over,
+    /// Not before this.
+    Until(Timestamp),
+    /// Not before it has started.
+    NotBegun,
+}
+
+/// The time of grace counts from a task's start.
+fn grace(service: &Service, task: &Task, now: Timestamp) -> Grace {
+    match (service.health_check_grace, task.progress.started_at) {
+        (None, _) => Grace::Over,
+        (Some(_), None) => Grace::NotBegun,
+        (Some(grace), Some(at)) if at + grace > now => Grace::Until(at + grace),
+        (Some(_), Some(_)) => Grace::Over,
+    }
+}
+
+/// What the health checks say of a task: each is none where nobody checks.
+#[derive(Debug)]
+struct Checks {
+    containers: Option<HealthStatus>,
+    targets: Option<HealthStatus>,
+}
+
+impl Checks {
+    fn of(state: &State, task: &Task) -> Self {
+        let targets = target_health(state.balancing(), &task.facts.key);
+        Self { containers: checked_health(state, task), targets }
+    }
+
+    /// Both together: healthy if all that is checked is.
+    fn verdict(&self) -> Option<HealthStatus> {
+        match (self.containers, self.targets) {
+            (None, verdict) | (verdict, None) => verdict,
+            (Some(HealthStatus::Unhealthy), _) | (_, Some(HealthStatus::Unhealthy)) => {
+                Some(HealthStatus::Unhealthy)
+            }
+            (Some(HealthStatus::Unknown), _) | (_, Some(HealthStatus::Unknown)) => {
+                Some(HealthStatus::Unknown)
+            }
+            (Some(HealthStatus::Healthy), Some(HealthStatus::Healthy)) => {
+                Some(HealthStatus::Healthy)
+            }
+        }
+    }
+
+    /// What of it makes another take the task's place.
+    fn flaw(&self) -> Option<StopCause> {
+        if self.containers == Some(HealthStatus::Unhealthy) {
+            Some(StopCause::Unhealthy)
+        } else if self.targets == Some(HealthStatus::Unhealthy) {
+            Some(StopCause::TargetUnhealthy)
+        } else {
+            None
+        }
+    }
+}
+
+/// The verdict on the targets that a task is; none if it is none that anybody checks. One that a user
+/// has deregistered does not count, nor one to whose group nothing is sent.
+fn target_health(book: &Book, task: &TaskKey) -> Option<HealthStatus> {
+    let mut all = None;
+    for target in book.targets_of(task) {
+        match book.state_of(target) {
+            TargetState::Unhealthy => return Some(HealthStatus::Unhealthy),
+            TargetState::Initial => all = Some(HealthStatus::Unknown),
+            TargetState::Healthy => all = all.or(Some(HealthStatus::Healthy)),
+            TargetState::Unused | TargetState::Draining => {}
+        }
+    }
+    all
 }
 
 /// The verdict of a task's health checks; none if no essential container has one.
@@ -235,8 +321,7 @@ pub(crate) fn stops(
     tired.sort_by_key(|m| (m.flaw, m.task.facts.created_at));
     for member in tired.iter().filter(|m| !m.healthy) {
         let Some(cause) = member.flaw else { continue };
-        let unhealthy = cause == StopCause::Unhealthy;
-        if unhealthy && tally.good_healthy < desired {
+        if cause.is_unhealthy() && tally.good_healthy < desired {
             if for_need == 0 {
                 continue;
             }
@@ -338,6 +423,7 @@ impl Terms {
             cluster: &service.key.cluster,
             launch_type: service.launch_type,
             needs: &self.needs,
+            gpus: self.definition.spec.gpus(),
             attributes: &self.definition.spec.required_attributes,
             more_attributes: &[],
             distinct: self.distinct,

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use model::{
-    DeploymentId, HostPort, InstanceId, LaunchType, Protocol, Realm, ServiceName, TaskId,
-    TaskProgress,
+    DeploymentId, HostPort, InstanceId, LaunchType, NetworkMode, Place, Protocol, Realm, ServiceName,
+    Target, TargetKind, TaskId, TaskProgress, Verdict,
 };
 
-use crate::{Failure, FailureReason, Lack, Rejection, StopCause, Waiting};
+use crate::{Failure, FailureReason, Lack, Misfit, Rejection, Waiting};
 
 /// Why a task is stopped whose user gave no reason.
 pub const STOPPED_BY_USER: &str = "Task stopped by user";
@@ -21,6 +21,8 @@ pub const ESSENTIAL_EXITED: &str = "Essential container in task exited";
 pub const FAILED_TO_START: &str = "Task failed to start";
 /// Why the circuit breaker gave a deployment up.
 pub const TASKS_FAILED_TO_START: &str = "ECS deployment circuit breaker: tasks failed to start.";
+/// Why a task is stopped whose containers are unhealthy.
+pub const FAILED_CHECKS: &str = "Task failed container health checks";
 /// An event's end.
 pub const STEADY: &str = "has reached a steady state.";
 
@@ -60,6 +62,44 @@ pub fn unhealthy(task: &TaskId) -> String {
     format!("(task {task}) failed container health checks.")
 }
 
+/// Tasks joined a target group.
+pub fn registered(targets: usize, group: &str) -> String {
+    format!("registered {targets} targets in (target-group {group})")
+}
+
+/// Tasks leave a target group.
+pub fn deregistered(targets: usize, group: &str) -> String {
+    format!("deregistered {targets} targets in (target-group {group})")
+}
+
+/// Tasks finish what they have begun before they stop.
+pub fn draining(tasks: usize) -> String {
+    format!("has begun draining connections on {tasks} tasks.")
+}
+
+/// A task cannot join a target group, which is gone.
+pub fn no_such_group(group: &str) -> String {
+    format!(
+        "failed to register targets in (target-group {group}) with (error One or more target groups \
+         not found)"
+    )
+}
+
+/// A task is stopped because it is unhealthy in a target group.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-unhealthy-event-messages.html>
+pub fn target_unhealthy(task: &TaskId, target: &Target, group: &str, verdict: &Verdict) -> String {
+    let instance = match &target.key.place {
+        Place::Instance(id) => format!(" (instance {id})"),
+        Place::Ip(_) => String::new(),
+    };
+    let reason = verdict.description.as_deref().unwrap_or("Health checks failed");
+    format!(
+        "(task {task}){instance} (port {}) is unhealthy in (target-group {group}) due to (reason \
+         {reason})",
+        target.key.port
+    )
+}
+
 /// A deployment's tasks fail again and again.
 pub fn cannot_start(why: &str, wait: Duration) -> String {
     format!(
@@ -97,6 +137,7 @@ pub fn unplaced(failure: &Failure) -> String {
         FailureReason::Cpu => "has insufficient CPU units available.",
         FailureReason::Memory => "has insufficient memory available.",
         FailureReason::Ports => "is already using a port required by your task.",
+        FailureReason::Gpu => "has insufficient GPU resources available.",
         FailureReason::Attribute => "is missing an attribute required by your task.",
         FailureReason::Agent => "encountered error \"AGENT\".",
         FailureReason::Inactive => "is not ACTIVE.",
@@ -146,12 +187,16 @@ pub fn rolling_back(id: &DeploymentId) -> String {
 }
 
 /// `stoppedReason` of a task that its service stops.
-pub fn stopped_by_service(cause: StopCause, deployment: Option<&DeploymentId>) -> String {
-    match (cause, deployment) {
-        (StopCause::Unhealthy, _) => "Task failed container health checks".to_owned(),
-        (_, Some(id)) => format!("Scaling activity initiated by (deployment {id})"),
-        (_, None) => "Scaling activity initiated by its service".to_owned(),
+pub fn stopped_by_service(deployment: Option<&DeploymentId>) -> String {
+    match deployment {
+        Some(id) => format!("Scaling activity initiated by (deployment {id})"),
+        None => "Scaling activity initiated by its service".to_owned(),
     }
+}
+
+/// `stoppedReason` of a task whose target in a group is unhealthy.
+pub fn failed_target_checks(group: &str) -> String {
+    format!("Task failed ELB health checks in (target-group {group})")
 }
 
 /// `stoppedReason` of a task whose instance is gone.
@@ -177,6 +222,7 @@ pub fn failure(failure: &Failure) -> (String, String) {
         FailureReason::Cpu => "RESOURCE:CPU",
         FailureReason::Memory => "RESOURCE:MEMORY",
         FailureReason::Ports => "RESOURCE:PORTS",
+        FailureReason::Gpu => "RESOURCE:GPU",
         FailureReason::Missing => "MISSING",
         FailureReason::Inactive => "INACTIVE",
         FailureReason::Constraint => "DistinctInstance placement constraint unsatisfied.",
@@ -213,6 +259,10 @@ pub fn lack(lack: &Lack) -> String {
             wants.saturating_sub(*has)
         ),
         Lack::Port(port) => format!("has host port {} in use", self::port(*port)),
+        Lack::Gpu { wants, has } => format!(
+            "has {has} GPUs free and the task wants {wants}: {} are missing",
+            wants.saturating_sub(*has)
+        ),
         Lack::Attribute(name) => format!("has no attribute {name}"),
         Lack::NotDistinct => "has a task of the group already".to_owned(),
         Lack::Expression(text) => format!("does not satisfy {text}"),
@@ -327,6 +377,48 @@ pub fn rejection(rejection: &Rejection, realm: &Realm) -> String {
         Rejection::NotBuilt(what) => format!("Wharf does not support {what} yet."),
         Rejection::Limit(sentence) => sentence.clone(),
         Rejection::Iam(refusal) => refusal.to_string(),
+        Rejection::Misfit(misfit) => self::misfit(misfit, realm),
         Rejection::Stale => "The state has moved on; look again.".to_owned(),
+    }
+}
+
+/// Why the tasks of a service cannot be the targets that are asked for.
+fn misfit(misfit: &Misfit, realm: &Realm) -> String {
+    match misfit {
+        Misfit::NoGroup(group) => format!(
+            "One or more target groups not found: {}. Create it with CreateTargetGroup of Elastic Load Balancing first.",
+            realm.group(group)
+        ),
+        Misfit::NoBalancer(group) => format!(
+            "The target group with targetGroupArn {} does not have an associated load balancer.",
+            realm.group(group)
+        ),
+        Misfit::NoContainer(container) => {
+            format!("The container {container} does not exist in the task definition.")
+        }
+        Misfit::NoPort(container, port) => {
+            format!("The container {container} did not have a container port {port} defined.")
+        }
+        Misfit::Network(group, kind, mode) => format!(
+            "The provided target group {} has target type {}, which is incompatible with the {} network mode specified in the task definition.",
+            realm.group(group),
+            match kind {
+                TargetKind::Instance => "instance",
+                TargetKind::Ip => "ip",
+            },
+            match mode {
+                NetworkMode::Bridge => "bridge",
+                NetworkMode::Host => "host",
+                NetworkMode::None => "none",
+                NetworkMode::Awsvpc => "awsvpc",
+            }
+        ),
+        Misfit::TooMany(n) => {
+            format!("loadBalancers: {n} target groups; a service has at most 5.")
+        }
+        Misfit::Twice(group, container, port) => format!(
+            "loadBalancers: the container {container} with port {port} is named twice for {}.",
+            realm.group(group)
+        ),
     }
 }

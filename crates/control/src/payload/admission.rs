@@ -10,6 +10,7 @@
 //!   its containers' shares.
 //! - Memory: the task's, if it is more than none; else for each container the reservation in its
 //!   `HostConfig`, rounded down to MiB, or without one its hard limit.
+//! - GPUs: every association of that type, by its name.
 //! - Ports: every host port but 0 that a payload names, by protocol. Those that Docker chooses are not
 //!   counted.
 
@@ -33,7 +34,9 @@ pub(super) fn counted(task: &acs::Task) -> Resources {
         _ => sum(&|c| reserved_mib(c).or(c.memory).unwrap_or(0)),
     };
     let ports = task.containers.iter().flat_map(|c| &c.port_mappings).filter_map(port).collect();
-    Resources { cpu, memory, ports }
+    let gpus = task.associations.iter().filter(|a| a.r#type.as_deref() == Some(super::GPU));
+    let gpus = gpus.map(|a| a.name.as_str().into()).collect();
+    Resources { cpu, memory, ports, gpus }
 }
 
 /// What the agent would count beyond the reservation, in words; nothing if the books agree or the
@@ -45,8 +48,11 @@ pub(super) fn excess(counted: &Resources, reserved: &Resources) -> Option<String
     if counted.memory > reserved.memory {
         return Some(format!("{} MiB beside {}", counted.memory, reserved.memory));
     }
-    let port = counted.ports.difference(&reserved.ports).next()?;
-    Some(format!("host port {}", port.port))
+    if let Some(port) = counted.ports.difference(&reserved.ports).next() {
+        return Some(format!("host port {}", port.port));
+    }
+    let gpu = counted.gpus.difference(&reserved.gpus).next()?;
+    Some(format!("GPU {gpu}"))
 }
 
 #[expect(

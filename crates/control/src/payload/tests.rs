@@ -51,7 +51,11 @@ fn sent(document: &Value, spec: &TaskSpec, overrides: Option<&Value>) -> acs::Ta
         registered_by: String::new(),
         deregistered_at: None,
     })));
-    let named = |c: &ContainerSpec| ContainerFacts { name: c.name.clone(), id: "c1".to_owned() };
+    let named = |c: &ContainerSpec| ContainerFacts {
+        name: c.name.clone(),
+        id: "c1".to_owned(),
+        gpus: Vec::new(),
+    };
     let facts = TaskFacts {
         key: TaskKey { cluster: "default".into(), task: "0f".into() },
         definition: key,
@@ -96,6 +100,7 @@ fn container(name: &str) -> ContainerSpec {
         memory_reservation: None,
         ports: vec![],
         has_health_check: false,
+        gpus: 0,
     }
 }
 
@@ -208,7 +213,7 @@ fn overrides_reach_both_agents() {
 
 #[test]
 fn what_the_agent_counts_beyond_a_reservation_is_told() {
-    let own = |cpu, memory| model::Resources { cpu, memory, ports: BTreeSet::new() };
+    let own = |cpu, memory| model::Resources { cpu, memory, ..Default::default() };
     assert_eq!(admission::excess(&own(10, 10), &own(10, 10)), None);
     assert_eq!(admission::excess(&own(9, 9), &own(10, 10)), None);
     assert!(admission::excess(&own(11, 10), &own(10, 10)).unwrap().contains("11 CPU"));

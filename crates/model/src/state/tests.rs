@@ -70,8 +70,13 @@ fn facts(task: u8, instance: u8, service: u8, revision: u8) -> TaskFacts {
             cpu: 10 * (u32::from(task) + 1),
             memory: 7,
             ports: BTreeSet::from([port]),
+            gpus: ["a", "b"][..usize::from(task % 3)].iter().copied().map(GpuId::from).collect(),
         },
-        containers: vec![ContainerFacts { name: "app".into(), id: "x".to_owned() }],
+        containers: vec![ContainerFacts {
+            name: "app".into(),
+            id: "x".to_owned(),
+            gpus: Vec::new(),
+        }],
         tags: Tags::default(),
         enable_ecs_managed_tags: false,
         enable_execute_command: false,
@@ -116,7 +121,13 @@ fn instance(n: u8) -> Instance {
         status: InstanceStatus::Active,
         external: false,
         ec2_instance_id: None,
-        registered: Resources { cpu: 100, memory: 20, ports: BTreeSet::new() },
+        address: None,
+        registered: Resources {
+            cpu: 100,
+            memory: 20,
+            gpus: ["a", "b", "c"].map(GpuId::from).into(),
+            ..Resources::default()
+        },
         attributes: Vec::new(),
         agent: AgentInfo::default(),
         tags: Tags::default(),
@@ -219,6 +230,10 @@ fn indexes_agree(state: &State) -> Result<(), TestCaseError> {
         let ports: BTreeSet<HostPort> = holding().flat_map(Task::host_ports).collect();
         prop_assert!(ports.iter().all(|port| state.port_taken(&instance, *port)));
         prop_assert_eq!(remaining.ports, ports);
+        let held: BTreeSet<&GpuId> = holding().flat_map(|t| &t.facts.reserved.gpus).collect();
+        let free = instance.registered.gpus.iter().filter(|gpu| !held.contains(gpu));
+        prop_assert_eq!(&remaining.gpus, &free.cloned().collect::<BTreeSet<_>>());
+        prop_assert!(state.free_gpus(&instance).eq(&remaining.gpus));
     }
     for revision in 0..2 {
         let key = definition_key(revision);
@@ -321,6 +336,7 @@ fn what_host_networking_publishes_is_reserved() {
         memory_reservation: soft,
         ports,
         has_health_check: false,
+        gpus: 1,
     };
     let mut spec = TaskSpec {
         network_mode: NetworkMode::Bridge,

@@ -3,11 +3,11 @@
 
 use model::{
     Change, DefinitionKey, DefinitionStatus, DeploymentId, PropagateTags, Service, ServiceKey,
-    ServiceStatus, State, StopCode, Tags, TaskFacts, TaskId, TaskKey, TaskStatus, TokenKey,
+    ServiceStatus, State, StopCode, Tags, Task, TaskFacts, TaskId, TaskKey, TaskStatus, TokenKey,
 };
 
 use super::run_task::{containers, stamp, told_to_stop};
-use super::{instances, progress, reports};
+use super::{instances, progress, targets};
 use crate::complaints::complain;
 use crate::desk::Desk;
 use crate::placement::Board;
@@ -33,7 +33,7 @@ pub(super) fn launch(
     let (mut placed, mut failed) = (Vec::new(), None);
     for _ in 0..count {
         match board.place(desk.ids) {
-            Ok(instance) => placed.push(stamp(desk, &template, instance)),
+            Ok(place) => placed.push(stamp(desk, &template, place)),
             Err(failure) => {
                 failed = Some(failure);
                 break;
@@ -106,21 +106,24 @@ pub(super) fn stop(
         return Err(Rejection::Stale);
     }
     let primary = service.primary().map(|d| d.id.clone());
+    let (mut at_once, mut drained) = (Vec::new(), Vec::new());
     for (id, cause) in &stops {
         let task_key = TaskKey { cluster: key.cluster.clone(), task: id.clone() };
         let Some(task) = desk.state.task(&task_key).cloned() else { continue };
-        let reason = words::stopped_by_service(*cause, primary.as_ref());
+        let (reason, unhealthy) = why(desk.state, &task, *cause, primary.as_ref());
         let code = StopCode::ServiceSchedulerInitiated;
         let mut next = told_to_stop(&task.progress, desk.now, code, reason);
-        if desk.state.instance(&task.facts.instance_key()).is_none() {
-            reports::end(&mut next, desk.now);
+        let left = targets::leave(desk, &task, &mut next);
+        if next.status == TaskStatus::Deactivating {
+            drained.push(left);
+        } else {
+            at_once.push(id);
         }
         desk.put(progress(&task_key, next));
         let Some(deployment) = &task.facts.deployment else { continue };
-        if *cause == StopCause::Unhealthy {
-            desk.say(key, &words::unhealthy(id));
-            let why = words::unhealthy(id);
-            failures::count(desk, key, deployment, task.facts.created_at, &why);
+        if let Some(words) = unhealthy {
+            desk.say(key, &words);
+            failures::count(desk, key, deployment, task.facts.created_at, &words);
         } else if *cause != StopCause::ScaleIn
             && let Some(draft) = desk.draft(key)
             && let Some(old) = draft.deployments.iter_mut().find(|d| d.id == *deployment)
@@ -130,8 +133,35 @@ pub(super) fn stop(
         }
     }
     desk.disturb(key);
-    desk.say(key, &words::stopped(stops.iter().map(|(id, _)| id)));
+    targets::say_left(desk, key, &drained);
+    if !at_once.is_empty() {
+        desk.say(key, &words::stopped(at_once.into_iter()));
+    }
     Ok(Reply::Service(key.clone()))
+}
+
+/// Why a task is stopped, and what is said of it if it is unhealthy.
+fn why(
+    state: &State,
+    task: &Task,
+    cause: StopCause,
+    primary: Option<&DeploymentId>,
+) -> (String, Option<String>) {
+    let (realm, id) = (state.realm(), &task.facts.key.task);
+    let sick = targets::unhealthy(state, &task.facts.key);
+    match (cause, sick) {
+        (StopCause::TargetUnhealthy, Some((target, verdict))) => {
+            let group = realm.group(&target.key.group);
+            let event = words::target_unhealthy(id, target, &group, verdict);
+            (words::failed_target_checks(&group), Some(event))
+        }
+        (StopCause::TargetUnhealthy | StopCause::Unhealthy, _) => {
+            (words::FAILED_CHECKS.to_owned(), Some(words::unhealthy(id)))
+        }
+        (StopCause::ScaleIn | StopCause::Replaced | StopCause::Draining, _) => {
+            (words::stopped_by_service(primary), None)
+        }
+    }
 }
 
 /// Moves a service's deployments on.

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use model::{
-    Change, ContainerFacts, DesiredStatus, InstanceId, LaunchType, Resources, StopCode, Tags,
-    TaskDefinition, TaskFacts, TaskKey, TaskSpec, TaskStatus,
+    Change, ContainerFacts, DesiredStatus, InstanceId, LaunchType, StopCode, Tags, TaskDefinition,
+    TaskFacts, TaskKey, TaskSpec, TaskStatus,
 };
 
+use super::targets;
 use super::tokens::Use;
 use crate::desk::Desk;
-use crate::placement::{self, Board, Group, Wish};
+use crate::placement::{self, Board, Group, Place, Wish};
 use crate::{Failure, Rejection, Reply, Resize, RunTask, words};
 
 /// The most tasks, or instances, of one call: an ECS limit.
@@ -34,7 +35,7 @@ pub(super) fn run(desk: &mut Desk<'_>, run: &RunTask) -> Result<Reply, Rejection
     let (mut placed, mut failures) = (Vec::new(), Vec::new());
     for _ in 0..run.count {
         match board.place(desk.ids) {
-            Ok(instance) => placed.push(stamp(desk, &template, instance)),
+            Ok(place) => placed.push(stamp(desk, &template, place)),
             Err(failure) => failures.push(failure),
         }
     }
@@ -65,7 +66,7 @@ pub(super) fn start(
     let (mut placed, mut failures) = (Vec::new(), Vec::new());
     for instance in instances {
         match board.place_on(instance) {
-            Ok(instance) => placed.push(stamp(desk, &template, instance)),
+            Ok(place) => placed.push(stamp(desk, &template, place)),
             Err(failure) => failures.push(failure),
         }
     }
@@ -144,6 +145,7 @@ fn wish<'a>(
         cluster: &run.cluster,
         launch_type: run.launch_type,
         needs: &template.reserved,
+        gpus: resized(&definition.spec, &run.resize).gpus(),
         attributes: &definition.spec.required_attributes,
         more_attributes: &run.resize.attributes,
         distinct,
@@ -172,7 +174,7 @@ fn template(desk: &Desk<'_>, run: &RunTask, definition: &TaskDefinition) -> Task
         service: None,
         deployment: None,
         overrides: run.overrides.clone(),
-        reserved: resized(&definition.spec, &run.resize),
+        reserved: resized(&definition.spec, &run.resize).reservation(),
         containers: containers(&definition.spec),
         tags,
         enable_ecs_managed_tags: run.enable_ecs_managed_tags,
@@ -183,37 +185,47 @@ fn template(desk: &Desk<'_>, run: &RunTask, definition: &TaskDefinition) -> Task
 
 /// The containers of a definition, whose ids are still to be drawn.
 pub(super) fn containers(spec: &TaskSpec) -> Vec<ContainerFacts> {
-    let named =
-        |name: &model::ContainerName| ContainerFacts { name: name.clone(), id: String::new() };
+    let named = |name: &model::ContainerName| ContainerFacts {
+        name: name.clone(),
+        id: String::new(),
+        gpus: Vec::new(),
+    };
     spec.containers.iter().map(|c| named(&c.name)).collect()
 }
 
-/// Makes a task from a template: draws its ids and commits it to its instance.
-pub(super) fn stamp(desk: &mut Desk<'_>, template: &TaskFacts, instance: InstanceId) -> TaskKey {
+/// Makes a task from a template: draws its ids and commits it to its instance, with the GPUs that it
+/// has there.
+pub(super) fn stamp(desk: &mut Desk<'_>, template: &TaskFacts, place: Place) -> TaskKey {
     let mut facts = template.clone();
     facts.key.task = desk.ids.hex32().into();
-    facts.instance = instance;
+    facts.instance = place.instance;
+    facts.reserved.gpus = place.gpus.iter().flatten().cloned().collect();
     for container in &mut facts.containers {
         container.id = desk.ids.uuid();
+    }
+    for (container, gpus) in facts.containers.iter_mut().zip(place.gpus) {
+        container.gpus = gpus;
     }
     let key = facts.key.clone();
     desk.put(Change::PutTask(Arc::new(facts)));
     key
 }
 
-/// What a task reserves with overrides.
-fn resized(spec: &TaskSpec, resize: &Resize) -> Resources {
+/// What a task asks for with overrides.
+fn resized(spec: &TaskSpec, resize: &Resize) -> TaskSpec {
     let mut spec = spec.clone();
     spec.cpu = resize.cpu.or(spec.cpu);
     spec.memory = resize.memory.or(spec.memory);
-    for (name, cpu, hard, soft) in &resize.containers {
-        if let Some(container) = spec.containers.iter_mut().find(|c| c.name == *name) {
-            container.cpu = cpu.unwrap_or(container.cpu);
-            container.memory = hard.or(container.memory);
-            container.memory_reservation = soft.or(container.memory_reservation);
+    for change in &resize.containers {
+        if let Some(container) = spec.containers.iter_mut().find(|c| c.name == change.name) {
+            container.cpu = change.cpu.unwrap_or(container.cpu);
+            container.memory = change.memory.or(container.memory);
+            container.memory_reservation =
+                change.memory_reservation.or(container.memory_reservation);
+            container.gpus = change.gpus.unwrap_or(container.gpus);
         }
     }
-    spec.reservation()
+    spec
 }
 
 /// StopTask: the task is told to stop. Again, or once it is over: nothing happens.
@@ -233,13 +245,11 @@ pub(super) fn stop(
     }
     let reason = reason.filter(|r| !r.is_empty()).unwrap_or(words::STOPPED_BY_USER).to_owned();
     let mut next = told_to_stop(&task.progress, desk.now, StopCode::UserInitiated, reason);
-    if desk.state.instance(&task.facts.instance_key()).is_none() {
-        // Nobody is left who would report its end.
-        super::reports::end(&mut next, desk.now);
-    }
+    let drained = targets::leave(desk, task, &mut next);
     desk.put(super::progress(key, next));
     if let Some(service) = task.facts.service_key() {
         desk.disturb(&service);
+        targets::say_left(desk, &service, &[drained]);
     }
     Ok(reply)
 }

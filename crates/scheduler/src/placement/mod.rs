@@ -1,5 +1,5 @@
 //! Placement: on which instance a task goes. Filters first, in order (status, agent, launch type,
-//! attributes, distinct instances, CPU, memory, ports), then the strategies from left to right; who
+//! attributes, distinct instances, CPU, memory, ports, GPUs), then the strategies from left to right; who
 //! is filtered out is told why.
 //!
 //! A [`Board`] is set up once for a call and holds what each instance has left, so that the tasks of
@@ -7,11 +7,11 @@
 
 mod choice;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use model::{
-    ClusterName, Family, Instance, InstanceId, InstanceStatus, LaunchType, PlacementConstraint,
+    ClusterName, Family, GpuId, Instance, InstanceId, InstanceStatus, LaunchType, PlacementConstraint,
     PlacementStrategy, Resources, ServiceKey, SpreadField, State, Task, TaskSpec,
 };
 use stdx::Entropy;
@@ -31,6 +31,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) launch_type: LaunchType,
     /// What each task reserves.
     pub(crate) needs: &'a Resources,
+    /// How many GPUs each of its containers has for its own, in the order of the task definition.
+    pub(crate) gpus: Vec<u32>,
     /// Attributes that the instance must have.
     pub(crate) attributes: &'a [String],
     /// Further ones, which the caller's overrides ask for.
@@ -43,6 +45,15 @@ pub(crate) struct Wish<'a> {
     pub(crate) strategy: Vec<PlacementStrategy>,
 }
 
+/// Where a task goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// On which instance.
+    pub(crate) instance: InstanceId,
+    /// The GPUs of each container, in the order of [`Wish::gpus`].
+    pub(crate) gpus: Vec<Vec<GpuId>>,
+}
+
 /// Tasks that belong together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Group<'a> {
@@ -50,6 +61,13 @@ pub(crate) enum Group<'a> {
     Service(&'a ServiceKey),
     /// Those with this group name, which run a definition of this family.
     Named(&'a str, &'a Family),
+}
+
+impl Wish<'_> {
+    /// How many GPUs a task needs in all.
+    fn all_gpus(&self) -> u32 {
+        self.gpus.iter().fold(0, |total, count| total.saturating_add(*count))
+    }
 }
 
 /// How a service's tasks are placed unless it says otherwise: over zones, then over instances.
@@ -96,6 +114,8 @@ struct Seat<'a> {
     instance: &'a Arc<Instance>,
     cpu: u32,
     memory: u32,
+    /// Free GPUs; not looked at for tasks that want none.
+    gpus: VecDeque<&'a GpuId>,
     /// Tasks of the group.
     here: u32,
     /// Tasks placed on this board.
@@ -106,6 +126,7 @@ struct Seat<'a> {
 
 impl<'a> Seat<'a> {
     fn new(
+        state: &'a State,
         (instance, (cpu, memory)): (&'a Arc<Instance>, (u32, u32)),
         wish: &Wish<'_>,
         group: &BTreeMap<InstanceId, u32>,
@@ -116,7 +137,12 @@ impl<'a> Seat<'a> {
         } else {
             group.get(&instance.key.instance).copied().unwrap_or(0)
         };
-        Self { instance, cpu, memory, here, placed: 0, never: never(instance, wish) }
+        let gpus = if wish.all_gpus() == 0 {
+            VecDeque::new()
+        } else {
+            state.free_gpus(instance).collect()
+        };
+        Self { instance, cpu, memory, gpus, here, placed: 0, never: never(instance, wish) }
     }
 
     /// What it lacks for one more task, by the first filter that it does not pass.
@@ -136,7 +162,11 @@ impl<'a> Seat<'a> {
         }
         // What was placed on this board asks for the same ports.
         let taken = |port| self.placed > 0 || state.port_taken(self.instance, port);
-        needs.ports.iter().copied().find(|port| taken(*port)).map(Lack::Port)
+        if let Some(port) = needs.ports.iter().copied().find(|port| taken(*port)) {
+            return Some(Lack::Port(port));
+        }
+        let (wants, has) = (wish.all_gpus(), u32::try_from(self.gpus.len()).unwrap_or(u32::MAX));
+        (has < wants).then_some(Lack::Gpu { wants, has })
     }
 }
 
@@ -146,7 +176,7 @@ pub(crate) fn somewhere(state: &State, wish: &Wish<'_>) -> Result<(), Failure> {
     let here = if wish.distinct { group_counts(state, wish) } else { BTreeMap::new() };
     let mut lacks = Vec::new();
     for offer in state.offers(wish.cluster) {
-        let seat = Seat::new(offer, wish, &here);
+        let seat = Seat::new(state, offer, wish, &here);
         match seat.lack(state, wish) {
             None => return Ok(()),
             Some(lack) => lacks.push((&seat.instance.key.instance, lack)),
@@ -169,13 +199,13 @@ impl<'a> Board<'a> {
     pub(crate) fn new(state: &'a State, wish: Wish<'a>) -> Self {
         let here = group_counts(state, &wish);
         let seats: Vec<Seat<'a>> =
-            state.offers(wish.cluster).map(|offer| Seat::new(offer, &wish, &here)).collect();
+            state.offers(wish.cluster).map(|offer| Seat::new(state, offer, &wish, &here)).collect();
         let chooser = Chooser::new(&wish.strategy, &seats);
         Self { state, wish, seats, chooser }
     }
 
     /// Places one task on the best instance, or tells why it fits nowhere.
-    pub(crate) fn place(&mut self, chance: &mut dyn Entropy) -> Result<InstanceId, Failure> {
+    pub(crate) fn place(&mut self, chance: &mut dyn Entropy) -> Result<Place, Failure> {
         let feasible = (0..self.seats.len()).filter(|at| self.lack(&self.seats[*at]).is_none());
         match self.chooser.best(&self.seats, feasible, chance) {
             Some(at) => Ok(self.take(at)),
@@ -184,7 +214,7 @@ impl<'a> Board<'a> {
     }
 
     /// Places one task on the instance that the caller chose, or tells why it does not fit there.
-    pub(crate) fn place_on(&mut self, id: &InstanceId) -> Result<InstanceId, Failure> {
+    pub(crate) fn place_on(&mut self, id: &InstanceId) -> Result<Place, Failure> {
         let Some(at) = self.seats.iter().position(|s| s.instance.key.instance == *id) else {
             return Err(failure(id, Lack::Unknown));
         };
@@ -194,7 +224,7 @@ impl<'a> Board<'a> {
         }
     }
 
-    fn take(&mut self, at: usize) -> InstanceId {
+    fn take(&mut self, at: usize) -> Place {
         let needs = self.wish.needs;
         let seat = &mut self.seats[at];
         seat.cpu -= needs.cpu;
@@ -202,7 +232,9 @@ impl<'a> Board<'a> {
         seat.here += 1;
         seat.placed += 1;
         self.chooser.placed(at);
-        seat.instance.key.instance.clone()
+        let own = |count: &u32| (0..*count).filter_map(|_| seat.gpus.pop_front().cloned()).collect();
+        let gpus = self.wish.gpus.iter().map(own).collect();
+        Place { instance: seat.instance.key.instance.clone(), gpus }
     }
 
     fn explain(&self) -> Failure {
@@ -246,6 +278,7 @@ fn closeness(lack: &Lack) -> (u8, std::cmp::Reverse<u32>) {
         Lack::Cpu { wants, has } => (7, wants.saturating_sub(*has)),
         Lack::Memory { wants, has } => (8, wants.saturating_sub(*has)),
         Lack::Port(_) => (9, 0),
+        Lack::Gpu { wants, has } => (10, wants.saturating_sub(*has)),
     };
     (passed, std::cmp::Reverse(short))
 }
@@ -260,6 +293,7 @@ fn reason(lack: &Lack) -> FailureReason {
         Lack::Cpu { .. } => FailureReason::Cpu,
         Lack::Memory { .. } => FailureReason::Memory,
         Lack::Port(_) => FailureReason::Ports,
+        Lack::Gpu { .. } => FailureReason::Gpu,
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) fn spec(image: &str) -> TaskSpec {
             memory_reservation: None,
             ports: Vec::new(),
             has_health_check: false,
+            gpus: 0,
         }],
         constraints: Vec::new(),
         required_attributes: Vec::new(),
@@ -35,6 +36,14 @@ pub(crate) fn spec_with_port(image: &str, port: u16) -> TaskSpec {
     let mut spec = spec(image);
     spec.containers[0].ports =
         vec![PortMapping { container_port: 80, host_port: Some(port), protocol: Protocol::Tcp }];
+    spec
+}
+
+/// The same with a port that its node chooses.
+pub(crate) fn spec_published(image: &str) -> TaskSpec {
+    let mut spec = spec(image);
+    spec.containers[0].ports =
+        vec![PortMapping { container_port: 80, host_port: None, protocol: Protocol::Tcp }];
     spec
 }
 
@@ -75,6 +84,8 @@ pub(crate) fn create(name: &str, definition: &str, desired: u32) -> CreateServic
         propagate_tags: PropagateTags::None,
         enable_ecs_managed_tags: false,
         enable_execute_command: false,
+        load_balancers: Vec::new(),
+        health_check_grace: None,
         by: "arn:aws:iam::000000000000:root".to_owned(),
         client_token: None,
     }
