@@ -1,5 +1,7 @@
 //! A container instance: a node that has joined a cluster.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 use stdx::Timestamp;
 
@@ -16,6 +18,10 @@ pub struct Instance {
     pub external: bool,
     /// The id that the node gave for itself, such as an EC2 instance id.
     pub ec2_instance_id: Option<String>,
+    /// Where its published ports are reached, once it has told: from where it registered, or what
+    /// its attribute `wharf.address` says.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
     /// What it registered. Its ports are those that the host itself uses.
     pub registered: Resources,
     /// Attributes: those that the agent sent and those that users put.
@@ -64,6 +70,11 @@ pub struct AgentInfo {
 }
 
 impl Instance {
+    /// By what it is named as a target: the id that its node gave for itself, else its own.
+    pub fn target_id(&self) -> &str {
+        self.ec2_instance_id.as_deref().unwrap_or(self.key.instance.as_str())
+    }
+
     /// The value of an attribute; the outer option tells whether it has the attribute at all.
     pub fn attribute(&self, name: &str) -> Option<Option<&str>> {
         self.attributes.iter().find(|a| a.name == name).map(|a| a.value.as_deref())

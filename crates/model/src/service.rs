@@ -1,11 +1,13 @@
 //! A service: so many tasks of a definition, kept running, and the deployments that change it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use stdx::Timestamp;
 
 use crate::{
     DefinitionKey, DeploymentId, LaunchType, PlacementConstraint, PlacementStrategy, ServiceKey,
-    Tags,
+    ServiceTarget, Tags,
 };
 
 /// A replica service. Its counts are folds over its tasks.
@@ -29,6 +31,15 @@ pub struct Service {
     pub deployments: Vec<Deployment>,
     /// What its last completed deployment runs: the circuit breaker brings it back.
     pub stable: Option<DefinitionKey>,
+    /// Where the tasks of its last completed deployment became targets.
+    #[serde(default)]
+    pub stable_load_balancers: Vec<ServiceTarget>,
+    /// Where its tasks become targets: what its primary deployment has.
+    #[serde(default)]
+    pub load_balancers: Vec<ServiceTarget>,
+    /// For so long after a task has started, health checks that fail are not held against it.
+    #[serde(default)]
+    pub health_check_grace: Option<Duration>,
     /// Whether its tasks get `aws:ecs:*` tags.
     pub enable_ecs_managed_tags: bool,
     /// Whether ExecuteCommand may be used on the tasks that it starts from now on.
@@ -108,6 +119,9 @@ pub struct Deployment {
     pub desired_count: u32,
     /// Where its capacity comes from.
     pub launch_type: LaunchType,
+    /// Where its tasks become targets.
+    #[serde(default)]
+    pub load_balancers: Vec<ServiceTarget>,
     /// How far it has come.
     pub rollout: RolloutState,
     /// The same in words.

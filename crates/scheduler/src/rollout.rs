@@ -26,6 +26,7 @@ pub(crate) fn deployment(
         definition,
         desired_count: desired,
         launch_type: LaunchType::Ec2,
+        load_balancers: Vec::new(),
         rollout: RolloutState::InProgress,
         failed_tasks: 0,
         failures_in_a_row: 0,
@@ -41,6 +42,7 @@ pub(crate) fn replace(service: &mut Service, primary: Deployment) {
     for old in &mut service.deployments {
         old.status = DeploymentStatus::Active;
     }
+    service.load_balancers.clone_from(&primary.load_balancers);
     service.deployments.insert(0, primary);
 }
 
@@ -178,13 +180,17 @@ fn roll_back(desk: &mut Desk<'_>, key: &ServiceKey, failed: &DeploymentId, stabl
     let now = desk.now;
     let Some(draft) = desk.draft(key) else { return };
     let (desired, launch_type) = (draft.desired_count, draft.launch_type);
+    let aims = draft.stable_load_balancers.clone();
     // The one that it replaces may still be there, and then goes on.
     let old = draft
         .deployments
         .iter()
         .position(|d| d.definition == stable && d.rollout == RolloutState::Completed);
     let old = old.map(|at| draft.deployments.remove(at));
-    let mut target = old.unwrap_or_else(|| deployment(desk, stable, desired));
+    let mut target = old.unwrap_or_else(|| Deployment {
+        load_balancers: aims,
+        ..deployment(desk, stable, desired)
+    });
     target.status = DeploymentStatus::Primary;
     target.desired_count = desired;
     target.launch_type = launch_type;
@@ -228,6 +234,7 @@ fn complete(desk: &mut Desk<'_>, key: &ServiceKey, tally: &Tally<'_>) -> Option<
     primary.updated_at = now;
     let (id, definition) = (primary.id.clone(), primary.definition.clone());
     draft.stable = Some(definition);
+    draft.stable_load_balancers = draft.load_balancers.clone();
     desk.say(key, &words::deployment_completed(&id));
     None
 }

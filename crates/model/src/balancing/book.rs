@@ -6,8 +6,8 @@ use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Address, BalancerId, GroupId, Listener, ListenerId, LoadBalancer, Rule, RuleId, Table, Target,
-    TargetGroup, TargetKey, TaskKey, Verdict,
+    Action, Address, BalancerId, GroupId, Listener, ListenerId, LoadBalancer, Rule, RuleId, Table,
+    Target, TargetGroup, TargetKey, TaskKey, Verdict,
 };
 
 /// One upsert or delete of one record of balancing. A delete takes only what it names: who decides it
@@ -41,14 +41,18 @@ pub enum BalancingChange {
 /// Everything about balancing that is true at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Book {
-    balancers: OrdMap<BalancerId, Arc<LoadBalancer>>,
-    groups: OrdMap<GroupId, Arc<TargetGroup>>,
-    listeners: OrdMap<ListenerId, Arc<Listener>>,
-    rules: OrdMap<RuleId, Arc<Rule>>,
-    targets: OrdMap<TargetKey, Arc<Target>>,
-    verdicts: OrdMap<TargetKey, Arc<Verdict>>,
+    pub(super) balancers: OrdMap<BalancerId, Arc<LoadBalancer>>,
+    pub(super) groups: OrdMap<GroupId, Arc<TargetGroup>>,
+    pub(super) listeners: OrdMap<ListenerId, Arc<Listener>>,
+    pub(super) rules: OrdMap<RuleId, Arc<Rule>>,
+    pub(super) targets: OrdMap<TargetKey, Arc<Target>>,
+    pub(super) verdicts: OrdMap<TargetKey, Arc<Verdict>>,
     // Which targets a task is: a fold over `targets`.
     by_task: OrdSet<(TaskKey, TargetKey)>,
+    // Which targets are leaving: a fold over `targets`.
+    draining: OrdSet<TargetKey>,
+    // How often the actions of a listener and of its rules send to a group: a fold over both.
+    uses: OrdMap<(GroupId, ListenerId), u32>,
 }
 
 impl Book {
@@ -62,15 +66,24 @@ impl Book {
             BalancingChange::PutGroup(it) => drop(self.groups.insert(it.id.clone(), it.clone())),
             BalancingChange::DeleteGroup(id) => drop(self.groups.remove(id)),
             BalancingChange::PutListener(it) => {
-                drop(self.listeners.insert(it.id.clone(), it.clone()));
+                self.forget_listener(&it.id);
+                self.count(&it.id, &it.default_action, |n| n + 1);
+                self.listeners.insert(it.id.clone(), it.clone());
             }
-            BalancingChange::DeleteListener(id) => drop(self.listeners.remove(id)),
-            BalancingChange::PutRule(it) => drop(self.rules.insert(it.id.clone(), it.clone())),
-            BalancingChange::DeleteRule(id) => drop(self.rules.remove(id)),
+            BalancingChange::DeleteListener(id) => self.forget_listener(id),
+            BalancingChange::PutRule(it) => {
+                self.forget_rule(&it.id);
+                self.count(&it.id.listener(), &it.action, |n| n + 1);
+                self.rules.insert(it.id.clone(), it.clone());
+            }
+            BalancingChange::DeleteRule(id) => self.forget_rule(id),
             BalancingChange::PutTarget(target) => {
                 self.forget(&target.key);
                 if let Some(task) = &target.task {
                     self.by_task.insert((task.clone(), target.key.clone()));
+                }
+                if target.draining_since.is_some() {
+                    self.draining.insert(target.key.clone());
                 }
                 self.targets.insert(target.key.clone(), target.clone());
             }
@@ -84,7 +97,30 @@ impl Book {
         }
     }
 
+    fn forget_listener(&mut self, id: &ListenerId) {
+        if let Some(before) = self.listeners.remove(id) {
+            self.count(id, &before.default_action, |n| n - 1);
+        }
+    }
+
+    fn forget_rule(&mut self, id: &RuleId) {
+        if let Some(before) = self.rules.remove(id) {
+            self.count(&id.listener(), &before.action, |n| n - 1);
+        }
+    }
+
+    fn count(&mut self, listener: &ListenerId, action: &Action, by: impl Fn(u32) -> u32) {
+        for group in action.groups() {
+            let key = (group.clone(), listener.clone());
+            match by(self.uses.get(&key).copied().unwrap_or(0)) {
+                0 => drop(self.uses.remove(&key)),
+                n => drop(self.uses.insert(key, n)),
+            }
+        }
+    }
+
     fn forget(&mut self, key: &TargetKey) {
+        self.draining.remove(key);
         if let Some(task) = self.targets.remove(key).and_then(|before| before.task.clone()) {
             self.by_task.remove(&(task, key.clone()));
         }
@@ -183,13 +219,36 @@ impl Book {
             .filter_map(|(_, key)| self.targets.get(key))
     }
 
+    /// The targets that are leaving.
+    pub fn draining(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.draining.iter().filter_map(|key| self.targets.get(key))
+    }
+
+    /// The listeners that send to a group, by themselves or by a rule.
+    pub fn users_of(&self, group: &GroupId) -> impl Iterator<Item = &ListenerId> {
+        let group = group.clone();
+        self.uses
+            .range((group.clone(), ListenerId::from(""))..)
+            .take_while(move |((used, _), _)| *used == group)
+            .map(|((_, listener), _)| listener)
+    }
+
+    /// Whether any listener sends to a group: a load balancer is associated with it.
+    pub fn in_use(&self, group: &GroupId) -> bool {
+        self.users_of(group).next().is_some()
+    }
+
     /// The load balancers whose listeners or rules send to a group.
     pub fn balancers_of(&self, group: &GroupId) -> impl Iterator<Item = &Arc<LoadBalancer>> {
-        self.balancers.values().filter(move |balancer| {
-            self.listeners(&balancer.id).any(|listener| {
-                listener.default_action.groups().any(|g| g == group)
-                    || self.rules(&listener.id).any(|r| r.action.groups().any(|g| g == group))
-            })
+        let mut last = None;
+        self.users_of(group).filter_map(move |listener| {
+            let balancer = listener.balancer();
+            if last.as_ref() == Some(&balancer) {
+                return None;
+            }
+            let found = self.balancers.get(&balancer);
+            last = Some(balancer);
+            found
         })
     }
 

@@ -7,7 +7,9 @@
 mod arn;
 mod balancer;
 mod book;
+mod differences;
 mod group;
+mod health;
 mod listener;
 mod target;
 
@@ -16,10 +18,12 @@ pub use balancer::{
     BalancerKind, BalancerSettings, Desync, ForwardedFor, IpAddressType, LoadBalancer, Scheme,
 };
 pub use book::{BalancingChange, Book};
+pub use differences::BookDifference;
 pub use group::{
     Algorithm, GroupProtocol, GroupSettings, HealthCheck, HealthPort, Matcher, ProtocolVersion,
     Stickiness, TargetGroup, TargetKind,
 };
+pub use health::TargetState;
 pub use listener::{
     Action, AlpnPolicy, Condition, Forward, Listener, ListenerProtocol, Redirect, Rule, Weighted,
 };

@@ -1,18 +1,22 @@
 //! Container instances: they register, come back, drain, lose their agent, and leave.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::{
     AgentInfo, Attribute, Change, Instance, InstanceKey, InstanceStatus, ServiceKey, StopCode, Task,
 };
 
-use super::{active_cluster, progress, reports, run_task};
+use super::{active_cluster, progress, reports, run_task, targets};
 use crate::desk::Desk;
 use crate::{RegisterInstance, Rejection, Reply, words};
 
 /// The attribute by which an instance says that it is external.
 const EXTERNAL: &str = "ecs.capability.external";
+
+/// The attribute by which an instance says where its published ports are reached.
+const ADDRESS: &str = "wharf.address";
 
 /// RegisterContainerInstance. One that comes back keeps its status, its tags and the attributes that
 /// its agent does not send again; one that comes back to a server that has forgotten it is taken in
@@ -29,6 +33,7 @@ pub(super) fn register(
         Some(before) => Instance {
             external,
             ec2_instance_id: register.ec2_instance_id.clone().or(before.ec2_instance_id.clone()),
+            address: address(register).or(before.address),
             registered: register.resources.clone(),
             attributes: merged(&before.attributes, &register.attributes),
             version: before.version + 1,
@@ -39,6 +44,7 @@ pub(super) fn register(
             status: InstanceStatus::Active,
             external,
             ec2_instance_id: register.ec2_instance_id.clone(),
+            address: address(register),
             registered: register.resources.clone(),
             attributes: register.attributes.clone(),
             agent: AgentInfo::default(),
@@ -49,6 +55,12 @@ pub(super) fn register(
     };
     desk.put(Change::PutInstance(Arc::new(next.clone())));
     Ok(Reply::Instance(Box::new(next)))
+}
+
+/// Where its published ports are reached: what it says, else from where it asks.
+fn address(register: &RegisterInstance) -> Option<IpAddr> {
+    let said = register.attributes.iter().find(|a| a.name == ADDRESS);
+    said.and_then(|a| a.value.as_deref()?.parse().ok()).or(register.address)
 }
 
 /// Those sent now, and those from before that an agent sends only once. A capability that is not
@@ -113,6 +125,7 @@ pub(super) fn lose(desk: &mut Desk<'_>, task: &Task, reason: String) {
         }
     };
     reports::end(&mut next, desk.now);
+    targets::forget(desk, &task.facts.key);
     desk.put(progress(&task.facts.key, next));
     if let Some(service) = task.facts.service_key() {
         desk.disturb(&service);

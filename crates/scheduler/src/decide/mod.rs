@@ -11,6 +11,7 @@ mod roles;
 mod run_task;
 mod services;
 mod tags;
+pub(crate) mod targets;
 mod tokens;
 
 use std::sync::Arc;
@@ -63,6 +64,7 @@ fn answer(desk: &mut Desk<'_>, command: &Command) -> Result<Reply, Rejection> {
         Command::Untag { resource, keys } => tags::untag(desk, resource, keys),
         Command::RegisterInstance(register) => instances::register(desk, register),
         Command::AgentSession { key, agent } => instances::session(desk, key, agent),
+        Command::ReportTargets(reports) => targets::report(desk, reports),
         Command::ReportTask(report) => reports::task(desk, report),
         Command::ReportExecAgents { key, agents } => reports::exec_agents(desk, key, agents),
         Command::ReportHealth { key, health } => reports::health(desk, key, health),
@@ -71,6 +73,7 @@ fn answer(desk: &mut Desk<'_>, command: &Command) -> Result<Reply, Rejection> {
         }
         Command::StopServiceTasks { service, tasks } => planned::stop(desk, service, tasks),
         Command::StepService { service } => planned::step(desk, service),
+        Command::EndDraining { targets, tasks } => targets::end(desk, targets, tasks),
         Command::LoseTask { key, reason } => planned::lose(desk, key, reason),
         Command::Forget(what) => planned::forget(desk, what),
         Command::DisconnectAll => instances::disconnect_all(desk),

@@ -7,7 +7,7 @@ use model::{
 };
 use stdx::Timestamp;
 
-use super::progress;
+use super::{progress, targets};
 use crate::desk::Desk;
 use crate::{
     ContainerReport, ExecAgentReport, Rejection, Reply, TaskReport, failures, timing, words,
@@ -32,14 +32,17 @@ pub(super) fn task(desk: &mut Desk<'_>, report: &TaskReport) -> Result<Reply, Re
         Some(TaskStatus::Stopped) if before.status < TaskStatus::Stopped => {
             stopped(desk, &task, &mut next, report.reason.as_deref());
         }
-        Some(status) if before.status < status => {
-            next.status = status;
-            if status == TaskStatus::Running {
-                next.started_at = next.started_at.or(Some(desk.now));
-            }
+        Some(TaskStatus::Running) if before.status < TaskStatus::Running => {
+            next.status = TaskStatus::Activating;
         }
+        Some(status) if before.status < status => next.status = status,
         Some(_) | None => {}
     }
+    if next.status == TaskStatus::Activating && targets::join(desk, &task, &next) {
+        next.status = TaskStatus::Running;
+        next.started_at = next.started_at.or(Some(desk.now));
+    }
+    targets::drop_dead(desk, &task, &next);
     if next != *before {
         desk.put(progress(&report.key, next));
     }
@@ -124,6 +127,7 @@ fn stopped(desk: &mut Desk<'_>, task: &Task, next: &mut TaskProgress, words: Opt
         next.stopped_reason = Some(reason);
     }
     end(next, desk.now);
+    targets::forget(desk, &task.facts.key);
     let Some(service) = task.facts.service_key() else { return };
     desk.disturb(&service);
     if asked {

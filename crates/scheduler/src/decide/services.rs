@@ -6,6 +6,7 @@ use model::{
 };
 
 use super::run_task::compatible;
+use super::targets;
 use super::tokens::Use;
 use super::{active_cluster, active_definition};
 use crate::desk::Desk;
@@ -34,6 +35,7 @@ pub(super) fn create(desk: &mut Desk<'_>, create: &CreateService) -> Result<Repl
     let definition = active_definition(desk.state, &create.definition)?;
     compatible(definition, create.launch_type)?;
     placement::distinct(&definition.spec, &create.constraints)?;
+    targets::fit(desk.state, &definition.spec, &create.load_balancers, &[])?;
     few_enough(create.desired_count)?;
     let before = DeploymentConfig::default();
     let config = configured(before, create.percents, create.circuit_breaker)?;
@@ -46,8 +48,15 @@ pub(super) fn create(desk: &mut Desk<'_>, create: &CreateService) -> Result<Repl
         config,
         constraints: create.constraints.clone(),
         strategy: create.strategy.clone(),
-        deployments: vec![Deployment { launch_type: create.launch_type, ..deployment }],
+        deployments: vec![Deployment {
+            launch_type: create.launch_type,
+            load_balancers: create.load_balancers.clone(),
+            ..deployment
+        }],
         stable: None,
+        stable_load_balancers: Vec::new(),
+        load_balancers: create.load_balancers.clone(),
+        health_check_grace: create.health_check_grace,
         enable_ecs_managed_tags: create.enable_ecs_managed_tags,
         enable_execute_command: create.enable_execute_command,
         propagate_tags: create.propagate_tags,
@@ -90,13 +99,19 @@ pub(super) fn update(desk: &mut Desk<'_>, update: &UpdateService) -> Result<Repl
         update.enable_execute_command.unwrap_or(next.enable_execute_command);
     let wanted = update.definition.as_ref().unwrap_or(&primary.definition);
     let changed = *wanted != primary.definition;
+    let aims = update.load_balancers.as_ref().unwrap_or(&primary.load_balancers);
+    let moved = *aims != primary.load_balancers;
+    next.health_check_grace = update.health_check_grace.or(next.health_check_grace);
     let definition = definition_for(desk, wanted, changed)?;
     compatible(definition, before.launch_type)?;
     placement::distinct(&definition.spec, &next.constraints)?;
-    if changed || update.force_new_deployment {
+    if changed || moved {
+        targets::fit(desk.state, &definition.spec, aims, &primary.load_balancers)?;
+    }
+    if changed || moved || update.force_new_deployment {
         let deployment = rollout::deployment(desk, wanted.clone(), next.desired_count);
-        let launch_type = before.launch_type;
-        rollout::replace(&mut next, Deployment { launch_type, ..deployment });
+        let (launch_type, load_balancers) = (before.launch_type, aims.clone());
+        rollout::replace(&mut next, Deployment { launch_type, load_balancers, ..deployment });
     }
     let now = desk.now;
     let (desired, shrunk) = (next.desired_count, next.desired_count != before.desired_count);

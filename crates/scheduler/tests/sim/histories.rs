@@ -6,12 +6,14 @@
 
 use std::time::Duration;
 
-use model::{InstanceKey, InstanceStatus, RolloutState, ServiceStatus, TaskKey};
+use model::{InstanceKey, InstanceStatus, RolloutState, ServiceStatus, TaskKey, VerdictState};
 use proptest::prelude::*;
 use scheduler::{Command, CreateService, UpdateService, plan};
 
+use crate::balanced::{put_group, target_in};
 use crate::build::{
-    BREAKER, CLUSTER, create, definition, run, service, spec, spec_checked, spec_with_port, update,
+    BREAKER, CLUSTER, create, definition, run, service, spec, spec_checked, spec_published,
+    spec_with_port, update,
 };
 use crate::invariants::{healthy, replays};
 use crate::world::{Image, World};
@@ -31,6 +33,7 @@ enum Step {
     Leave { node: u8 },
     Join { node: u8 },
     Restart,
+    Judge { task: u16, healthy: bool },
     Pass { millis: u64 },
 }
 
@@ -44,12 +47,12 @@ fn steps() -> impl Strategy<Value = Step> {
         Just((200, 0)),
     ];
     prop_oneof![
-        3 => (0..3_u8, 0..5_u8, 0..8_u32, percents, any::<bool>()).prop_map(
+        3 => (0..3_u8, 0..6_u8, 0..8_u32, percents, any::<bool>()).prop_map(
             |(service, family, desired, percents, breaker)| Step::Create {
                 service, family, desired, percents, breaker
             }
         ),
-        3 => (0..3_u8, 0..5_u8).prop_map(|(service, family)| Step::Update { service, family }),
+        3 => (0..3_u8, 0..6_u8).prop_map(|(service, family)| Step::Update { service, family }),
         2 => (0..3_u8, 0..10_u32).prop_map(|(service, desired)| Step::Scale { service, desired }),
         1 => (0..3_u8).prop_map(|service| Step::Delete { service }),
         2 => (0..5_u8, 1..=10_u32).prop_map(|(family, count)| Step::Run { family, count }),
@@ -60,11 +63,12 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => (0..4_u8).prop_map(|node| Step::Leave { node }),
         1 => (0..4_u8).prop_map(|node| Step::Join { node }),
         1 => Just(Step::Restart),
+        2 => (any::<u16>(), any::<bool>()).prop_map(|(task, healthy)| Step::Judge { task, healthy }),
         4 => (0..5_000_u64).prop_map(|millis| Step::Pass { millis }),
     ]
 }
 
-const FAMILIES: [&str; 5] = ["good", "port", "crash", "missing", "checked"];
+const FAMILIES: [&str; 6] = ["good", "port", "crash", "missing", "checked", "balanced"];
 
 fn world(seed: u64) -> World {
     let mut world = World::new(seed);
@@ -76,7 +80,14 @@ fn world(seed: u64) -> World {
     world.define("crash", spec("crash"), Image::Crashes(700));
     world.define("missing", spec("missing"), Image::Missing);
     world.define("checked", spec_checked("checked"), Image::Good);
+    world.define("balanced", spec_published("balanced"), Image::Good);
+    put_group(&mut world, "web", Duration::from_secs(20));
     world
+}
+
+/// What a service of the family is behind.
+fn aims(family: &str) -> Vec<model::ServiceTarget> {
+    if family.starts_with("balanced") { vec![target_in("web")] } else { Vec::new() }
 }
 
 fn node_name(node: u8) -> String {
@@ -104,11 +115,13 @@ fn take(world: &mut World, step: &Step) {
             Command::CreateService(CreateService {
                 percents: (Some(percents.0), Some(percents.1)),
                 circuit_breaker: breaker.then_some(BREAKER),
+                load_balancers: aims(family(*f).as_str()),
                 ..create(&name(*service), &family(*f), *desired)
             })
         }
         Step::Update { service, family: f } => Command::UpdateService(UpdateService {
             definition: Some(definition(&family(*f))),
+            load_balancers: Some(aims(family(*f).as_str())),
             ..update(&name(*service))
         }),
         Step::Scale { service, desired } => Command::UpdateService(UpdateService {
@@ -144,7 +157,17 @@ fn take(world: &mut World, step: &Step) {
             world.join(&node_name(*node), 1024, 1024);
             return;
         }
-        Step::Restart => Command::DisconnectAll,
+        Step::Restart => {
+            world.begin_balancer();
+            Command::DisconnectAll
+        }
+        Step::Judge { task, healthy } => {
+            let state = if *healthy { VerdictState::Healthy } else { VerdictState::Unhealthy };
+            if let Some(key) = some_task(world, *task) {
+                world.judge(&key, state);
+            }
+            return;
+        }
         Step::Pass { millis } => {
             world.pass(Duration::from_millis(*millis));
             return;
@@ -175,7 +198,7 @@ fn converged(world: &World, killed: bool) {
         match service.status {
             ServiceStatus::Draining => panic!("{} drains for ever", service.key),
             ServiceStatus::Inactive => assert!(world.live(&service.key).is_empty()),
-            ServiceStatus::Active if family == "good" || family == "checked" => {
+            ServiceStatus::Active if ["good", "checked", "balanced"].contains(&family.as_str()) => {
                 let stalled = primary.is_some_and(|d| d.rollout == RolloutState::Failed);
                 if stalled && killed {
                     continue;
@@ -219,7 +242,10 @@ proptest! {
         }
         replays(&world.state, &world.changes);
         to_rest(&mut world);
-        let kills = history.iter().filter(|step| matches!(step, Step::Kill { .. })).count();
+        let kills = history
+            .iter()
+            .filter(|step| matches!(step, Step::Kill { .. } | Step::Judge { healthy: false, .. }))
+            .count();
         converged(&world, kills >= 3);
         replays(&world.state, &world.changes);
         prop_assert!(world.invariants.checked > 0);

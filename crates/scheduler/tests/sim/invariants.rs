@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
-    Change, DesiredStatus, HealthStatus, Service, ServiceKey, State, Task, TaskKey, TaskStatus,
+    Change, DesiredStatus, HealthStatus, Service, ServiceKey, State, TargetState, Task, TaskKey,
+    TaskStatus,
 };
 use scheduler::Command;
 
@@ -44,11 +45,24 @@ impl Invariants {
                 _ => {}
             }
         }
+        targets_of_the_living(after);
         match command {
             Command::LaunchServiceTasks { service, .. } => never_too_many(after, service),
             Command::StopServiceTasks { service, .. } => never_too_few(before, after, service),
             _ => {}
         }
+    }
+}
+
+/// A target belongs to a task that lives, and no task is stopped before its targets are gone.
+fn targets_of_the_living(state: &State) {
+    for target in state.balancing().all_targets() {
+        let Some(key) = &target.task else { continue };
+        let progress = &state.task(key).expect("a target's task is remembered").progress;
+        let waits = progress.status == TaskStatus::Deactivating;
+        assert_ne!(progress.status, TaskStatus::Stopped, "{key} is over and still a target");
+        assert_eq!(progress.desired == DesiredStatus::Stopped, waits, "{key} drains before it stops");
+        assert!(!waits || target.draining_since.is_some(), "{key} gets nothing new");
     }
 }
 
@@ -85,7 +99,10 @@ pub(crate) fn healthy(state: &State, service: &Service) -> usize {
     let passes = |task: &&Task| {
         let definition = state.definition(&task.facts.definition).expect("it is remembered");
         let checked = definition.spec.containers[0].has_health_check;
-        !checked || task.progress.containers[0].health == HealthStatus::Healthy
+        let book = state.balancing();
+        let verdict = |t: &std::sync::Arc<model::Target>| book.state_of(t) == TargetState::Healthy;
+        book.targets_of(&task.facts.key).all(verdict)
+            && (!checked || task.progress.containers[0].health == HealthStatus::Healthy)
     };
     state
         .tasks_of(&service.key)

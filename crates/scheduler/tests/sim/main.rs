@@ -1,6 +1,7 @@
 //! The scheduler under virtual time: a state, the loop that plans, and agents that only pretend. The
 //! same seed gives the same history, so whatever fails can be replayed.
 
+mod balanced;
 mod build;
 mod histories;
 mod invariants;

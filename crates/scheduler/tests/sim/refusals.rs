@@ -186,6 +186,7 @@ fn an_instance_comes_back_as_itself() {
             cluster: CLUSTER.into(),
             known_as: known_as.map(Into::into),
             ec2_instance_id: None,
+            address: None,
             resources: build::resources(1, 2),
             attributes,
             tags: tags(&[("from", "agent")]),

@@ -2,14 +2,17 @@
 //! only from one happening to the next.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use model::{
     AgentInfo, Change, ContainerStatus, DesiredStatus, HealthStatus, InstanceId, InstanceKey,
-    Realm, ServiceKey, State, Tags, TaskKey, TaskSpec, TaskStatus,
+    NetworkBinding, Realm, ServiceKey, State, Tags, TargetKey, TaskKey, TaskSpec, TaskStatus,
+    VerdictState,
 };
 use scheduler::{
-    Command, ContainerReport, Plan, RegisterInstance, Rejection, Reply, TaskReport, decide, plan,
+    Command, ContainerReport, Plan, RegisterInstance, Rejection, Reply, TargetNews, TargetReport,
+    TaskReport, decide, plan,
 };
 use stdx::{Entropy, SeededEntropy, Timestamp};
 
@@ -27,6 +30,8 @@ pub(crate) enum Image {
     Missing,
     /// Runs, and after so many milliseconds its health checks fail.
     Sick(u64),
+    /// Runs, and its targets are unhealthy after so many milliseconds.
+    Mute(u64),
 }
 
 #[derive(Clone, Debug)]
@@ -34,6 +39,7 @@ enum Happening {
     Starts(TaskKey),
     Exits(TaskKey, i32),
     Verdict(TaskKey, HealthStatus),
+    Target(TargetReport),
 }
 
 /// The cluster. Everything follows from its seed and from what is done to it.
@@ -45,6 +51,8 @@ pub(crate) struct World {
     pub(crate) invariants: Invariants,
     /// Whether the loop's commands get lost and agents repeat themselves now and then.
     pub(crate) faulty: bool,
+    /// Whether what drains never becomes idle by itself.
+    pub(crate) busy: bool,
     ids: SeededEntropy,
     chance: SeededEntropy,
     images: BTreeMap<String, Image>,
@@ -53,11 +61,18 @@ pub(crate) struct World {
     // What agents have been told of, so that they act once.
     started: BTreeSet<TaskKey>,
     stopping: BTreeSet<TaskKey>,
+    // What the balancer has seen of registrations, and of drainings.
+    probed: BTreeSet<(TargetKey, Timestamp)>,
+    drained: BTreeSet<(TargetKey, Timestamp)>,
+    next_port: u16,
 }
 
 /// How long starting and stopping a container takes at most, in milliseconds.
 const STARTS: u64 = 40;
 const STOPS: u64 = 20;
+/// How long it is until a balancer has looked at a new target, and until one that drains is idle.
+const LOOKS: u64 = 50;
+const FINISHES: u64 = 30;
 
 impl World {
     /// A cluster `default` without instances.
@@ -68,6 +83,7 @@ impl World {
             changes: Vec::new(),
             invariants: Invariants::default(),
             faulty: false,
+            busy: false,
             ids: SeededEntropy::new(seed),
             chance: SeededEntropy::new(seed ^ 0x00c4_a57e),
             images: BTreeMap::new(),
@@ -75,6 +91,9 @@ impl World {
             number: 0,
             started: BTreeSet::new(),
             stopping: BTreeSet::new(),
+            probed: BTreeSet::new(),
+            drained: BTreeSet::new(),
+            next_port: 32_768,
         };
         let tags = Tags::default();
         world.must(Command::CreateCluster { name: CLUSTER.into(), tags });
@@ -124,6 +143,7 @@ impl World {
             cluster: CLUSTER.into(),
             known_as: Some(InstanceId::from(id)),
             ec2_instance_id: None,
+            address: None,
             resources: build::resources(cpu, memory),
             attributes: vec![model::Attribute {
                 name: "ecs.availability-zone".to_owned(),
@@ -155,6 +175,7 @@ impl World {
     pub(crate) fn settle(&mut self) -> Plan {
         for round in 0..2_000_u64 {
             self.tell_agents();
+            self.tell_balancer();
             let seed = self.ids.next_u64();
             let todo = plan(&self.state, self.now, seed);
             assert_eq!(todo, plan(&self.state, self.now, seed), "a plan is a pure function");
@@ -209,7 +230,7 @@ impl World {
             }
             let key = task.facts.key.clone();
             if task.progress.desired == DesiredStatus::Stopped {
-                if self.stopping.insert(key.clone()) {
+                if task.progress.status != TaskStatus::Deactivating && self.stopping.insert(key.clone()) {
                     todo.push((STOPS, Happening::Exits(key, 0)));
                 }
             } else if self.started.insert(key.clone()) {
@@ -219,6 +240,77 @@ impl World {
         for (most, what) in todo {
             let after = 1 + self.chance.below(most);
             self.happen(after, what);
+        }
+    }
+
+    /// The balancer looks at new targets, and tells of those that drain when they are idle.
+    fn tell_balancer(&mut self) {
+        let mut todo = Vec::new();
+        for target in self.state.balancing().all_targets() {
+            let tell = |news| {
+                Happening::Target(TargetReport {
+                    key: target.key.clone(),
+                    registered_at: target.registered_at,
+                    news,
+                })
+            };
+            let seen = (target.key.clone(), target.registered_at);
+            if self.probed.insert(seen) {
+                todo.push((LOOKS, tell(health(VerdictState::Healthy))));
+                let image = target.task.as_ref().and_then(|task| self.image_of(task));
+                if let Some(Image::Mute(after)) = image {
+                    todo.push((LOOKS + after, tell(health(VerdictState::Unhealthy))));
+                }
+            }
+            if let Some(since) = target.draining_since.filter(|_| !self.busy)
+                && self.drained.insert((target.key.clone(), since))
+            {
+                todo.push((FINISHES, tell(TargetNews::Idle { since })));
+            }
+        }
+        for (after, what) in todo {
+            self.happen(after, what);
+        }
+    }
+
+    /// The balancer begins anew and knows nothing.
+    pub(crate) fn begin_balancer(&mut self) {
+        self.probed.clear();
+        self.drained.clear();
+    }
+
+    /// Ports as a node publishes them.
+    fn publish(&mut self, key: &TaskKey) -> Vec<NetworkBinding> {
+        let Some(task) = self.state.task(key) else { return Vec::new() };
+        let Some(definition) = self.state.definition(&task.facts.definition) else {
+            return Vec::new();
+        };
+        let bind = |mapping: &model::PortMapping| {
+            self.next_port = self.next_port.checked_add(1).unwrap_or(32_768);
+            NetworkBinding {
+                bind_ip: Ipv4Addr::UNSPECIFIED.into(),
+                container_port: mapping.container_port,
+                host_port: mapping.host_port.unwrap_or(self.next_port),
+                more: 0,
+                protocol: mapping.protocol,
+            }
+        };
+        definition.spec.containers[0].ports.iter().map(bind).collect()
+    }
+
+    /// A change that no command makes here.
+    pub(crate) fn apply(&mut self, change: Change) {
+        self.state.apply(&change);
+        self.changes.push(change);
+    }
+
+    /// The balancer finds this of each target of a task.
+    pub(crate) fn judge(&mut self, task: &TaskKey, state: VerdictState) {
+        let targets: Vec<_> = self.state.balancing().targets_of(task).cloned().collect();
+        for target in targets {
+            let (key, registered_at) = (target.key.clone(), target.registered_at);
+            let report = TargetReport { key, registered_at, news: health(state) };
+            self.must(Command::ReportTargets(vec![report]));
         }
     }
 
@@ -243,6 +335,9 @@ impl World {
                 let health = vec![("app".into(), verdict)];
                 self.must(Command::ReportHealth { key, health });
             }
+            Happening::Target(report) => {
+                self.must(Command::ReportTargets(vec![report]));
+            }
         }
     }
 
@@ -261,11 +356,12 @@ impl World {
         let running = ContainerReport {
             status: Some(ContainerStatus::Running),
             runtime_id: Some(format!("runtime-{}", key.task)),
+            bindings: Some(self.publish(key)),
             ..empty_container()
         };
         self.report(key, TaskStatus::Running, None, running);
         match image {
-            Image::Good | Image::Missing => {
+            Image::Good | Image::Missing | Image::Mute(_) => {
                 self.happen(5, Happening::Verdict(key.clone(), HealthStatus::Healthy));
             }
             Image::Crashes(after) => self.happen(after, Happening::Exits(key.clone(), 1)),
@@ -336,6 +432,15 @@ fn rename(message: &str, names: &mut BTreeMap<String, String>) -> String {
         word.replace(core, name)
     });
     words.collect::<Vec<_>>().join(" ")
+}
+
+pub(crate) fn health(state: VerdictState) -> TargetNews {
+    let bad = state == VerdictState::Unhealthy;
+    TargetNews::Health {
+        state,
+        reason: bad.then_some(model::VerdictReason::ResponseCodeMismatch),
+        description: bad.then(|| "Health checks failed with these codes: [502]".to_owned()),
+    }
 }
 
 fn empty_container() -> ContainerReport {
