@@ -116,6 +116,7 @@ async fn run() {
             helper_exe: None,
             warm_slots: slots,
             oci_runtime: None,
+            users: std::env::var_os("USERNS").map(|_| runtime::UserNamespaces::default()),
         };
         let engine = Embedded::open(config.clone()).await.expect("the engine opens");
         tokio::time::sleep(Duration::from_millis(800)).await;

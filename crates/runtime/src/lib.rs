@@ -22,7 +22,7 @@ mod testing;
 mod zygote;
 
 pub use docker::{Docker, DockerConfig};
-pub use embedded::{Embedded, EmbeddedConfig, Images, teardown};
+pub use embedded::{Embedded, EmbeddedConfig, Images, UserNamespaces, teardown};
 pub use fake::{Fake, Script};
 pub use seam::*;
 pub use zygote::{ZYGOTE_ARGUMENT, zygote_main};

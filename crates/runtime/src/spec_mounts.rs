@@ -145,6 +145,15 @@ pub(crate) fn volume_targets(container: &ContainerSpec) -> Result<Vec<PathBuf>, 
     targets.collect()
 }
 
+/// The targets of the mounts of what others own too: the node's folders and volumes.
+pub(crate) fn shown(container: &ContainerSpec) -> Result<Vec<PathBuf>, String> {
+    let targets = container.mounts.iter().filter_map(|mount| match mount {
+        Mount::Bind { target, .. } | Mount::Volume { target, .. } => Some(checked(target)),
+        Mount::Tmpfs { .. } => None,
+    });
+    targets.collect()
+}
+
 fn user_mount(asked: &Mount, facts: &Facts) -> Result<OciMount, String> {
     match asked {
         Mount::Bind { source, target, readonly } => {

@@ -14,7 +14,7 @@ use aws::{Protocol, ServiceFacts, Transport, TransportError};
 use cli::{Connection, HttpTransport};
 use net::{Network, NetworkConfig};
 use runtime::image::ImageStore;
-use runtime::{Docker, DockerConfig, Embedded, EmbeddedConfig, Runtime};
+use runtime::{Docker, DockerConfig, Embedded, EmbeddedConfig, Runtime, UserNamespaces};
 use shell::{Clock, Shutdown, SystemClock};
 use stdx::Timestamp;
 
@@ -139,8 +139,12 @@ pub(crate) async fn start(
     let network = tokio::spawn(async move { Network::open(network).await });
     choose(&settings.runtime, places)?;
     let NodeOptions { warm_slots, ref oci_runtime, .. } = settings.options;
-    let ready = (usize::from(warm_slots), oci_runtime.clone());
-    let (runtime, version) = engine(&settings.runtime, places, &clock, ready).await?;
+    let wanted = Wanted {
+        warm_slots: usize::from(warm_slots),
+        oci_runtime: oci_runtime.clone(),
+        users: settings.options.users().context("read --userns-range")?,
+    };
+    let (runtime, version) = engine(&settings.runtime, places, &clock, wanted).await?;
     let network = network.await.context("set up the network of the containers")?;
     let network = network.context("set up the network of the containers")?;
     let transport = HttpTransport::new(settings.connection.clone(), clock.clone())
@@ -168,7 +172,7 @@ pub(crate) async fn stop_all(places: &Places, grace: Duration) -> Result<usize> 
         docker.clear().await.context("remove what is left of containers on Docker Engine")?;
         return stopped.context("stop the tasks");
     }
-    let (runtime, _) = engine(&choice, places, &clock, (0, None)).await?;
+    let (runtime, _) = engine(&choice, places, &clock, Wanted::default()).await?;
     agent::teardown(&data, runtime, Arc::new(network), grace).await.context("stop the tasks")
 }
 
@@ -230,19 +234,34 @@ async fn docker(choice: &RuntimeChoice, places: &Places, clock: &Arc<dyn Clock>)
     .await?)
 }
 
-/// What runs containers (with so many sandboxes ready, and perhaps another engine for them), and its
-/// version as it is told to the server.
+/// What is wanted of the embedded engine.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// So many sandboxes ready.
+    warm_slots: usize,
+    /// Another engine for the containers.
+    oci_runtime: Option<PathBuf>,
+    /// A user namespace for each sandbox.
+    users: Option<UserNamespaces>,
+}
+
+/// What runs containers, and its version as it is told to the server.
 async fn engine(
     choice: &RuntimeChoice,
     places: &Places,
     clock: &Arc<dyn Clock>,
-    (warm_slots, oci_runtime): (usize, Option<PathBuf>),
+    Wanted { warm_slots, oci_runtime, users }: Wanted,
 ) -> Result<(Arc<dyn Runtime>, String)> {
     if choice.kind == RuntimeKind::Docker {
         if let Some(program) = &oci_runtime {
             anyhow::bail!(
                 "--oci-runtime {} is for --runtime embedded; Docker Engine has its own setting for it (default-runtime)",
                 program.display()
+            );
+        }
+        if users.is_some() {
+            anyhow::bail!(
+                "--userns is for --runtime embedded; Docker Engine has its own setting for it (userns-remap)"
             );
         }
         let docker = docker(choice, places, clock).await?;
@@ -261,6 +280,7 @@ async fn engine(
         helper_exe: None,
         warm_slots,
         oci_runtime,
+        users,
     })
     .await
     .context("open the container engine")?;

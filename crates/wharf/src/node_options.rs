@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use agent::plan::FileSystem;
 use agent::{CleanUp, PullBehavior};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
+use runtime::UserNamespaces;
 
 /// Settings of a node, by the ECS agent's names.
 #[derive(Clone, Debug, clap::Args)]
@@ -59,12 +60,29 @@ pub(crate) struct NodeOptions {
     /// Another engine for the containers, for --runtime embedded: runc, crun or a path
     #[arg(long, value_name = "PROGRAM", env = "WHARF_OCI_RUNTIME")]
     pub(crate) oci_runtime: Option<std::path::PathBuf>,
+    /// A user namespace for each task, for --runtime embedded: off, on, or strict, which refuses what needs the node's own
+    #[arg(long, value_name = "MODE", env = "WHARF_USERNS", default_value = "off", value_parser = ["off", "on", "strict"])]
+    userns: String,
+    /// The user and group ids that tasks' user namespaces are given, 65536 to a task
+    #[arg(long, value_name = "BASE:SIZE", env = "WHARF_USERNS_RANGE", default_value_t = default_range(), value_parser = range)]
+    userns_range: String,
     /// Keep containers on bridges from this machine's instance metadata, 169.254.169.254
     #[arg(long, env = "ECS_AWSVPC_BLOCK_IMDS", num_args = 0..=1, default_value = "false", default_missing_value = "true", value_name = "BOOL")]
     pub(crate) block_instance_metadata: bool,
 }
 
 impl NodeOptions {
+    /// The user namespaces that tasks are given, if they are.
+    pub(crate) fn users(&self) -> Result<Option<UserNamespaces>> {
+        let (base, size) = ids(&self.userns_range)?;
+        let users = |strict| UserNamespaces::new(base, size, strict).map_err(Error::msg).map(Some);
+        match self.userns.as_str() {
+            "on" => users(false),
+            "strict" => users(true),
+            _ => Ok(None),
+        }
+    }
+
     /// Puts the settings into the agent's configuration.
     pub(crate) fn fill(&self, config: &mut agent::AgentConfig) {
         config.pull = self.pull;
@@ -82,6 +100,23 @@ impl NodeOptions {
         };
         config.file_systems = self.efs.iter().cloned().collect::<BTreeMap<_, _>>();
     }
+}
+
+fn default_range() -> String {
+    format!("{}:{}", UserNamespaces::DEFAULT_BASE, UserNamespaces::DEFAULT_SIZE)
+}
+
+/// Checks `BASE:SIZE`.
+fn range(text: &str) -> Result<String> {
+    let (base, size) = ids(text)?;
+    UserNamespaces::new(base, size, false).map_err(Error::msg)?;
+    Ok(text.to_owned())
+}
+
+fn ids(text: &str) -> Result<(u32, u32)> {
+    let unreadable = || format!("\"{text}\" is not a first id and how many, such as 100000:6553600");
+    let (base, size) = text.split_once(':').with_context(unreadable)?;
+    Ok((base.parse().with_context(unreadable)?, size.parse().with_context(unreadable)?))
 }
 
 fn pull_behavior(text: &str) -> Result<PullBehavior> {
@@ -147,6 +182,15 @@ mod tests {
         assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
         for text in ["", "3", "h", "-1s", "1d"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ids_are_a_first_and_how_many() {
+        assert_eq!(ids("100000:65536").unwrap(), (100_000, 65_536));
+        assert_eq!(range(&default_range()).unwrap(), default_range());
+        for text in ["", "100000", "a:b", "100000:", "-1:65536", "1000:65536", "100000:1000"] {
+            assert!(range(text).is_err(), "{text}");
         }
     }
 

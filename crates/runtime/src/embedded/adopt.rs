@@ -27,6 +27,9 @@ impl Inner {
                     names.containers.insert(status.status.id, id.clone());
                 }
                 names.sandboxes.insert(id.clone(), record.clone());
+                names
+                    .leases
+                    .extend(record.users.map(|range| (id.clone(), self.ranges.claim(range))));
             }
             match self.watch(&id).await {
                 Ok(connection) => spawn_watcher(self, id, record.group, connection),

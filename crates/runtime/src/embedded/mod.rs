@@ -14,6 +14,7 @@ mod session;
 mod shim_client;
 mod slots;
 mod teardown;
+mod users;
 mod volumes;
 mod zygote_client;
 
@@ -30,10 +31,12 @@ use tokio::sync::mpsc;
 
 pub use self::images::Images;
 pub use self::teardown::teardown;
+pub use self::users::UserNamespaces;
 
 use self::places::{Places, SandboxRecord};
 use self::shim_client::ShimConnection;
-use self::slots::{SlotKind, Slots};
+use self::slots::{Slot, SlotKind, Slots};
+use self::users::{Lease, Ranges};
 use self::zygote_client::ZygoteClient;
 use crate::engine::Fault;
 use crate::engine::cgroup::Cgroups;
@@ -61,6 +64,8 @@ pub struct EmbeddedConfig {
     /// Another engine for the containers: an OCI runtime such as `runc`, by name or path. None for
     /// the embedded one.
     pub oci_runtime: Option<PathBuf>,
+    /// A user namespace for each sandbox; none for the node's own.
+    pub users: Option<UserNamespaces>,
 }
 
 /// The embedded engine. Dropping it leaves containers running; [`Embedded::open`] finds them again.
@@ -77,6 +82,8 @@ pub(crate) struct Inner {
     cgroups: Cgroups,
     zygote: Mutex<ZygoteClient>,
     slots: Slots,
+    /// The ids that sandboxes' user namespaces are given.
+    ranges: Ranges,
     names: Mutex<Names>,
     /// Held while volumes are made, mounted or removed.
     volumes: Mutex<()>,
@@ -92,6 +99,8 @@ struct Names {
     sandboxes: BTreeMap<SandboxId, SandboxRecord>,
     containers: BTreeMap<ContainerId, SandboxId>,
     removing: BTreeSet<SandboxId>,
+    /// The ids of sandboxes' user namespaces.
+    leases: BTreeMap<SandboxId, Lease>,
     /// Network namespaces that nobody has asked for yet, which is done as soon as a sandbox stands.
     networks: BTreeMap<SandboxId, OwnedFd>,
     births: u64,
@@ -140,7 +149,8 @@ impl Embedded {
     ///
     /// # Errors
     ///
-    /// Another engine uses the folders; there are no usable cgroups; this is not root.
+    /// Another engine uses the folders; there are no usable cgroups; this is not root; user namespaces
+    /// are asked for, and the kernel or the state folder's file system cannot have them.
     pub async fn open(mut config: EmbeddedConfig) -> Result<Self, RuntimeError> {
         if !rustix::process::geteuid().is_root() {
             return Err(RuntimeError::Unsupported {
@@ -168,12 +178,14 @@ impl Embedded {
             .map_err(system(format!("start the zygote from {}", program.display())))?;
         let (events, receiver) = mpsc::unbounded_channel();
         let slots = Slots::new(config.warm_slots);
+        let ranges = Ranges::new(config.users);
         let inner = Arc::new(Inner {
             config,
             places,
             cgroups,
             zygote: Mutex::new(zygote),
             slots,
+            ranges,
             names: Mutex::default(),
             volumes: Mutex::default(),
             events,
@@ -181,6 +193,7 @@ impl Embedded {
             _lock: lock,
         });
         inner.adopt_all().await?;
+        inner.check_users().await?;
         slots::refill_later(&inner, false);
         Ok(Self { inner })
     }
@@ -207,8 +220,8 @@ pub(crate) fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Inner {
-    /// Makes a shim that is not yet a sandbox's; its cgroup's name.
-    fn bear(&self, kind: SlotKind) -> Result<(ShimConnection, String), RuntimeError> {
+    /// Makes a shim that is not yet a sandbox's.
+    fn bear(&self, kind: SlotKind) -> Result<(ShimConnection, Slot), RuntimeError> {
         let number = {
             let mut names = guard(&self.names);
             names.births += 1;
@@ -218,10 +231,12 @@ impl Inner {
         let parent = &self.config.cgroup_parent;
         let group = format!("{parent}/{now:x}-{}-{number}", std::process::id());
         let SlotKind { network, pid, ipc } = kind;
-        let birth = Birth { group: group.clone(), network, pid, ipc };
+        let lease = self.ranges.lease(kind)?;
+        let users = lease.as_ref().map(Lease::range);
+        let birth = Birth { group: group.clone(), network, pid, ipc, users };
         let stream = guard(&self.zygote).bear(&birth);
         let connection = stream.and_then(ShimConnection::born_with);
-        Ok((connection.map_err(system("make a shim"))?, group))
+        Ok((connection.map_err(system("make a shim"))?, Slot { group, lease }))
     }
 
     /// What is known of a sandbox, remembered or read.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::user_map::UserRange;
 use crate::shim::proto::Record;
 use crate::{ContainerId, SandboxId, SandboxSpec};
 
@@ -24,6 +25,9 @@ pub(crate) struct SandboxRecord {
     pub(crate) group: String,
     /// Its state folder.
     pub(crate) state: PathBuf,
+    /// The ids of its user namespace, if it has one of its own.
+    #[serde(default)]
+    pub(crate) users: Option<UserRange>,
 }
 
 impl Places {

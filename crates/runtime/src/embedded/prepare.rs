@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use super::places::{Places, SandboxRecord, remove_tree};
 use super::{etc, system};
-use crate::engine::init::Order;
+use crate::engine::init::{Order, Users};
 use crate::engine::oci::Oci;
 use crate::engine::overlay::Overlay;
+use crate::engine::user_map::UserRange;
 use crate::shim::proto::StartOrder;
 use crate::spec::{self, Facts, HostDevice};
 use crate::{ContainerNetwork, ContainerSpec, Mount, NetworkMode, RuntimeError, spec_mounts};
@@ -96,6 +97,11 @@ pub(crate) fn prepare(
     make_files(container, network, folders, &overlay)
         .map_err(system(format!("make the folders of {}", container.id)))?;
     make_sources(container)?;
+    // A privileged container is in the node's own user namespace.
+    let range = sandbox.users.filter(|_| !container.privileged);
+    if let Some(range) = range {
+        give_away(range, &built, folders, &overlay)?;
+    }
     Ok(StartOrder {
         id: container.id.clone(),
         order: Order {
@@ -113,6 +119,12 @@ pub(crate) fn prepare(
                 id: container.id.to_string(),
             }),
             filled: spec_mounts::volume_targets(container).map_err(invalid)?,
+            users: match range {
+                Some(range) => {
+                    Some(Users { range, shown: spec_mounts::shown(container).map_err(invalid)? })
+                }
+                None => None,
+            },
         },
         log: container.log.clone(),
         log_folder: folders.log.clone(),
@@ -120,6 +132,29 @@ pub(crate) fn prepare(
         health: container.health.clone(),
         stop_signal,
     })
+}
+
+/// Gives what was made for a container to its user namespace's root. It can make no devices, which the
+/// node's root does for it, in `/dev` alone.
+fn give_away(
+    range: UserRange,
+    spec: &oci_spec::runtime::Spec,
+    folders: &Folders,
+    overlay: &Overlay,
+) -> Result<(), RuntimeError> {
+    let devices = spec.linux().iter().flat_map(|linux| linux.devices().iter().flatten());
+    if let Some(device) = devices.into_iter().find(|device| !device.path().starts_with("/dev")) {
+        return Err(RuntimeError::Unsupported {
+            what: format!("show a device as {}", device.path().display()),
+            why: "in a user namespace (--userns) a device can only be below /dev".into(),
+        });
+    }
+    let files = ["hosts", "hostname", "resolv.conf"].map(|name| folders.run.join(name));
+    for path in files.iter().chain([&overlay.upper]) {
+        std::os::unix::fs::chown(path, Some(range.base), Some(range.base))
+            .map_err(system(format!("give {} to the container", path.display())))?;
+    }
+    Ok(())
 }
 
 /// What this engine, or the other one that is to run it, does not have.
@@ -173,7 +208,7 @@ fn make_files(
 }
 
 /// Major and minor version of the running kernel.
-fn kernel() -> (u32, u32) {
+pub(super) fn kernel() -> (u32, u32) {
     let name = rustix::system::uname();
     let text = name.release().to_string_lossy();
     let mut numbers = text.split('.').map(|part| part.parse().unwrap_or(0));

@@ -13,6 +13,8 @@ use tokio::sync::mpsc;
 use super::places::{SandboxRecord, remove_tree};
 use super::prepare::{Folders, Opened, prepare};
 use super::shim_client::{ShimConnection, ask, ask_soon};
+use super::slots::Slot;
+use super::users::Lease;
 use super::{Embedded, Inner, adopt, check_name, guard, images, odd, refused, slots, system};
 use crate::shim::proto::{Assign, Record, Reply, Request};
 use crate::{
@@ -44,6 +46,7 @@ impl Runtime for Embedded {
         check_name(spec.id.as_str())?;
         let why = spec::check_limits(&spec.limits);
         why.map_err(|why| RuntimeError::Invalid { id: spec.id.to_string(), why })?;
+        self.inner.ranges.check_sandbox(spec)?;
         if let Some(sandbox) = self.inner.existing(&spec.id).await? {
             return Ok(sandbox);
         }
@@ -276,25 +279,26 @@ impl Inner {
     async fn make_sandbox(self: &Arc<Self>, spec: &SandboxSpec) -> Result<Sandbox, RuntimeError> {
         let kind = slots::SlotKind::of(spec);
         let slot = self.slots.take(kind);
-        if let Some((connection, group)) = slot {
-            match self.assign(spec, connection, group).await {
+        if let Some((connection, slot)) = slot {
+            match self.assign(spec, connection, slot).await {
                 // A slot may have died of old age, or with its zygote: the cold way remains.
                 Err(RuntimeError::System { .. }) => {}
                 other => return other,
             }
         }
-        let (connection, group) = self.bear(kind)?;
-        self.assign(spec, connection, group).await
+        let (connection, slot) = self.bear(kind)?;
+        self.assign(spec, connection, slot).await
     }
 
     async fn assign(
         self: &Arc<Self>,
         spec: &SandboxSpec,
         mut connection: ShimConnection,
-        group: String,
+        Slot { group, lease }: Slot,
     ) -> Result<Sandbox, RuntimeError> {
         let id = &spec.id;
-        let record = SandboxRecord { spec: spec.clone(), group, state: self.places.state(id) };
+        let (state, users) = (self.places.state(id), lease.as_ref().map(Lease::range));
+        let record = SandboxRecord { spec: spec.clone(), group, state, users };
         self.places.write_record(&record).map_err(system(format!("write the record of {id}")))?;
         let assign = Assign { folder: self.places.run(id), limits: spec.limits };
         let reply = connection.ask(&Request::Assign(assign)).await;
@@ -303,6 +307,7 @@ impl Inner {
                 let group = record.group.clone();
                 let mut names = guard(&self.names);
                 names.sandboxes.insert(id.clone(), record);
+                names.leases.extend(lease.map(|lease| (id.clone(), lease)));
                 if spec.network == NetworkMode::Private
                     && let Ok(network) = std::fs::File::open(format!("/proc/{pause}/ns/net"))
                 {
@@ -331,6 +336,7 @@ impl Inner {
                 }
             }
         }
+        self.ranges.check_container(container)?;
         let lower = self.config.images.layers(&container.image).map_err(|error| match error {
             ImageError::NotFound { reference, .. } => {
                 RuntimeError::NotFound { what: "image", id: reference }
@@ -381,7 +387,7 @@ impl Inner {
         if own && !container.mounts.iter().any(volume) {
             return Ok(Opened { oci: self.config.oci_runtime.clone(), ..Opened::default() });
         }
-        let (inner, container, sandbox) = (self.clone(), container.clone(), sandbox.spec.clone());
+        let (inner, container, sandbox) = (self.clone(), container.clone(), sandbox.clone());
         images::off_thread(move || {
             let shm = inner.open_shared_memory(&sandbox, &container)?;
             let oci = inner.config.oci_runtime.clone();
@@ -460,6 +466,7 @@ impl Inner {
         let mut names = guard(&self.names);
         names.sandboxes.remove(id);
         names.networks.remove(id);
+        names.leases.remove(id);
         names.containers.retain(|_, sandbox| sandbox != id);
     }
 }

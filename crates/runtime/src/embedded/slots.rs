@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::demand::Demand;
 use super::shim_client::ShimConnection;
+use super::users::Lease;
 use super::{Inner, guard};
 use crate::{IpcMode, NetworkMode, PidMode, SandboxSpec};
 
@@ -32,20 +33,29 @@ impl SlotKind {
     }
 
     /// What is kept ready: the namespaces that nearly every sandbox has.
-    fn usual(network: NetworkMode) -> Self {
+    pub(crate) fn usual(network: NetworkMode) -> Self {
         Self { network, pid: PidMode::Container, ipc: IpcMode::Container }
     }
 }
 
-/// A shim that waits for its sandbox, and its cgroup.
-type Slot = (ShimConnection, String);
+/// What a shim that waits for its sandbox has already.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// Its cgroup.
+    pub(crate) group: String,
+    /// The ids of its user namespace, if it has one of its own.
+    pub(crate) lease: Option<Lease>,
+}
+
+/// A shim that waits for its sandbox.
+type Waiting = (ShimConnection, Slot);
 
 /// The slots that are ready.
 #[derive(Debug)]
 pub(crate) struct Slots {
     demand: Mutex<Demand>,
-    private: Mutex<VecDeque<Slot>>,
-    host: Mutex<VecDeque<Slot>>,
+    private: Mutex<VecDeque<Waiting>>,
+    host: Mutex<VecDeque<Waiting>>,
     /// Counts orders, so that a refill knows whether one came after it was planned.
     orders: AtomicU64,
 }
@@ -56,7 +66,7 @@ enum Step {
     /// Make one.
     Make(NetworkMode),
     /// Let these go.
-    Drop(Vec<Slot>),
+    Drop(Vec<Waiting>),
     /// Look again after a while.
     Wait(Duration),
     /// All is well until the next order.
@@ -73,13 +83,13 @@ impl Slots {
 
     /// A slot of this kind, if one is ready. A container without `/dev/shm` differs only in its
     /// mounts from one with.
-    pub(crate) fn take(&self, kind: SlotKind) -> Option<Slot> {
+    pub(crate) fn take(&self, kind: SlotKind) -> Option<Waiting> {
         let fits = kind.pid == PidMode::Container
             && matches!(kind.ipc, IpcMode::Container | IpcMode::None);
         if fits { guard(self.ready(kind.network)).pop_front() } else { None }
     }
 
-    fn ready(&self, network: NetworkMode) -> &Mutex<VecDeque<Slot>> {
+    fn ready(&self, network: NetworkMode) -> &Mutex<VecDeque<Waiting>> {
         match network {
             NetworkMode::Private => &self.private,
             NetworkMode::Host => &self.host,

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::mount::UnmountFlags;
 
-use super::places::{Places, names, read_json, remove_tree, write_json};
+use super::places::{Places, SandboxRecord, names, read_json, remove_tree, write_json};
 use super::{Inner, check_name, guard, system};
+use crate::engine::user_map::UserRange;
 use crate::engine::{Attempt, Fault, mount_options, mounts};
-use crate::{ContainerSpec, IpcMode, Mount, RuntimeError, SandboxSpec, VolumeSpec};
+use crate::{ContainerSpec, IpcMode, Mount, RuntimeError, VolumeSpec};
 
 /// Beside a container's other files of this boot: the volumes that it mounts, one a line.
 const VOLUMES: &str = "volumes";
@@ -249,9 +250,10 @@ impl Inner {
     /// The shared memory of a container that has none of its own; grown if it asks for more.
     pub(super) fn open_shared_memory(
         &self,
-        sandbox: &SandboxSpec,
+        record: &SandboxRecord,
         container: &ContainerSpec,
     ) -> Result<Option<PathBuf>, RuntimeError> {
+        let sandbox = &record.spec;
         match sandbox.ipc {
             IpcMode::Container | IpcMode::None => return Ok(None),
             IpcMode::Host => return Ok(Some("/dev/shm".into())),
@@ -263,7 +265,10 @@ impl Inner {
         fs::create_dir_all(&folder).map_err(what())?;
         let wanted = container.shm_bytes.unwrap_or(SHARED_MEMORY);
         if !is_mounted(&folder).map_err(what())? {
-            let options = ["mode=1777".to_owned(), format!("size={wanted}")];
+            let mut options = vec!["mode=1777".to_owned(), format!("size={wanted}")];
+            if let Some(UserRange { base }) = record.users {
+                options.extend([format!("uid={base}"), format!("gid={base}")]);
+            }
             let memory = mounts::fresh("tmpfs", "shm", &mount_options::parse(&options))?;
             put(memory, &folder)?;
             return Ok(Some(folder));

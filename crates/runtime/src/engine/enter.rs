@@ -10,9 +10,9 @@ use rustix::fs::{Mode, OFlags};
 use rustix::termios::Winsize;
 
 use super::cgroup::Entry;
-use super::exec::set_rlimits;
+use super::exec::{raise_rlimits, set_rlimits};
 use super::init::becoming;
-use super::{Attempt, Fault, dev, pid1, process, sys, users};
+use super::{Attempt, Fault, dev, pid1, process, sys, user_map, users};
 
 /// What is to run, and where.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(crate) struct Enter<'a> {
     pub(crate) args: &'a [String],
     /// Added to the container's own variables; these win.
     pub(crate) env: &'a [String],
+    /// The container is in a user namespace.
+    pub(crate) in_users: bool,
 }
 
 /// What a program reads and writes.
@@ -80,7 +82,17 @@ fn go(enter: &Enter<'_>) -> Result<std::convert::Infallible, Fault> {
     if matches!(enter.entry, Entry::Birth(_)) {
         kinds |= libc::CLONE_NEWCGROUP;
     }
+    if enter.in_users {
+        kinds |= libc::CLONE_NEWUSER;
+        if let Some(process) = enter.spec.process() {
+            raise_rlimits(0, process)?;
+        }
+    }
     sys::join_namespaces(&enter.target, kinds).attempt(|| "join the container".into())?;
+    if enter.in_users {
+        user_map::become_root()?;
+        process::die_with_parent()?;
+    }
     // What the program says must come after its pid: it waits for the end of this process.
     let (wait, until) = process::pipe()?;
     match sys::clone3(libc::CLONE_PARENT, None).attempt(|| "make a process".into())? {
@@ -123,6 +135,9 @@ fn program(enter: &Enter<'_>) -> Fault {
             process.ok_or_else(|| Fault::refused("read the specification", "no process"))?;
         set_rlimits(process)?;
         let user = users::resolve(&slash, enter.user, enter.groups)?;
+        if enter.in_users {
+            user.check_range()?;
+        }
         let mut becoming = becoming(enter.spec, process, user, process.cwd().clone())?;
         becoming.args = enter.args.to_vec();
         let name = |line: &str| line.split('=').next().unwrap_or_default().to_owned();

@@ -167,30 +167,47 @@ fn check(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// The kernel's number of a resource.
+fn resource(kind: PosixRlimitType) -> u32 {
+    match kind {
+        PosixRlimitType::RlimitCpu => libc::RLIMIT_CPU,
+        PosixRlimitType::RlimitFsize => libc::RLIMIT_FSIZE,
+        PosixRlimitType::RlimitData => libc::RLIMIT_DATA,
+        PosixRlimitType::RlimitStack => libc::RLIMIT_STACK,
+        PosixRlimitType::RlimitCore => libc::RLIMIT_CORE,
+        PosixRlimitType::RlimitRss => libc::RLIMIT_RSS,
+        PosixRlimitType::RlimitNproc => libc::RLIMIT_NPROC,
+        PosixRlimitType::RlimitNofile => libc::RLIMIT_NOFILE,
+        PosixRlimitType::RlimitMemlock => libc::RLIMIT_MEMLOCK,
+        PosixRlimitType::RlimitAs => libc::RLIMIT_AS,
+        PosixRlimitType::RlimitLocks => libc::RLIMIT_LOCKS,
+        PosixRlimitType::RlimitSigpending => libc::RLIMIT_SIGPENDING,
+        PosixRlimitType::RlimitMsgqueue => libc::RLIMIT_MSGQUEUE,
+        PosixRlimitType::RlimitNice => libc::RLIMIT_NICE,
+        PosixRlimitType::RlimitRtprio => libc::RLIMIT_RTPRIO,
+        PosixRlimitType::RlimitRttime => libc::RLIMIT_RTTIME,
+    }
+}
+
 /// Sets the resource limits of a specification.
 pub(crate) fn set_rlimits(process: &Process) -> Result<(), Fault> {
     for limit in process.rlimits().iter().flatten() {
-        let number = match limit.typ() {
-            PosixRlimitType::RlimitCpu => libc::RLIMIT_CPU,
-            PosixRlimitType::RlimitFsize => libc::RLIMIT_FSIZE,
-            PosixRlimitType::RlimitData => libc::RLIMIT_DATA,
-            PosixRlimitType::RlimitStack => libc::RLIMIT_STACK,
-            PosixRlimitType::RlimitCore => libc::RLIMIT_CORE,
-            PosixRlimitType::RlimitRss => libc::RLIMIT_RSS,
-            PosixRlimitType::RlimitNproc => libc::RLIMIT_NPROC,
-            PosixRlimitType::RlimitNofile => libc::RLIMIT_NOFILE,
-            PosixRlimitType::RlimitMemlock => libc::RLIMIT_MEMLOCK,
-            PosixRlimitType::RlimitAs => libc::RLIMIT_AS,
-            PosixRlimitType::RlimitLocks => libc::RLIMIT_LOCKS,
-            PosixRlimitType::RlimitSigpending => libc::RLIMIT_SIGPENDING,
-            PosixRlimitType::RlimitMsgqueue => libc::RLIMIT_MSGQUEUE,
-            PosixRlimitType::RlimitNice => libc::RLIMIT_NICE,
-            PosixRlimitType::RlimitRtprio => libc::RLIMIT_RTPRIO,
-            PosixRlimitType::RlimitRttime => libc::RLIMIT_RTTIME,
-        };
-        sys::set_rlimit(number, limit.soft(), limit.hard()).attempt(|| {
-            format!("set {:?} to {} and {}", limit.typ(), limit.soft(), limit.hard())
-        })?;
+        let shown = || format!("set {:?} to {} and {}", limit.typ(), limit.soft(), limit.hard());
+        sys::set_rlimit(resource(limit.typ()), limit.soft(), limit.hard()).attempt(shown)?;
+    }
+    Ok(())
+}
+
+/// Raises the hard limits of a process (0 for this one) as far as a specification needs. Only the
+/// node's root may; a process in a user namespace then sets its limits itself, never above.
+pub(crate) fn raise_rlimits(pid: i32, process: &Process) -> Result<(), Fault> {
+    for limit in process.rlimits().iter().flatten() {
+        let what = || format!("raise {:?} to {}", limit.typ(), limit.hard());
+        let (soft, hard) = sys::prlimit(pid, resource(limit.typ()), None).attempt(what)?;
+        if limit.hard() > hard {
+            let raised = Some((soft, limit.hard()));
+            sys::prlimit(pid, resource(limit.typ()), raised).attempt(what)?;
+        }
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ use super::exec::{Become, set_rlimits};
 use super::oci::{self, Oci};
 use super::overlay::Overlay;
 use super::root::{self, Kind};
+use super::user_map::UserRange;
 use super::{
     Attempt, Fault, copy_up, dev, mount_options, mounts, pid1, process, seccomp, sys, users,
 };
@@ -53,6 +54,19 @@ pub(crate) struct Setup {
     pub(crate) group: String,
     /// What it shows of its cgroup under `/sys/fs/cgroup`.
     pub(crate) views: Vec<(String, PathBuf)>,
+    /// It was born as the root of the sandbox's user namespace, in its cgroup.
+    pub(crate) in_users: bool,
+}
+
+/// A container in its sandbox's user namespace. With the order come, before the sources of bind
+/// mounts, its root and its `/dev`, which only the node's own root can make.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Users {
+    /// The sandbox's ids.
+    pub(crate) range: UserRange,
+    /// The targets of bind mounts whose owners are shown as the namespace has them. Others belong to
+    /// the range already.
+    pub(crate) shown: Vec<PathBuf>,
 }
 
 /// What it is to become.
@@ -82,6 +96,9 @@ pub(crate) struct Order {
     /// The targets of volumes: each is filled from the image if it is empty.
     #[serde(default)]
     pub(crate) filled: Vec<PathBuf>,
+    /// It is in its sandbox's user namespace.
+    #[serde(default)]
+    pub(crate) users: Option<Users>,
 }
 
 /// Lives the first process's life. Told to the other end of the socket: `T` with a terminal's master,
@@ -104,8 +121,10 @@ fn begin(setup: &Setup) -> Result<(), Fault> {
     keep.extend(setup.stdio.iter().map(AsRawFd::as_raw_fd));
     sys::close_all_but(&keep);
     process::set_name(c"container");
-    process::set_oom_score(0)?;
-    setup.entry.attach_self()?;
+    if !setup.in_users {
+        process::set_oom_score(0)?;
+        setup.entry.attach_self()?;
+    }
     for (namespace, kind) in &setup.joins {
         sys::join_namespaces(namespace, *kind).attempt(|| "join the sandbox".into())?;
     }
@@ -182,6 +201,9 @@ fn container(order: &Order, handed: Vec<OwnedFd>, setup: &Setup) -> Result<(), F
     })?;
     set_rlimits(program)?;
     let user = users::resolve(&slash, &order.user, &order.groups)?;
+    if order.users.is_some() {
+        user.check_range()?;
+    }
     let become_it = becoming(spec, program, user, cwd)?;
     if order.init { Err(pid1::run(&become_it, &setup.socket)) } else { Err(become_it.go()) }
 }
@@ -216,7 +238,10 @@ fn build_root(
     mut handed: impl Iterator<Item = OwnedFd>,
     views: &[(String, PathBuf)],
 ) -> Result<OwnedFd, Fault> {
-    let root = order.root.mount()?;
+    let (root, mut dev) = match &order.users {
+        Some(_) => (take_root(handed.next())?, handed.next()),
+        None => (order.root.mount()?, None),
+    };
     let linux = order.spec.linux().as_ref();
     for mount in order.spec.mounts().iter().flatten() {
         if mount.typ().as_deref() == Some("cgroup") {
@@ -228,12 +253,25 @@ fn build_root(
         {
             copy_up::fill(&root, mount.destination(), volume)?;
         }
-        mounts::carry_out(&root, mount, source)?;
-        if mount.destination() == Path::new("/dev") {
+        if mount.destination() != Path::new("/dev") {
+            mounts::carry_out(&root, mount, source)?;
+        } else if let Some(made) = dev.take() {
+            mounts::put_unlinked(&root, mount.destination(), made)?;
+            dev::fill(&root, &[])?;
+        } else {
+            mounts::carry_out(&root, mount, source)?;
             let devices = linux.and_then(|linux| linux.devices().as_deref()).unwrap_or_default();
             dev::fill(&root, devices)?;
         }
     }
+    Ok(root)
+}
+
+/// Puts a root that somebody else has made into this mount namespace. What is below the node's own
+/// root is not this user's to walk, so it goes on top of that; nobody looks for it by a path.
+fn take_root(made: Option<OwnedFd>) -> Result<OwnedFd, Fault> {
+    let root = made.ok_or_else(|| Fault::refused("take the root", "it is missing"))?;
+    mounts::put(&root, open_root()?)?;
     Ok(root)
 }
 

@@ -25,6 +25,7 @@ pub(crate) mod seccomp;
 pub(crate) mod seccomp_numbers;
 pub(crate) mod seccomp_table;
 pub(crate) mod sys;
+pub(crate) mod user_map;
 pub(crate) mod users;
 
 use std::io;

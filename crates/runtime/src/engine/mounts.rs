@@ -10,7 +10,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, O
 
 use super::mount_options::{MountOptions, parse};
 use super::root::{self, Kind};
-use super::{Attempt, Fault, sys};
+use super::{Attempt, Fault, sys, user_map};
 
 /// Moves a detached mount onto a target.
 pub(crate) fn put(mount: impl AsFd, target: impl AsFd) -> Result<(), Fault> {
@@ -77,10 +77,15 @@ pub(crate) fn is_bind(mount: &Mount) -> bool {
     kind == "bind" || parse(mount.options().as_deref().unwrap_or_default()).bind
 }
 
-/// A detached copy of what a bind mount shows, made where the node's mounts are seen.
-pub(crate) fn source_of(mount: &Mount) -> Result<OwnedFd, Fault> {
+/// A detached copy of what a bind mount shows, made where the node's mounts are seen; with a user
+/// namespace, its owners are shown as that has them.
+pub(crate) fn source_of(mount: &Mount, users: Option<&OwnedFd>) -> Result<OwnedFd, Fault> {
     let options = parse(mount.options().as_deref().unwrap_or_default());
-    copy_of(mount.source().as_deref().unwrap_or(Path::new("")), options.recursive)
+    let source = mount.source().as_deref().unwrap_or(Path::new(""));
+    match users {
+        Some(users) => user_map::copy_shown_as(source, options.recursive, users),
+        None => copy_of(source, options.recursive),
+    }
 }
 
 /// Carries out one mount of a specification (all kinds but `cgroup`). `source` is what a bind mount
@@ -102,15 +107,24 @@ pub(crate) fn carry_out(
         return bind(root, source.map_err(at)?, target, &options).map_err(at);
     }
     let handle = if matches!(kind, "proc" | "sysfs") || target == Path::new("/dev") {
-        root::ensure(&root, target, Kind::Folder)?;
-        root::locate_unlinked(&root, target).attempt(|| {
-            format!("mount on {} (the image must not make it a link)", target.display())
-        })?
+        unlinked(&root, target)?
     } else {
         root::ensure(&root, target, Kind::Folder)?
     };
     let source = mount.source().as_deref().and_then(Path::to_str).unwrap_or(kind);
     put(fresh(kind, source, &options).map_err(at)?, handle).map_err(at)
+}
+
+/// A folder, made if absent, that no link of the image may lead to.
+fn unlinked(root: impl AsFd, target: &Path) -> Result<OwnedFd, Fault> {
+    root::ensure(&root, target, Kind::Folder)?;
+    root::locate_unlinked(&root, target)
+        .attempt(|| format!("mount on {} (the image must not make it a link)", target.display()))
+}
+
+/// Puts a detached mount on a folder that no link of the image may lead to.
+pub(crate) fn put_unlinked(root: impl AsFd, target: &Path, mount: impl AsFd) -> Result<(), Fault> {
+    put(mount, unlinked(root, target)?)
 }
 
 fn bind(

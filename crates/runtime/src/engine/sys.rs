@@ -80,7 +80,18 @@ pub(crate) fn mount_setattr(
     set: u64,
     propagation: u64,
 ) -> io::Result<()> {
-    let attr = MountAttr { attr_set: set, attr_clr: 0, propagation, userns_fd: 0 };
+    set_attr(mount, recursive, &MountAttr { attr_set: set, attr_clr: 0, propagation, userns_fd: 0 })
+}
+
+/// Idmaps a detached mount: owners are shown, and written, as a user namespace has them.
+pub(crate) fn idmap(mount: impl AsFd, recursive: bool, users: impl AsFd) -> io::Result<()> {
+    const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
+    let userns_fd = u64::try_from(users.as_fd().as_raw_fd()).unwrap_or(u64::MAX);
+    let attr = MountAttr { attr_set: MOUNT_ATTR_IDMAP, attr_clr: 0, propagation: 0, userns_fd };
+    set_attr(mount, recursive, &attr)
+}
+
+fn set_attr(mount: impl AsFd, recursive: bool, attr: &MountAttr) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the descriptor is open, the path is an empty C string, `attr` has the size given.
     zero_or_errno(unsafe {
@@ -89,7 +100,7 @@ pub(crate) fn mount_setattr(
             mount.as_fd().as_raw_fd(),
             c"".as_ptr(),
             flags,
-            std::ptr::from_ref(&attr),
+            std::ptr::from_ref(attr),
             size_of::<MountAttr>(),
         )
     })
@@ -367,17 +378,19 @@ pub(crate) fn attach_device_program(cgroup: impl AsFd, program: &[u64]) -> io::R
 
 /// `setrlimit(2)` by the kernel's number.
 pub(crate) fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
-    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
-    // SAFETY: `limit` is valid for reading; null for the old value is allowed; 0 is this process.
+    prlimit(0, resource, Some((soft, hard))).map(drop)
+}
+
+/// `prlimit(2)`: sets the soft and hard limit of a process, 0 for this one; what they were before.
+pub(crate) fn prlimit(pid: i32, resource: u32, set: Option<(u64, u64)>) -> io::Result<(u64, u64)> {
+    let new = set.map(|(rlim_cur, rlim_max)| libc::rlimit64 { rlim_cur, rlim_max });
+    let mut old = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `new` is null or valid for reading, `old` is valid for writing.
     zero_or_errno(unsafe {
-        libc::syscall(
-            libc::SYS_prlimit64,
-            0,
-            resource,
-            std::ptr::from_ref(&limit),
-            std::ptr::null::<libc::rlimit64>(),
-        )
-    })
+        let new = new.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        libc::syscall(libc::SYS_prlimit64, pid, resource, new, std::ptr::from_mut(&mut old))
+    })?;
+    Ok((old.rlim_cur, old.rlim_max))
 }
 
 /// Joins namespaces of the process that `pidfd` stands for.

@@ -4,7 +4,7 @@
 use std::io::Read;
 use std::os::fd::AsFd;
 
-use super::{Fault, root};
+use super::{Fault, root, user_map};
 
 /// A resolved user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,20 @@ pub(crate) struct User {
     pub(crate) gid: u32,
     pub(crate) groups: Vec<u32>,
     pub(crate) home: String,
+}
+
+impl User {
+    /// Whether a user namespace has all its ids.
+    pub(crate) fn check_range(&self) -> Result<(), Fault> {
+        let ids = [self.uid, self.gid].into_iter().chain(self.groups.iter().copied());
+        match ids.max().filter(|id| *id >= user_map::RANGE) {
+            Some(id) => {
+                let what = format!("become user {} of group {}", self.uid, self.gid);
+                Err(Fault::refused(what, user_map::beyond(id)))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// Such files are small; a hostile image's is not read beyond this.

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::Shim;
 use super::connections::Connections;
 use super::proto::{Assign, Reply, encode};
+use super::users::Namespace;
 use crate::engine::cgroup::Cgroups;
+use crate::engine::user_map::{self, UserRange};
 use crate::engine::{Attempt, Fault, init, process, sys};
 use crate::{IpcMode, NetworkMode, PidMode, spec};
 
@@ -30,6 +32,9 @@ pub(crate) struct Birth {
     /// Whose IPC objects they see.
     #[serde(default)]
     pub(crate) ipc: IpcMode,
+    /// The ids of a user namespace of its own; none for the node's.
+    #[serde(default)]
+    pub(crate) users: Option<UserRange>,
 }
 
 impl Birth {
@@ -39,6 +44,7 @@ impl Birth {
         flag(self.network == NetworkMode::Private, libc::CLONE_NEWNET)
             | flag(self.pid == PidMode::Sandbox, libc::CLONE_NEWPID)
             | flag(self.ipc == IpcMode::Sandbox, libc::CLONE_NEWIPC)
+            | flag(self.users.is_some(), libc::CLONE_NEWUSER)
     }
 }
 
@@ -47,6 +53,8 @@ impl Birth {
 pub(crate) struct Spare {
     pub(crate) pid: i32,
     pub(crate) group: String,
+    /// In the sandbox's user namespace.
+    pub(crate) in_users: bool,
     pub(crate) socket: OwnedFd,
     pub(crate) stdin: OwnedFd,
     pub(crate) stdout: OwnedFd,
@@ -95,12 +103,20 @@ fn begin(birth: Birth, cgroups: Cgroups, control: UnixStream) -> Result<Shim, Fa
             namespaces.push((open_namespace(&format!("/proc/{pause}/ns/{name}"))?, kind));
         }
     }
+    let users = match birth.users {
+        Some(range) => {
+            Some(Namespace { range, fd: open_namespace(&format!("/proc/{pause}/ns/user"))? })
+        }
+        None => None,
+    };
     let mut shim = Shim {
         cgroups,
         group: birth.group.clone(),
         birth,
         folder: None,
         namespaces,
+        users,
+        helpers: Vec::new(),
         networks: BTreeMap::new(),
         pause,
         spare: None,
@@ -115,7 +131,7 @@ fn begin(birth: Birth, cgroups: Cgroups, control: UnixStream) -> Result<Shim, Fa
         signals: sys::signalfd(&[libc::SIGCHLD]).attempt(|| "make a signal descriptor".into())?,
     };
     shim.connections.add(control);
-    shim.spare = Some(shim.new_spare()?);
+    shim.spare = Some(shim.new_spare(shim.users.is_some())?);
     Ok(shim)
 }
 
@@ -129,10 +145,24 @@ pub(crate) fn open_namespace(path: &str) -> Result<OwnedFd, Fault> {
 /// shared process namespace it lets the kernel reap what is orphaned.
 fn pause(birth: &Birth) -> Result<i32, Fault> {
     let flags = birth.namespaces();
+    let (wait, go) = process::pipe()?;
     match sys::clone3(flags, None).attempt(|| "make the sandbox's namespaces".into())? {
-        sys::Fork::Parent(pid) => Ok(pid),
+        sys::Fork::Parent(pid) => {
+            if let Some(range) = birth.users {
+                range.write_for(pid)?;
+                rustix::io::write(&go, b"m").attempt(|| "wake the pause process".into())?;
+            }
+            Ok(pid)
+        }
         sys::Fork::Child => {
             process::set_name(c"pause");
+            drop(go);
+            if birth.users.is_some() {
+                let read = rustix::io::retry_on_intr(|| rustix::io::read(&wait, &mut [0; 1]));
+                if read != Ok(1) || user_map::become_root().is_err() {
+                    sys::exit_now(1);
+                }
+            }
             if process::die_with_parent().is_err() {
                 sys::exit_now(1);
             }
@@ -155,12 +185,12 @@ fn pause(birth: &Birth) -> Result<i32, Fault> {
 
 impl Shim {
     /// Makes a container's first process, which goes into its cgroup and network at once and then
-    /// waits for [`init::Order`].
-    pub(crate) fn new_spare(&mut self) -> Result<Spare, Fault> {
+    /// waits for [`init::Order`]; in the sandbox's user namespace, if it has one, or in the node's.
+    pub(crate) fn new_spare(&mut self, in_users: bool) -> Result<Spare, Fault> {
         let group = format!("{}/c{}", self.group, self.next_group);
         self.next_group += 1;
         self.cgroups.create(&group)?;
-        let made = self.limit_devices(&group).and_then(|()| self.fork_spare(&group));
+        let made = self.limit_devices(&group).and_then(|()| self.fork_spare(&group, in_users));
         if made.is_err() {
             self.cgroups.destroy(&group)?;
         }
@@ -175,7 +205,12 @@ impl Shim {
     }
 
     /// Makes a network namespace whose loopback is up, by a short visit.
-    pub(crate) fn new_network(&self) -> Result<OwnedFd, Fault> {
+    pub(crate) fn new_network(&mut self) -> Result<OwnedFd, Fault> {
+        if let Some(users) = self.users.take() {
+            let made = self.network_for_users(&users.fd);
+            self.users = Some(users);
+            return made;
+        }
         let what = || "make a network namespace".to_owned();
         let own = open_namespace("/proc/self/ns/net")?;
         sys::unshare(libc::CLONE_NEWNET).attempt(what)?;
@@ -202,12 +237,17 @@ impl Shim {
         }
     }
 
-    fn fork_spare(&self, group: &str) -> Result<Spare, Fault> {
+    fn fork_spare(&mut self, group: &str, in_users: bool) -> Result<Spare, Fault> {
         let entry = self.cgroups.entry(group)?;
         let (socket, theirs) = process::socket_pair()?;
         let (stdin_read, stdin) = process::pipe()?;
         let (stdout, stdout_write) = process::pipe()?;
         let (stderr, stderr_write) = process::pipe()?;
+        if let Some(users) = self.users.as_ref().filter(|_| in_users) {
+            for pipe in [&stdin, &stdout, &stderr] {
+                users.range.own(pipe)?;
+            }
+        }
         let mut joins = Vec::new();
         for (fd, kind) in &self.namespaces {
             // Nobody can join a process namespace: it is born there.
@@ -224,14 +264,30 @@ impl Shim {
             node_network: open_namespace("/proc/self/ns/net")?,
             group: group.to_owned(),
             views: self.cgroups.views(group),
+            in_users,
         };
         let flags = init::namespaces(self.birth.pid, self.birth.ipc);
-        match self.clone_inside(flags, into)? {
-            sys::Fork::Child => init::run(&setup),
-            sys::Fork::Parent(pid) => {
-                Ok(Spare { pid, group: group.to_owned(), socket, stdin, stdout, stderr })
+        let made = match self.users.take_if(|_| in_users) {
+            Some(users) => {
+                let made = self.clone_in_users(&users, flags, &setup.entry);
+                self.users = Some(users);
+                made?
             }
-        }
+            None => match self.clone_inside(flags, into)? {
+                sys::Fork::Child => None,
+                sys::Fork::Parent(pid) => Some(pid),
+            },
+        };
+        let Some(pid) = made else { init::run(&setup) };
+        Ok(Spare { pid, group: group.to_owned(), in_users, socket, stdin, stdout, stderr })
+    }
+
+    /// Lets a waiting first process go.
+    pub(crate) fn drop_spare(&mut self) -> Result<(), Fault> {
+        let Some(spare) = self.spare.take() else { return Ok(()) };
+        self.helpers.push(spare.pid);
+        sys::kill(spare.pid, libc::SIGKILL).unwrap_or_default();
+        self.cgroups.destroy(&spare.group)
     }
 
     /// Becomes the shim of a sandbox.

@@ -9,7 +9,10 @@ use super::health::Probe;
 use super::jobs::Purpose;
 use super::logs::{Keep, Pump};
 use super::proto::{self, Failure, FailureKind, Notice, Record, Reply, StartOrder};
-use super::{Shim, birth, clock};
+use super::{Shim, birth, clock, users};
+use crate::engine::exec::raise_rlimits;
+use crate::engine::init::Order;
+use crate::engine::user_map::UserRange;
 use crate::engine::{Attempt, Fault, mounts, oci, process, sys};
 use crate::log::Stream;
 use crate::{ContainerId, ContainerStatus, ExecSpec, Exit, Health, LogMode, PidMode, spec};
@@ -100,9 +103,13 @@ impl Shim {
             let network = self.new_network()?;
             self.networks.insert(order.id.clone(), network);
         }
+        let in_users = order.order.users.is_some();
+        if self.spare.as_ref().is_some_and(|spare| spare.in_users != in_users) {
+            self.drop_spare()?;
+        }
         let spare = match self.spare.take() {
             Some(spare) => spare,
-            None => self.new_spare()?,
+            None => self.new_spare(in_users)?,
         };
         let group = spare.group.clone();
         if let Err(fault) = self.give_order(&spare, &order) {
@@ -137,8 +144,9 @@ impl Shim {
         Ok(None)
     }
 
-    fn give_order(&self, spare: &Spare, order: &StartOrder) -> Result<(), Fault> {
-        let linux = order.order.spec.linux().as_ref();
+    fn give_order(&mut self, spare: &Spare, order: &StartOrder) -> Result<(), Fault> {
+        let spec = &order.order.spec;
+        let linux = spec.linux().as_ref();
         if let Some(resources) = linux.and_then(|linux| linux.resources().as_ref()) {
             let mut resources = resources.clone();
             if order.order.oci.is_some() {
@@ -152,8 +160,17 @@ impl Shim {
             self.cgroups.apply(&spare.group, &resources)?;
         }
         let mut sources = Vec::new();
-        for mount in order.order.spec.mounts().iter().flatten().filter(|m| mounts::is_bind(m)) {
-            sources.push(mounts::source_of(mount)?);
+        let users = order.order.users.as_ref();
+        if let Some(users) = users {
+            if let Some(process) = spec.process() {
+                raise_rlimits(spare.pid, process)?;
+            }
+            sources.extend(self.made_for_users(&order.order, users.range)?);
+        }
+        let namespace = self.users.as_ref().map(|users| &users.fd);
+        for mount in spec.mounts().iter().flatten().filter(|m| mounts::is_bind(m)) {
+            let shown = users.is_some_and(|users| users.shown.contains(mount.destination()));
+            sources.push(mounts::source_of(mount, namespace.filter(|_| shown))?);
         }
         let network = self.networks.get(&order.id).filter(|_| order.order.own_network);
         let handed: Vec<_> = network.into_iter().chain(&sources).map(AsFd::as_fd).collect();
@@ -167,6 +184,20 @@ impl Shim {
             left = &left[written..];
         }
         Ok(())
+    }
+
+    /// What only the node's root can make for a container in a user namespace: its root, its `/dev`.
+    fn made_for_users(&mut self, order: &Order, range: UserRange) -> Result<Vec<OwnedFd>, Fault> {
+        let missing = || Fault::refused("enter the user namespace", "its sandbox has none");
+        let users = self.users.take().ok_or_else(missing)?;
+        let root = self.root_for_users(&order.root, &users.fd);
+        self.users = Some(users);
+        let mut made = vec![root?];
+        let linux = order.spec.linux().as_ref();
+        let devices = linux.and_then(|linux| linux.devices().as_deref()).unwrap_or_default();
+        let all = order.spec.mounts().as_deref().unwrap_or_default();
+        made.extend(users::dev_of(all, devices, range)?);
+        Ok(made)
     }
 
     /// Hears what a starting container says: its terminal, a refusal, or (the end) that it runs.

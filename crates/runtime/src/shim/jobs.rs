@@ -174,7 +174,13 @@ impl Shim {
             groups: if program.user.is_none() { &order.groups } else { &[] },
             args: program.args,
             env: program.env,
+            in_users: order.users.is_some(),
         };
+        if let (Some(users), enter::Stdio::Pipes { input, output }) = (&order.users, &enter.stdio) {
+            for pipe in input.iter().chain([output]) {
+                users.range.own(pipe)?;
+            }
+        }
         let helper = match sys::clone3(0, into).attempt(|| "make a process".into())? {
             sys::Fork::Child => enter::run(&enter),
             sys::Fork::Parent(pid) => pid,

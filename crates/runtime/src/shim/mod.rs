@@ -13,6 +13,7 @@ pub(crate) mod jobs;
 pub(crate) mod logs;
 pub(crate) mod proto;
 pub(crate) mod sessions;
+pub(crate) mod users;
 pub(crate) mod writer;
 
 use std::collections::BTreeMap;
@@ -44,6 +45,10 @@ pub(crate) struct Shim {
     pub(crate) birth: Birth,
     /// The namespaces that its containers share, each with its kind.
     pub(crate) namespaces: Vec<(OwnedFd, i32)>,
+    /// The user namespace of its containers, if they have one of their own.
+    pub(crate) users: Option<users::Namespace>,
+    /// Copies of this process that do something short: their ends mean nothing.
+    pub(crate) helpers: Vec<i32>,
     /// Networks of containers that have not started yet.
     pub(crate) networks: BTreeMap<ContainerId, OwnedFd>,
     /// The process that holds the namespaces.
@@ -218,7 +223,9 @@ impl Shim {
             self.hear_job(id);
         }
         for (pid, code) in ended {
-            if pid == self.pause {
+            if let Some(at) = self.helpers.iter().position(|helper| *helper == pid) {
+                self.helpers.swap_remove(at);
+            } else if pid == self.pause {
                 self.pause = 0;
             } else if self.spare.as_ref().is_some_and(|spare| spare.pid == pid) {
                 self.spare = None;

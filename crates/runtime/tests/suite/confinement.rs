@@ -133,6 +133,11 @@ async fn the_node_is_out_of_reach(mut node: Node) -> Node {
         ["mknod", "/tmp/mem", "1", "1", "open", "/tmp/mem", "mknod", "/tmp/kmsg", "1", "11"];
     let words = [&words[..], &["open", "/tmp/kmsg", "open", "/proc/kcore"]].concat();
     let log = node.says(&words, |_| {}).await;
+    if node.has_users() {
+        // The root of a user namespace makes no nodes at all.
+        assert_eq!(log.matches(&format!("mknod {}\n", libc::EPERM)).count(), 2, "{log}");
+        return node;
+    }
     assert_eq!(log.matches("mknod 0\n").count(), 2, "{log}");
     for path in ["/tmp/mem", "/tmp/kmsg"] {
         assert!(log.contains(&format!("open {path} {}\n", libc::EPERM)), "{log}");

@@ -13,7 +13,7 @@ use crate::support::{Case, Node, On, container};
 
 /// The cases of this file.
 pub(crate) fn all() -> Vec<Case> {
-    cases![On::Embedded => same_as_runc]
+    cases![On::Plain => same_as_runc]
 }
 
 /// What the probe tells of itself.

@@ -18,6 +18,7 @@ mod programs;
 mod sessions;
 mod sharing;
 mod support;
+mod user_namespaces;
 
 fn main() {
     let mut arguments = std::env::args_os().skip(1).peekable();

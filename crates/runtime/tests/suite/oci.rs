@@ -11,7 +11,7 @@ use crate::support::{Case, Node, On, open};
 
 /// The cases of this file.
 pub(crate) fn all() -> Vec<Case> {
-    cases![On::Embedded => by_runc, by_crun, by_nothing]
+    cases![On::Plain => by_runc, by_crun, by_nothing]
 }
 
 /// What is the same, to the letter. The programs' words for what cannot be started are their own.

@@ -88,6 +88,27 @@ fn main() {
                 names.sort();
                 say(&format!("{path}: {}", names.join(" ")));
             }
+            "stat" => {
+                use std::os::unix::fs::MetadataExt;
+                let path = next();
+                match std::fs::symlink_metadata(path) {
+                    Ok(m) => say(&format!(
+                        "stat {path} {} {} {:o} {}",
+                        m.uid(),
+                        m.gid(),
+                        m.mode(),
+                        m.rdev()
+                    )),
+                    Err(error) => say(&format!("stat {path} {error}")),
+                }
+            }
+            "chown" => {
+                let path = next();
+                let ids = (next().parse().unwrap(), next().parse().unwrap());
+                let done = std::os::unix::fs::chown(path, Some(ids.0), Some(ids.1));
+                let error = done.map_or_else(|error| error.raw_os_error().unwrap(), |()| 0);
+                say(&format!("chown {path} {error}"));
+            }
             "link" => say(&format!("{:?}", std::fs::read_link(next()))),
             "env" => {
                 let mut all: Vec<_> = std::env::vars().map(|(k, v)| format!("{k}={v}")).collect();

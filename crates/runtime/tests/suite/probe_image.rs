@@ -5,6 +5,7 @@ use std::process::Command;
 
 use async_trait::async_trait;
 use runtime::{Image, ImageConfig, ImageError, ImageRequest, Images, StoredImage};
+use rustix::fs::XattrFlags;
 use stdx::Timestamp;
 
 /// The name under which every runtime knows the image.
@@ -28,6 +29,14 @@ impl FolderImages {
         std::fs::create_dir_all(upper.join("etc")).unwrap();
         compile(&lower.join("probe"));
         std::fs::hard_link(lower.join("probe"), lower.join("bin/probe")).unwrap();
+        std::fs::copy(lower.join("probe"), lower.join("capable")).unwrap();
+        if rustix::process::geteuid().is_root() {
+            // `struct vfs_cap_data`, revision 2: CAP_NET_RAW (13) permitted, and effective at once.
+            let words: [u32; 5] = [0x0200_0001, 1 << 13, 0, 0, 0];
+            let value: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
+            let (path, name) = (lower.join("capable"), "security.capability");
+            rustix::fs::setxattr(&path, name, &value, XattrFlags::empty()).unwrap();
+        }
         let passwd = "root:x:0:0:root:/root:/bin/sh\nweb:x:33:44:Web:/home/web:/bin/sh\n";
         std::fs::write(lower.join("etc/passwd"), passwd).unwrap();
         std::fs::write(lower.join("etc/group"), "root:x:0:\nwww:x:44:\nlog:x:50:web\n").unwrap();

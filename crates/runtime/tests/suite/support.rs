@@ -12,6 +12,7 @@ use runtime::log::{LogPosition, LogReader, Stream};
 use runtime::{
     ContainerId, ContainerSpec, ContainerStatus, DockerConfig, Embedded, EmbeddedConfig, Event,
     ExecSpec, Exit, Fake, Limits, LogMode, NetworkMode, Runtime, RuntimeError, SandboxSpec,
+    UserNamespaces,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -41,8 +42,12 @@ pub(crate) enum On {
     Every,
     /// Every runtime that has real containers, the embedded engine with warm slots too.
     Real,
-    /// The embedded engine.
+    /// The embedded engine, with and without user namespaces.
     Embedded,
+    /// The embedded engine without user namespaces.
+    Plain,
+    /// The embedded engine with user namespaces.
+    Users,
     /// The embedded engine with warm slots too.
     Warm,
 }
@@ -83,6 +88,7 @@ pub(crate) fn run(filters: &[String]) -> i32 {
     all.extend(crate::sessions::all());
     all.extend(crate::confinement::all());
     all.extend(crate::oci::all());
+    all.extend(crate::user_namespaces::all());
     let engine = crate::docker::Docker::find(&images);
     let (mut ran, mut failed) = (0, Vec::new());
     let mut attempt = |name: String, work: Pin<Box<dyn Future<Output = ()>>>| {
@@ -107,12 +113,20 @@ pub(crate) fn run(filters: &[String]) -> i32 {
         }
         let slots: &[usize] = match on {
             On::Warm | On::Real => &[0, 2],
-            _ => &[0],
+            On::Users => &[],
+            On::Every | On::Embedded | On::Plain => &[0],
         };
         for slots in slots.iter().filter(|_| embedded && chosen(&format!("embedded::{name}"))) {
             let home = dir.path().join(format!("{name}-{slots}"));
             let name = format!("embedded::{name} with {slots} slots");
-            attempt(name, Box::pin(on_embedded(home, images.clone(), *slots, case)));
+            attempt(name, Box::pin(on_embedded(home, images.clone(), *slots, None, case)));
+        }
+        if embedded && on != On::Plain && chosen(&format!("userns::{name}")) {
+            let slots = if matches!(on, On::Warm | On::Real | On::Users) { 2 } else { 0 };
+            let home = dir.path().join(format!("{name}-users"));
+            let users = Some(UserNamespaces::default());
+            let name = format!("userns::{name} with {slots} slots");
+            attempt(name, Box::pin(on_embedded(home, images.clone(), slots, users, case)));
         }
     }
     drop(engine);
@@ -139,6 +153,7 @@ async fn on_embedded(
     home: PathBuf,
     images: Arc<FolderImages>,
     warm_slots: usize,
+    users: Option<UserNamespaces>,
     case: fn(Node) -> Pin<Box<dyn Future<Output = Node>>>,
 ) {
     let config = EmbeddedConfig {
@@ -150,6 +165,7 @@ async fn on_embedded(
         helper_exe: None,
         warm_slots,
         oci_runtime: None,
+        users,
     };
     let _cleaner = Cleaner(config.clone());
     let node = open(&config).await;
@@ -306,6 +322,11 @@ impl Node {
     /// Whether it only plays containers.
     pub(crate) fn is_fake(&self) -> bool {
         self.config.is_none() && self.docker.is_none()
+    }
+
+    /// Whether its containers are in user namespaces.
+    pub(crate) fn has_users(&self) -> bool {
+        self.config.as_ref().is_some_and(|config| config.users.is_some())
     }
 
     /// Whether it is Docker Engine, whose words and process names are its own.
