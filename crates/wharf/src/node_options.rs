@@ -114,7 +114,8 @@ fn range(text: &str) -> Result<String> {
 }
 
 fn ids(text: &str) -> Result<(u32, u32)> {
-    let unreadable = || format!("\"{text}\" is not a first id and how many, such as 100000:6553600");
+    let unreadable =
+        || format!("\"{text}\" is not a first id and how many, such as 100000:6553600");
     let (base, size) = text.split_once(':').with_context(unreadable)?;
     Ok((base.parse().with_context(unreadable)?, size.parse().with_context(unreadable)?))
 }
