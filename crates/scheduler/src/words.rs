@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use model::{
-    DeploymentId, HostPort, InstanceId, LaunchType, NetworkMode, Place, Protocol, Realm, ServiceName,
-    Target, TargetKind, TaskId, TaskProgress, Verdict,
+    DeploymentId, HostPort, InstanceId, LaunchType, NetworkMode, Place, Protocol, Realm,
+    ServiceName, Target, TargetKind, TaskId, TaskProgress, Verdict,
 };
 
 use crate::{Failure, FailureReason, Lack, Misfit, Rejection, Waiting};

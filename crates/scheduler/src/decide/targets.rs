@@ -65,7 +65,11 @@ fn fits(state: &State, spec: &TaskSpec, target: &ServiceTarget, old: bool) -> Re
         }
         model::TargetKind::Ip => spec.network_mode == NetworkMode::Awsvpc,
     };
-    if fitting { Ok(()) } else { Err(Misfit::Network(group.clone(), found.kind, spec.network_mode)) }
+    if fitting {
+        Ok(())
+    } else {
+        Err(Misfit::Network(group.clone(), found.kind, spec.network_mode))
+    }
 }
 
 /// How a group's targets are reached; one of both transports has the same port for both.
@@ -253,7 +257,8 @@ pub(super) fn end(
     tasks: &[TaskKey],
 ) -> Result<Reply, Rejection> {
     let book = desk.state.balancing();
-    let due = |target: &Target| target.draining_since.is_some() && drained_at(book, target) <= desk.now;
+    let due =
+        |target: &Target| target.draining_since.is_some() && drained_at(book, target) <= desk.now;
     let gone: BTreeSet<TargetKey> = targets
         .iter()
         .filter(|key| book.target(key).is_some_and(|target| due(target)))

@@ -249,7 +249,8 @@ fn a_deployment_whose_targets_never_become_healthy_is_rolled_back_with_its_group
         load_balancers: Some(vec![target_in("other")]),
         ..update("web")
     }));
-    let old = |world: &World| states(world, "web").iter().filter(|s| **s == TargetState::Healthy).count();
+    let old =
+        |world: &World| states(world, "web").iter().filter(|s| **s == TargetState::Healthy).count();
     for _ in 0..600 {
         world.pass(SECOND);
         assert_eq!(old(&world), 2, "the old ones serve all along");
@@ -317,7 +318,8 @@ fn a_task_waits_for_its_port_and_a_deleted_group_keeps_nothing_waiting() {
     assert_eq!(status(&world, &tasks[0]), TaskStatus::Stopped);
     world.pass(A_MOMENT);
     assert_eq!(world.state.service_counts(&service("web")), (1, 0));
-    let told = world.state.events(&service("web")).any(|e| e.message.contains("failed to register"));
+    let told =
+        world.state.events(&service("web")).any(|e| e.message.contains("failed to register"));
     assert!(told);
     at_rest(&world);
 }
@@ -337,22 +339,42 @@ fn what_does_not_fit_is_refused_in_the_words_of_ecs() {
     };
     let app = model::ContainerName::from("app");
     let cases = [
-        (&web, vec![target_in("none")], Misfit::NoGroup(group_id("none")), "One or more target groups not found"),
+        (
+            &web,
+            vec![target_in("none")],
+            Misfit::NoGroup(group_id("none")),
+            "One or more target groups not found",
+        ),
         (
             &web,
             vec![target_in("loose")],
             Misfit::NoBalancer(group_id("loose")),
             "does not have an associated load balancer.",
         ),
-        (&web, vec![in_group("web", "db", 80)], Misfit::NoContainer("db".into()), "The container db does not exist in the task definition."),
-        (&bare, vec![target_in("web")], Misfit::NoPort(app.clone(), 80), "The container app did not have a container port 80 defined."),
+        (
+            &web,
+            vec![in_group("web", "db", 80)],
+            Misfit::NoContainer("db".into()),
+            "The container db does not exist in the task definition.",
+        ),
+        (
+            &bare,
+            vec![target_in("web")],
+            Misfit::NoPort(app.clone(), 80),
+            "The container app did not have a container port 80 defined.",
+        ),
         (
             &web,
             vec![target_in("ip")],
             Misfit::Network(group_id("ip"), TargetKind::Ip, NetworkMode::Bridge),
             "has target type ip, which is incompatible with the bridge network mode specified in the task definition.",
         ),
-        (&web, vec![target_in("web"); 2], Misfit::Twice(group_id("web"), app, 80), "is named twice"),
+        (
+            &web,
+            vec![target_in("web"); 2],
+            Misfit::Twice(group_id("web"), app, 80),
+            "is named twice",
+        ),
         (&web, vec![target_in("web"); 6], Misfit::TooMany(6), "a service has at most 5"),
     ];
     for (definition, load_balancers, misfit, says) in cases {
@@ -396,7 +418,9 @@ proptest! {
         let made = CreateService { percents, ..create("web", &old, desired) };
         world.must(Command::CreateService(behind(&["web"], made)));
         world.pass(A_MOMENT);
-        let fewest = world.state.service(&key).expect("it is").config.fewest(desired) as usize;
+        let config = world.state.service(&key).expect("it is").config;
+        let fewest = config.fewest(desired) as usize;
+        prop_assume!(config.most(desired) > desired || fewest < desired as usize);
         let deploy = UpdateService { definition: Some(definition(&new)), ..update("web") };
         world.must(Command::UpdateService(deploy));
         for _ in 0..5_000 {

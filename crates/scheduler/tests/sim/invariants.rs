@@ -61,7 +61,11 @@ fn targets_of_the_living(state: &State) {
         let progress = &state.task(key).expect("a target's task is remembered").progress;
         let waits = progress.status == TaskStatus::Deactivating;
         assert_ne!(progress.status, TaskStatus::Stopped, "{key} is over and still a target");
-        assert_eq!(progress.desired == DesiredStatus::Stopped, waits, "{key} drains before it stops");
+        assert_eq!(
+            progress.desired == DesiredStatus::Stopped,
+            waits,
+            "{key} drains before it stops"
+        );
         assert!(!waits || target.draining_since.is_some(), "{key} gets nothing new");
     }
 }

@@ -9,8 +9,8 @@ use model::{
 };
 use proptest::prelude::*;
 use scheduler::{
-    Command, Failure, FailureReason, Lack, RegisterInstance, Rejection, Reply, Resize, RunTask,
-    words,
+    Command, ContainerResize, Failure, FailureReason, Lack, RegisterInstance, Rejection, Reply,
+    Resize, RunTask, words,
 };
 
 use crate::build::{self, CLUSTER, run, spec, spec_with_port};
@@ -152,7 +152,13 @@ fn what_fits_is_placed_and_the_rest_is_told() {
     assert_eq!(failures.len(), 3);
     assert_eq!(failures[0].detail[0].1, Lack::Cpu { wants: 128, has: 44 });
     // An override reserves less.
-    let containers = vec![("app".into(), Some(44), None, None)];
+    let containers = vec![ContainerResize {
+        name: "app".into(),
+        cpu: Some(44),
+        memory: None,
+        memory_reservation: None,
+        gpus: None,
+    }];
     let resize = Resize { containers, ..Resize::default() };
     let (placed, failures) = place(&mut world, RunTask { resize, ..run(&web, 2) });
     assert_eq!((placed.len(), failures.len()), (1, 1));

@@ -230,7 +230,9 @@ impl World {
             }
             let key = task.facts.key.clone();
             if task.progress.desired == DesiredStatus::Stopped {
-                if task.progress.status != TaskStatus::Deactivating && self.stopping.insert(key.clone()) {
+                if task.progress.status != TaskStatus::Deactivating
+                    && self.stopping.insert(key.clone())
+                {
                     todo.push((STOPS, Happening::Exits(key, 0)));
                 }
             } else if self.started.insert(key.clone()) {
