@@ -89,6 +89,8 @@ impl AgentSide {
                 Received::Control(message) => match message.message_type {
                     MessageType::StartPublication => {
                         self.paused = false;
+                        // A client that comes back may have missed anything not acknowledged.
+                        self.link.replay(now);
                         self.greet(now, chance);
                     }
                     MessageType::PausePublication => self.paused = true,
@@ -235,6 +237,17 @@ impl AgentSide {
             let frame = closing(&self.session, words, now, chance);
             self.link.push(frame);
         }
+    }
+
+    /// The websocket broke: nothing is sent until the relay says again that a client is there.
+    pub fn cut(&mut self) {
+        self.paused = true;
+        self.link.cut();
+    }
+
+    /// Whether the client is away.
+    pub fn is_paused(&self) -> bool {
+        self.paused
     }
 
     /// Whether all that was sent has arrived.

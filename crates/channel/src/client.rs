@@ -170,6 +170,16 @@ impl ClientSide {
         self.document(PayloadType::Flag, 2_u32.to_be_bytes().to_vec(), now, chance);
     }
 
+    /// The websocket broke; [`ClientSide::resume`] goes on with the next.
+    pub fn cut(&mut self) {
+        self.link.cut();
+    }
+
+    /// A websocket stands again: sends everything that has not arrived for certain.
+    pub fn resume(&mut self, now: Timestamp) {
+        self.link.replay(now);
+    }
+
     /// Whether all that was sent has arrived.
     pub fn is_settled(&self) -> bool {
         self.link.is_settled()

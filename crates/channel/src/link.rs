@@ -2,7 +2,8 @@
 //!
 //! Each data message is acknowledged by itself. The sender repeats what is not acknowledged after a
 //! time that follows the measured round trip (RFC 6298's estimate with the plugin's constants); the
-//! receiver puts messages in order and drops what it had already.
+//! receiver puts messages in order and drops what it had already. A link outlives its websocket:
+//! what was lost with one is sent again on the next.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -251,6 +252,20 @@ impl Link {
             self.outgoing.push_back(sent.frame.clone());
         }
         Ok(())
+    }
+
+    /// The websocket broke: what waited for it is dropped, since [`Link::replay`] sends all that was
+    /// not acknowledged again. Lost acknowledgements are no loss, the other end repeats as well.
+    pub fn cut(&mut self) {
+        self.outgoing.clear();
+    }
+
+    /// A websocket stands again: sends everything that was not acknowledged, in order.
+    pub fn replay(&mut self, now: Timestamp) {
+        for sent in self.unacknowledged.values_mut() {
+            (sent.at, sent.repetitions) = (now, 0);
+            self.outgoing.push_back(sent.frame.clone());
+        }
     }
 
     /// The next frame to put on the websocket, as binary.

@@ -1,4 +1,4 @@
-//! Two ends over a channel that loses, repeats and reorders: all bytes arrive once, in order.
+//! Two ends over a channel that loses, repeats, reorders and breaks: all bytes arrive once, in order.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -84,7 +84,16 @@ impl Ends {
     }
 }
 
-fn run(down: &[u8], up: &[u8], wish: &Wish, loss: u64, repeat: u64, seed: u64) -> Outcome {
+/// How bad the channel is, in thousandths; `breaks` for each step of 10 ms.
+#[derive(Clone, Copy)]
+struct Weather {
+    loss: u64,
+    repeat: u64,
+    breaks: u64,
+}
+
+fn run(down: &[u8], up: &[u8], wish: &Wish, weather: Weather, seed: u64) -> Outcome {
+    let Weather { loss, repeat, breaks } = weather;
     let mut now = Timestamp::from_millis(1_000_000);
     let way = |salt| Way { frames: Vec::new(), loss, repeat, chance: SeededEntropy::new(salt) };
     let (mut there, mut back) = (way(seed), way(seed ^ 0xff));
@@ -97,7 +106,21 @@ fn run(down: &[u8], up: &[u8], wish: &Wish, loss: u64, repeat: u64, seed: u64) -
     let start = channel::control(MessageType::StartPublication, Vec::new(), now, &mut ends.chance);
     ends.at_agent(&start, now);
     let (mut down_at, mut up_at, mut fin, mut exited) = (0, 0, false, false);
+    let (mut sky, mut away) = (SeededEntropy::new(seed ^ 0x77), 0);
     for _ in 0..200_000 {
+        if away == 0 && sky.below(1000) < breaks {
+            away = 1 + sky.below(40);
+            (there.frames.clear(), back.frames.clear());
+            (ends.agent.cut(), ends.client.cut());
+        } else if away == 1 {
+            ends.at_agent(&start, now);
+            ends.client.resume(now);
+        }
+        away = away.saturating_sub(1);
+        if away > 0 {
+            now = now + Duration::from_millis(10);
+            continue;
+        }
         if ends.agent.has_room() && down_at < down.len() {
             let end = (down_at + 5000).min(down.len());
             down_at += ends.agent.output(&down[down_at..end], false, now, &mut ends.chance);
@@ -148,12 +171,13 @@ proptest! {
         up in 0_usize..30_000,
         loss in 0_u64..300,
         repeat in 0_u64..300,
+        breaks in 0_u64..30,
         terminal: bool,
         seed: u64,
     ) {
         let (down, up) = (noise(down, seed), noise(up, !seed));
         let wish = Wish { terminal, exit_code: true, size: None, term: Some("xterm".into()) };
-        let seen = run(&down, &up, &wish, loss, repeat, seed);
+        let seen = run(&down, &up, &wish, Weather { loss, repeat, breaks }, seed);
         let (output, errors) = if terminal {
             ([&down[..], b"oops"].concat(), Vec::new())
         } else {

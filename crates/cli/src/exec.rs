@@ -2,9 +2,11 @@
 //!
 //! It asks ExecuteCommand for a session and speaks the client's end of its data channel, so that
 //! nothing else has to be installed. Beyond what AWS's plugin does it passes pipes through and ends
-//! with the program's exit status. The program's output and error output come as one.
+//! with the program's exit status. When the connection breaks, or the server is restarted, the session
+//! goes on by ResumeSession. The program's output and error output come as one.
 
 mod carry;
+mod line;
 mod terminal;
 
 use std::io::IsTerminal;
@@ -12,11 +14,7 @@ use std::io::IsTerminal;
 use anyhow::{Context, Result, anyhow, bail};
 use aws::ClientError;
 use aws::ecs::{Client, DesiredStatus, ExecuteCommandRequest, ExecuteCommandResponse, Session};
-use channel::{ClientSide, OpenDataChannel, Wish};
-use futures_util::SinkExt;
-use shell::OsEntropy;
-use stdx::Entropy;
-use tokio_tungstenite::tungstenite::Message;
+use channel::{ClientSide, Wish};
 
 use crate::{Connection, HttpTransport, Target, ps};
 
@@ -56,13 +54,14 @@ pub struct ExecArgs {
 pub async fn exec(args: &ExecArgs) -> Result<i32> {
     let connection = Connection::find(&args.target)?;
     let endpoint = connection.endpoint.clone();
-    let client = Client::new(connection.transport()?);
+    let transport = connection.transport()?;
+    let client = Client::new(transport.clone());
     let task = find(&client, args).await?;
     let request = ExecuteCommandRequest {
         cluster: Some(cluster(args, &task)),
         task: Some(task.clone()),
         container: args.container.clone(),
-        command: Some(line(&args.command)?),
+        command: Some(one_line(&args.command)?),
         interactive: Some(true),
     };
     let answer = client.execute_command(request).await;
@@ -76,22 +75,16 @@ pub async fn exec(args: &ExecArgs) -> Result<i32> {
         size: terminal.then(terminal::size).flatten(),
         term: std::env::var("TERM").ok(),
     };
-    let url = websocket(&endpoint, session.stream_url.as_deref().unwrap_or_default());
-    let (mut socket, _) = tokio_tungstenite::connect_async(&url)
-        .await
-        .with_context(|| format!("open the session's websocket at {url}"))?;
-    let hello = OpenDataChannel {
-        message_schema_version: "1.0".to_owned(),
-        request_id: OsEntropy.uuid(),
-        token_value: session.token_value.unwrap_or_default(),
-        client_id: OsEntropy.uuid(),
-        client_version: env!("CARGO_PKG_VERSION").to_owned(),
+    let line = line::Line {
+        url: websocket(&endpoint, session.stream_url.as_deref().unwrap_or_default()),
+        session: session.session_id.unwrap_or_default(),
+        ssm: aws::ssm::Client::new(transport),
     };
-    socket.send(Message::text(hello.text())).await.context("begin the session")?;
+    let socket = line.open(session.token_value.unwrap_or_default()).await?;
     // From here on the terminal is the program's; it is given back however this ends.
     let raw = if terminal { Some(terminal::Raw::begin()?) } else { None };
     let side = ClientSide::new(wish, env!("CARGO_PKG_VERSION"));
-    let ended = carry::carry(socket, side, terminal).await;
+    let ended = carry::carry(line, socket, side, terminal).await;
     drop(raw);
     let ended = ended?;
     if !ended.words.is_empty() {
@@ -132,7 +125,7 @@ async fn find(client: &Client<HttpTransport>, args: &ExecArgs) -> Result<String>
 }
 
 /// The command as one line, from which the node takes the same words.
-fn line(words: &[String]) -> Result<String> {
+fn one_line(words: &[String]) -> Result<String> {
     if words.is_empty() {
         return Ok("/bin/sh".to_owned());
     }
@@ -172,10 +165,10 @@ mod tests {
 
     #[test]
     fn commands_keep_their_words() {
-        assert_eq!(line(&[]).unwrap(), "/bin/sh");
+        assert_eq!(one_line(&[]).unwrap(), "/bin/sh");
         let words: Vec<String> =
             ["sh", "-c", "echo \"$HOME\" 'x y'", ""].map(str::to_owned).to_vec();
-        assert_eq!(shlex::split(&line(&words).unwrap()).unwrap(), words);
+        assert_eq!(shlex::split(&one_line(&words).unwrap()).unwrap(), words);
     }
 
     #[test]

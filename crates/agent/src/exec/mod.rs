@@ -2,32 +2,34 @@
 //!
 //! The server asks for one; the agent opens a websocket to the server, speaks the agent's end of the
 //! data channel on it, and runs the program in the container as ECS does: as root, with the
-//! container's own environment, on a terminal unless the client wishes otherwise.
+//! container's own environment, on a terminal unless the client wishes otherwise. A session outlives
+//! its websocket, and with it a restart of the server: see `wire`. It does not outlive the agent.
 
 mod pump;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws::agent::acs::ExecuteCommandMessage;
-use channel::{AgentEvent, AgentSide, Wish};
-use futures_util::{SinkExt, StreamExt};
+use async_trait::async_trait;
+use aws::agent::acs::{ExecConnectQuery, ExecuteCommandMessage};
+use channel::{AgentEvent, Wish};
 use runtime::{ContainerId, Runtime, RuntimeError, Session, SessionSpec};
 use shell::{Clock, OsEntropy};
 use tokio::time::{sleep, timeout};
-use tokio_tungstenite::tungstenite::Message;
 
 use self::pump::{Ending, pump};
+pub(crate) use self::wire::{Dial, Dialled, Gone, Wire};
 use crate::board::Board;
 use crate::session::{Link, Socket, open_exec};
 use crate::task::{Run, Status};
 
 /// A client that does not answer the greeting for so long is not there.
 const GREETING: Duration = Duration::from_secs(60);
-/// What was sent is waited for so long at the end.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// A client is told so long that the agent goes down.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// A container's end may become known a little after that of its sessions.
 const TOGETHER: Duration = Duration::from_millis(500);
 /// What shells answer when a program is not found.
@@ -46,13 +48,43 @@ pub(crate) struct Place<'a> {
     pub(crate) clock: &'a dyn Clock,
 }
 
+/// How this session reaches the server.
+struct Reach {
+    link: Arc<Link>,
+    message: ExecuteCommandMessage,
+}
+
+impl Reach {
+    async fn open(&self, resumed: bool) -> Result<Socket, Option<u16>> {
+        let base = self.link.config.endpoint.trim_end_matches('/');
+        let query = ExecConnectQuery {
+            container_name: self.message.container_name.clone(),
+            resumed,
+            task_arn: self.message.task_arn.clone(),
+        };
+        let url = format!("{base}/exec/{}?{}", self.message.session_id, query.render());
+        open_exec(&self.link, &url).await
+    }
+}
+
+#[async_trait]
+impl Dial for Reach {
+    async fn dial(&self) -> Dialled {
+        match self.open(true).await {
+            Ok(socket) => Dialled::Up(Box::new(socket)),
+            // A server that has just started may not have everything at hand; a proxy none at all.
+            Err(None | Some(408 | 425 | 429 | 500..)) => Dialled::Later,
+            Err(Some(_)) => Dialled::Never,
+        }
+    }
+}
+
 /// Runs a session from the server's wish to its end.
 pub(crate) async fn run(link: Arc<Link>, message: ExecuteCommandMessage) {
-    let context = link.node.context();
-    let base = link.config.endpoint.trim_end_matches('/');
-    let url = format!("{base}/exec/{}", message.session_id);
+    let reach = Arc::new(Reach { link: Arc::clone(&link), message: message.clone() });
     // Why not is in the log; the server tells the client after a while.
-    let Some(socket) = open_exec(&link, &url).await else { return };
+    let Ok(socket) = reach.open(false).await else { return };
+    let context = link.node.context();
     let place = Place {
         runtime: context.runtime.as_ref(),
         board: &context.board,
@@ -61,102 +93,40 @@ pub(crate) async fn run(link: Arc<Link>, message: ExecuteCommandMessage) {
     let mut shutdown = context.shutdown.clone();
     let session = message.session_id.clone();
     tracing::info!(session, task = message.task_arn, "A session of ExecuteCommand begins.");
+    let mut wire = Wire::new(socket, Some(reach), &session, place.clock);
     let why = tokio::select! {
-        why = serve(&place, &message, socket) => why,
-        () = shutdown.wait() => "the agent goes down",
+        why = serve(&place, &message, &mut wire) => Some(why),
+        () = shutdown.wait() => None,
+    };
+    let why = match why {
+        Some(why) => why,
+        None => {
+            // The client may be away.
+            drop(timeout(FAREWELL, wire.leave("The agent of the task's node is going down.")).await);
+            "the agent goes down"
+        }
     };
     tracing::info!(session, why, "A session of ExecuteCommand has ended.");
 }
 
-/// One session over its websocket.
-pub(crate) struct Wire<'a> {
-    pub(crate) socket: Socket,
-    pub(crate) side: AgentSide,
-    pub(crate) clock: &'a dyn Clock,
-}
-
-/// The websocket is over.
-pub(crate) struct Gone;
-
-impl Wire<'_> {
-    /// Sends what is ready.
-    pub(crate) async fn flush(&mut self) -> Result<(), Gone> {
-        while let Some(frame) = self.side.next_frame() {
-            self.socket.feed(Message::binary(frame)).await.map_err(|_| Gone)?;
-        }
-        self.socket.flush().await.map_err(|_| Gone)
-    }
-
-    /// Takes what the websocket brought.
-    pub(crate) fn take(
-        &mut self,
-        received: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>,
-    ) -> Result<Vec<AgentEvent>, Gone> {
-        match received {
-            None | Some(Err(_) | Ok(Message::Close(_))) => Err(Gone),
-            Some(Ok(Message::Binary(frame))) => {
-                let taken = self.side.receive(&frame, self.clock.now(), &mut OsEntropy);
-                Ok(taken.unwrap_or_else(|error| {
-                    tracing::debug!(%error, "A frame of a session cannot be read.");
-                    Vec::new()
-                }))
-            }
-            Some(Ok(_)) => Ok(Vec::new()),
-        }
-    }
-
-    /// Until something is to be sent again.
-    pub(crate) async fn due(due: Option<stdx::Timestamp>, now: stdx::Timestamp) {
-        match due {
-            Some(at) => sleep(at.since(now)).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Ends the session with words for the user, once all else has arrived.
-    async fn close(&mut self, words: &str) -> Result<(), Gone> {
-        let settled = async {
-            self.flush().await?;
-            while !self.side.is_settled() {
-                let (due, now) = (self.side.due(), self.clock.now());
-                let received = tokio::select! {
-                    received = self.socket.next() => Some(received),
-                    () = Self::due(due, now) => None,
-                };
-                match received {
-                    Some(received) => drop(self.take(received)?),
-                    None => self.side.tick(self.clock.now()).map_err(|_| Gone)?,
-                }
-                self.flush().await?;
-            }
-            Ok(())
-        };
-        if let Ok(Err(gone)) = timeout(FAREWELL, settled).await {
-            return Err(gone);
-        }
-        self.side.close(words, self.clock.now(), &mut OsEntropy);
-        self.flush().await?;
-        let closing = self.socket.close(None);
-        timeout(FAREWELL, closing).await.map_err(|_| Gone)?.map_err(|_| Gone)
-    }
-}
-
 /// Speaks with the client, and runs the program once it is there.
-async fn serve(place: &Place<'_>, message: &ExecuteCommandMessage, socket: Socket) -> &'static str {
-    let side = AgentSide::new(message.session_id.clone());
-    let mut wire = Wire { socket, side, clock: place.clock };
-    let (why, words) = match timeout(GREETING, greet(&mut wire)).await {
+async fn serve(
+    place: &Place<'_>,
+    message: &ExecuteCommandMessage,
+    wire: &mut Wire<'_>,
+) -> &'static str {
+    let (why, words) = match timeout(GREETING, greet(wire)).await {
         Err(_) => ("the client did not answer", "The client did not answer in time.".to_owned()),
         Ok(Err(Gone)) => ("the client is gone", String::new()),
         Ok(Ok(Err(words))) => ("the client refused", words),
         Ok(Ok(Ok((wish, early)))) => match begin(place, message, &wish).await {
-            Ok((id, session)) => match pump(&mut wire, session, early).await {
+            Ok((id, session)) => match pump(wire, session, early).await {
                 Ending::Exited(code) => {
                     wire.side.exited(code, place.clock.now(), &mut OsEntropy);
                     ("the program ended", epitaph(place, &id, code).await)
                 }
                 Ending::Terminated => ("the client ended it", String::new()),
-                Ending::Gone => ("the client is gone", String::new()),
+                Ending::Gone => return "the client is gone",
             },
             Err((code, words)) => {
                 wire.side.exited(code, place.clock.now(), &mut OsEntropy);
@@ -174,13 +144,9 @@ async fn serve(place: &Place<'_>, message: &ExecuteCommandMessage, socket: Socke
 async fn greet(wire: &mut Wire<'_>) -> Result<Result<(Wish, Vec<AgentEvent>), String>, Gone> {
     loop {
         let (due, now) = (wire.side.due(), wire.clock.now());
-        let received = tokio::select! {
-            received = wire.socket.next() => Some(received),
-            () = Wire::due(due, now) => None,
-        };
-        let events = match received {
-            Some(received) => wire.take(received)?,
-            None => {
+        let events = tokio::select! {
+            received = wire.receive() => received?,
+            () = Wire::due(due, now) => {
                 wire.side.tick(wire.clock.now()).map_err(|_| Gone)?;
                 Vec::new()
             }

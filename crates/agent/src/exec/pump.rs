@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use channel::{AgentEvent, Size};
-use futures_util::StreamExt;
 use runtime::{Session, SessionHandle};
 use shell::OsEntropy;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -53,11 +52,7 @@ struct Program {
 
 /// What happened.
 enum Happened {
-    Frame(
-        Option<
-            Result<tokio_tungstenite::tungstenite::Message, tokio_tungstenite::tungstenite::Error>,
-        >,
-    ),
+    Heard(Result<Vec<AgentEvent>, Gone>),
     Printed(usize),
     Exited(i32),
     Typed,
@@ -98,15 +93,13 @@ pub(super) async fn pump(wire: &mut Wire<'_>, session: Session, early: Vec<Agent
             return Ending::Exited(code);
         }
         match program.next(wire, &mut end, &mut buffer).await {
-            Happened::Frame(received) => match wire.take(received) {
-                Err(Gone) => return Ending::Gone,
-                Ok(events) => {
-                    if program.follow(events).await {
-                        return Ending::Terminated;
-                    }
-                    program.print(wire);
+            Happened::Heard(Err(Gone)) => return Ending::Gone,
+            Happened::Heard(Ok(events)) => {
+                if program.follow(events).await {
+                    return Ending::Terminated;
                 }
-            },
+                program.print(wire);
+            }
             Happened::Printed(0) => program.output = None,
             Happened::Printed(read) => {
                 program.printed.extend_from_slice(buffer.get(..read).unwrap_or_default());
@@ -152,8 +145,8 @@ impl Program {
             }
         };
         tokio::select! {
-            received = wire.socket.next(), if self.waiting.len() < MOST_INPUT => {
-                Happened::Frame(received)
+            received = wire.receive(), if self.waiting.len() < MOST_INPUT => {
+                Happened::Heard(received)
             }
             permit = self.input.reserve(), if !self.waiting.is_empty() => {
                 match (permit, self.waiting.pop_front()) {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use channel::{AgentSide, ClientEvent, ClientSide, MessageType, Size, Wish};
+use channel::{ClientEvent, ClientSide, MessageType, Size, Wish};
 use futures_util::{SinkExt, StreamExt};
 use runtime::{RuntimeError, Session, SessionHandle};
 use shell::{Clock, OsEntropy, SystemClock};
@@ -74,7 +74,7 @@ async fn ends(wish: Wish) -> (Wire<'static>, Client) {
         tokio_tungstenite::accept_async(stream).await.unwrap()
     });
     let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
-    let wire = Wire { socket, side: AgentSide::new("s"), clock: &SystemClock };
+    let wire = Wire::new(socket, None, "s", &SystemClock);
     let mut socket = accepted.await.unwrap();
     let kind = MessageType::StartPublication;
     let start = channel::control(kind, Vec::new(), SystemClock.now(), &mut OsEntropy);

@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 use shell::{OsEntropy, Shutdown};
 use stdx::Backoff;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::socket::{self, Socket};
@@ -27,31 +28,45 @@ struct Acs {
     /// Answers that are ready to be sent.
     answers: mpsc::UnboundedSender<AgentMessage>,
     ready: mpsc::UnboundedReceiver<AgentMessage>,
+    /// The sessions of ExecuteCommand, which outlive this one.
+    execs: JoinSet<()>,
 }
+
+/// Sessions of ExecuteCommand may take so long to say that the agent goes down.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Keeps a session open until the agent goes down.
 pub(crate) async fn keep(link: Arc<Link>, mut shutdown: Shutdown) {
     let (answers, ready) = mpsc::unbounded_channel();
-    let mut acs = Acs { link, counter: -1, manifest: String::new(), answers, ready };
+    let (manifest, execs) = (String::new(), JoinSet::new());
+    let mut acs = Acs { link, counter: -1, manifest, answers, ready, execs };
     let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(120));
     let mut first = true;
     loop {
         let began = acs.link.config.clock.now();
         let end = tokio::select! {
             end = acs.session(&mut first) => end,
-            () = shutdown.wait() => return,
+            () = shutdown.wait() => return acs.farewell().await,
         };
         let lived = acs.link.config.clock.now().since(began);
         let wait = pause(end, lived, &mut backoff, &mut OsEntropy);
         tracing::info!(?end, ?wait, "The session for orders has ended.");
         tokio::select! {
             () = sleep(wait) => {}
-            () = shutdown.wait() => return,
+            () = shutdown.wait() => return acs.farewell().await,
         }
     }
 }
 
 impl Acs {
+    /// Lets the sessions of ExecuteCommand, which hear of the shutdown themselves, end.
+    async fn farewell(&mut self) {
+        let all = async { while self.execs.join_next().await.is_some() {} };
+        if tokio::time::timeout(FAREWELL, all).await.is_err() {
+            tracing::debug!("Some sessions of ExecuteCommand were dropped.");
+        }
+    }
+
     async fn session(&mut self, first: &mut bool) -> End {
         let Some(endpoints) = self.link.endpoints().await else { return End::Failed };
         let config = &self.link.config;
@@ -158,7 +173,8 @@ impl Acs {
                 );
             }
             ServerMessage::ExecuteCommand(message) => {
-                tokio::spawn(exec::run(Arc::clone(&self.link), message));
+                while self.execs.try_join_next().is_some() {}
+                self.execs.spawn(exec::run(Arc::clone(&self.link), message));
             }
             ServerMessage::Close { message } | ServerMessage::Error { message } => {
                 tracing::info!(message, "The server has something to say.");

@@ -127,10 +127,13 @@ fn about(least: Duration, jitter: Duration) -> Duration {
     least + Duration::from_millis(OsEntropy.below(millis.saturating_add(1)))
 }
 
-/// Opens a signed websocket for a session of ExecuteCommand; why not is told to the log.
-pub(crate) async fn open_exec(link: &Link, url: &str) -> Option<Socket> {
+/// Opens a signed websocket for a session of ExecuteCommand.
+///
+/// # Errors
+/// The status with which the server refused it, if it did; why is told to the log.
+pub(crate) async fn open_exec(link: &Link, url: &str) -> Result<Socket, Option<u16>> {
     let config = &link.config;
-    socket::open(url, config.signer.as_ref(), config.clock.as_ref()).await.ok()
+    socket::open_exec(url, config.signer.as_ref(), config.clock.as_ref()).await
 }
 
 /// Opens a session; whether the server says that the instance is deregistered.

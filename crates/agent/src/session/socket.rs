@@ -7,6 +7,7 @@ use futures_util::SinkExt;
 use shell::Clock;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -45,14 +46,7 @@ pub(super) async fn open(url: &str, signer: &dyn Signer, clock: &dyn Clock) -> R
         tracing::warn!(url = place, why, "A session with the server could not be opened.");
         End::Failed
     };
-    let mut request =
-        websocket(url).into_client_request().map_err(|error| failed(error.to_string()))?;
-    let signed = signer.sign(url, b"", clock.now()).map_err(|error| failed(error.to_string()))?;
-    for (name, value) in signed {
-        let name = HeaderName::try_from(name).map_err(|error| failed(error.to_string()))?;
-        let value = HeaderValue::try_from(value).map_err(|error| failed(error.to_string()))?;
-        request.headers_mut().insert(name, value);
-    }
+    let request = signed(url, signer, clock).map_err(failed)?;
     match tokio::time::timeout(HANDSHAKE, connect_async(request)).await {
         Err(_) => Err(failed("no answer within 30 s".to_owned())),
         Ok(Ok((socket, _))) => Ok(socket),
@@ -70,6 +64,44 @@ pub(super) async fn open(url: &str, signer: &dyn Signer, clock: &dyn Clock) -> R
         }
         Ok(Err(error)) => Err(failed(stdx::chain(&error))),
     }
+}
+
+/// Opens the websocket of a session of ExecuteCommand.
+///
+/// # Errors
+/// The status with which the server refused it, if it did; why is told to the log.
+pub(super) async fn open_exec(
+    url: &str,
+    signer: &dyn Signer,
+    clock: &dyn Clock,
+) -> Result<Socket, Option<u16>> {
+    let failed = |why: String| {
+        let place = url.split('?').next().unwrap_or(url);
+        tracing::warn!(url = place, why, "A session of ExecuteCommand could not reach the server.");
+        None
+    };
+    let request = signed(url, signer, clock).map_err(failed)?;
+    match tokio::time::timeout(HANDSHAKE, connect_async(request)).await {
+        Err(_) => Err(failed("no answer within 30 s".to_owned())),
+        Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Err(Error::Http(response))) => {
+            failed(format!("HTTP {}", response.status()));
+            Err(Some(response.status().as_u16()))
+        }
+        Ok(Err(error)) => Err(failed(stdx::chain(&error))),
+    }
+}
+
+/// The request of a signed handshake.
+fn signed(url: &str, signer: &dyn Signer, clock: &dyn Clock) -> Result<Request, String> {
+    let mut request = websocket(url).into_client_request().map_err(|error| error.to_string())?;
+    let signed = signer.sign(url, b"", clock.now()).map_err(|error| error.to_string())?;
+    for (name, value) in signed {
+        let name = HeaderName::try_from(name).map_err(|error| error.to_string())?;
+        let value = HeaderValue::try_from(value).map_err(|error| error.to_string())?;
+        request.headers_mut().insert(name, value);
+    }
+    Ok(request)
 }
 
 /// Sends a text frame.

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{FrameError, Opened};
 
-pub use super::connect::{AcsConnectQuery as ConnectQuery, QueryError, Rejection};
+pub use super::connect::{
+    AcsConnectQuery as ConnectQuery, ExecConnectQuery, QueryError, Rejection,
+};
 pub use super::payload::*;
 
 /// What the server sends.

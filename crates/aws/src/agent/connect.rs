@@ -129,6 +129,43 @@ impl TcsConnectQuery {
     }
 }
 
+/// How an agent opens its end of an ExecuteCommand session: `GET {endpoint}/exec/{session}?…`. An
+/// addition of Wharf's: a server that has been restarted learns from it what the session is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExecConnectQuery {
+    /// The container's name.
+    pub container_name: String,
+    /// Whether the program runs already: the session's websocket broke.
+    pub resumed: bool,
+    /// The task's ARN.
+    pub task_arn: String,
+}
+
+impl ExecConnectQuery {
+    /// Reads a query string, without `?`.
+    ///
+    /// # Errors
+    ///
+    /// If it names no container or no task.
+    pub fn parse(query: &str) -> Result<Self, QueryError> {
+        let query = Parameters::parse(query);
+        Ok(Self {
+            container_name: query.required("containerName")?,
+            resumed: query.text("resumed") == "true",
+            task_arn: query.required("taskArn")?,
+        })
+    }
+
+    /// The query string, without `?`, sorted and escaped as Signature Version 4 wants it.
+    pub fn render(&self) -> String {
+        render(&[
+            ("containerName", self.container_name.clone()),
+            ("resumed", self.resumed.to_string()),
+            ("taskArn", self.task_arn.clone()),
+        ])
+    }
+}
+
 fn render(parameters: &[(&str, String)]) -> String {
     let pairs: Vec<String> = parameters
         .iter()

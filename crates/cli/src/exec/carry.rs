@@ -7,21 +7,19 @@ use channel::{ClientEvent, ClientSide};
 use futures_util::{SinkExt, StreamExt};
 use shell::{Clock, OsEntropy, SystemClock};
 use stdx::Timestamp;
-use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Duration, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use super::line::{Line, Socket};
 use super::terminal;
 
 /// So much is read from standard input at once.
 const CHUNK: usize = 16 << 10;
 /// A session that is given up is told so for at most so long.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// How it ended.
 #[derive(Debug, Default)]
@@ -64,6 +62,7 @@ fn watch(kind: SignalKind) -> Result<Signal> {
 }
 
 struct Client {
+    line: Line,
     socket: Socket,
     side: ClientSide,
     /// Typed, and not taken yet.
@@ -71,6 +70,8 @@ struct Client {
     /// Whether no more will be typed, and whether that has been told.
     input: Input,
     ended: Ended,
+    /// The websocket has ended.
+    broken: bool,
 }
 
 /// What is known of standard input's end.
@@ -82,16 +83,27 @@ enum Input {
 }
 
 /// Runs a session to its end.
-pub(super) async fn carry(socket: Socket, side: ClientSide, terminal: bool) -> Result<Ended> {
+pub(super) async fn carry(
+    line: Line,
+    socket: Socket,
+    side: ClientSide,
+    terminal: bool,
+) -> Result<Ended> {
     let mut signals = Signals::watch()?;
     let mut resized = watch(SignalKind::window_change())?;
     let (send, mut input) = mpsc::channel(4);
     // A thread of its own, which nobody waits for: reading a terminal cannot be called off.
     std::thread::spawn(move || read(&send));
     let ended = Ended::default();
-    let mut client = Client { socket, side, typed: Vec::new(), input: Input::Open, ended };
+    let mut client = Client { line, socket, side, typed: Vec::new(), input: Input::Open, ended, broken: false };
     loop {
-        client.flush().await?;
+        if client.flush().await.is_err() {
+            tokio::select! {
+                resumed = client.resume() => resumed?,
+                code = signals.end() => return Ok(Ended { code: Some(code), words: String::new() }),
+            }
+            continue;
+        }
         let (due, now) = (client.side.due(), SystemClock.now());
         let room = client.side.has_room();
         let typing = room && client.typed.is_empty() && client.input == Input::Open;
@@ -99,13 +111,17 @@ pub(super) async fn carry(socket: Socket, side: ClientSide, terminal: bool) -> R
             received = client.socket.next() => {
                 let over = match received {
                     Some(Ok(Message::Binary(frame))) => client.take(&frame)?,
-                    Some(Ok(Message::Close(_))) | None => bail!(
-                        "the server closed the session without a word; its log says why"
-                    ),
-                    Some(Ok(_)) => false,
-                    Some(Err(error)) => {
-                        return Err(error).context("the connection to the server broke");
+                    Some(Ok(Message::Close(frame)))
+                        if frame.as_ref().is_none_or(|f| f.code == CloseCode::Normal) =>
+                    {
+                        bail!("the server closed the session without a word; its log says why")
                     }
+                    // What cannot be sent any more is noticed and mended at the loop's beginning.
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => {
+                        client.broken = true;
+                        false
+                    }
+                    Some(Ok(_)) => false,
                 };
                 if over {
                     return Ok(client.ended);
@@ -132,8 +148,20 @@ pub(super) async fn carry(socket: Socket, side: ClientSide, terminal: bool) -> R
 }
 
 impl Client {
+    /// Goes on with another websocket.
+    async fn resume(&mut self) -> Result<()> {
+        self.side.cut();
+        self.socket = self.line.resume().await?;
+        self.broken = false;
+        self.side.resume(SystemClock.now());
+        Ok(())
+    }
+
     /// Sends what is ready.
     async fn flush(&mut self) -> Result<()> {
+        if self.broken {
+            bail!("the connection to the server broke");
+        }
         if self.side.has_room() {
             let taken = self.side.input(&self.typed, SystemClock.now(), &mut OsEntropy);
             self.typed.drain(..taken);

@@ -55,6 +55,14 @@ impl<T: Transport> Client<T> {
         call(&self.transport, &FACTS, Operation::DescribeParameters.facts(), &request).await
     }
 
+    /// Calls Systems Manager's `DescribeSessions`.
+    pub async fn describe_sessions(
+        &self,
+        request: DescribeSessionsRequest,
+    ) -> Result<DescribeSessionsResponse, ClientError> {
+        call(&self.transport, &FACTS, Operation::DescribeSessions.facts(), &request).await
+    }
+
     /// Calls Systems Manager's `GetParameter`.
     pub async fn get_parameter(
         &self,
@@ -117,6 +125,22 @@ impl<T: Transport> Client<T> {
         request: RemoveTagsFromResourceRequest,
     ) -> Result<RemoveTagsFromResourceResult, ClientError> {
         call(&self.transport, &FACTS, Operation::RemoveTagsFromResource.facts(), &request).await
+    }
+
+    /// Calls Systems Manager's `ResumeSession`.
+    pub async fn resume_session(
+        &self,
+        request: ResumeSessionRequest,
+    ) -> Result<ResumeSessionResponse, ClientError> {
+        call(&self.transport, &FACTS, Operation::ResumeSession.facts(), &request).await
+    }
+
+    /// Calls Systems Manager's `TerminateSession`.
+    pub async fn terminate_session(
+        &self,
+        request: TerminateSessionRequest,
+    ) -> Result<TerminateSessionResponse, ClientError> {
+        call(&self.transport, &FACTS, Operation::TerminateSession.facts(), &request).await
     }
 
     /// Calls Systems Manager's `UnlabelParameterVersion`.

@@ -5,6 +5,14 @@
 use crate::value::wire_enum;
 
 wire_enum! {
+    /// Systems Manager shape `AccessType`.
+    AccessType {
+        Standard = "Standard",
+        JustInTime = "JustInTime",
+    }
+}
+
+wire_enum! {
     /// Systems Manager shape `ParameterTier`.
     ParameterTier {
         Standard = "Standard",
@@ -44,5 +52,38 @@ wire_enum! {
         Automation = "Automation",
         Association = "Association",
         CloudConnector = "CloudConnector",
+    }
+}
+
+wire_enum! {
+    /// Systems Manager shape `SessionFilterKey`.
+    SessionFilterKey {
+        InvokedAfter = "InvokedAfter",
+        InvokedBefore = "InvokedBefore",
+        Target = "Target",
+        Owner = "Owner",
+        Status = "Status",
+        SessionId = "SessionId",
+        AccessType = "AccessType",
+    }
+}
+
+wire_enum! {
+    /// Systems Manager shape `SessionState`.
+    SessionState {
+        Active = "Active",
+        History = "History",
+    }
+}
+
+wire_enum! {
+    /// Systems Manager shape `SessionStatus`.
+    SessionStatus {
+        Connected = "Connected",
+        Connecting = "Connecting",
+        Disconnected = "Disconnected",
+        Terminated = "Terminated",
+        Terminating = "Terminating",
+        Failed = "Failed",
     }
 }

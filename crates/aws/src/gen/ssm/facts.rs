@@ -245,7 +245,12 @@ pub static FACTS: ServiceFacts = ServiceFacts {
             limit: Some("MaxResults"),
             result: Some("Properties"),
         }),
-        OperationFacts::unbuilt("DescribeSessions").paged(Pagination {
+        OperationFacts::built(
+            "DescribeSessions",
+            &DESCRIBE_SESSIONS_REQUEST,
+            &DESCRIBE_SESSIONS_RESPONSE,
+        )
+        .paged(Pagination {
             input_token: "NextToken",
             output_token: "NextToken",
             limit: Some("MaxResults"),
@@ -444,7 +449,7 @@ pub static FACTS: ServiceFacts = ServiceFacts {
             &REMOVE_TAGS_FROM_RESOURCE_RESULT,
         ),
         OperationFacts::unbuilt("ResetServiceSetting"),
-        OperationFacts::unbuilt("ResumeSession"),
+        OperationFacts::built("ResumeSession", &RESUME_SESSION_REQUEST, &RESUME_SESSION_RESPONSE),
         OperationFacts::unbuilt("SendAutomationSignal"),
         OperationFacts::unbuilt("SendCommand"),
         OperationFacts::unbuilt("StartAccessRequest"),
@@ -454,7 +459,11 @@ pub static FACTS: ServiceFacts = ServiceFacts {
         OperationFacts::unbuilt("StartExecutionPreview"),
         OperationFacts::unbuilt("StartSession"),
         OperationFacts::unbuilt("StopAutomationExecution"),
-        OperationFacts::unbuilt("TerminateSession"),
+        OperationFacts::built(
+            "TerminateSession",
+            &TERMINATE_SESSION_REQUEST,
+            &TERMINATE_SESSION_RESPONSE,
+        ),
         OperationFacts::built(
             "UnlabelParameterVersion",
             &UNLABEL_PARAMETER_VERSION_REQUEST,

@@ -50,6 +50,20 @@ pub struct DescribeParametersRequest {
     pub shared: Option<bool>,
 }
 
+/// Systems Manager shape `DescribeSessionsRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DescribeSessionsRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filters: Option<Vec<SessionFilter>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_results: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<SessionState>,
+}
+
 /// Systems Manager shape `GetParameterRequest`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -180,6 +194,22 @@ pub struct RemoveTagsFromResourceRequest {
     pub resource_type: Option<ResourceTypeForTagging>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag_keys: Option<Vec<String>>,
+}
+
+/// Systems Manager shape `ResumeSessionRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ResumeSessionRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+}
+
+/// Systems Manager shape `TerminateSessionRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TerminateSessionRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
 }
 
 /// Systems Manager shape `UnlabelParameterVersionRequest`.

@@ -85,6 +85,40 @@ pub(super) static PARAMETERS_FILTER: Shape = Shape::structure(
     ],
 );
 
+pub(super) static SESSION: Shape = Shape::structure(
+    "Session",
+    &[
+        Member::optional("AccessType", &ACCESS_TYPE),
+        Member::optional("Details", &SESSION_DETAILS),
+        Member::optional("DocumentName", &DOCUMENT_NAME),
+        Member::optional("EndDate", &DATE_TIME),
+        Member::optional("MaxSessionDuration", &MAX_SESSION_DURATION),
+        Member::optional("OutputUrl", &SESSION_MANAGER_OUTPUT_URL),
+        Member::optional("Owner", &SESSION_OWNER),
+        Member::optional("Reason", &SESSION_REASON),
+        Member::optional("SessionId", &SESSION_ID),
+        Member::optional("StartDate", &DATE_TIME),
+        Member::optional("Status", &SESSION_STATUS),
+        Member::optional("Target", &SESSION_TARGET),
+    ],
+);
+
+pub(super) static SESSION_FILTER: Shape = Shape::structure(
+    "SessionFilter",
+    &[
+        Member::required("key", &SESSION_FILTER_KEY),
+        Member::required("value", &SESSION_FILTER_VALUE),
+    ],
+);
+
+pub(super) static SESSION_MANAGER_OUTPUT_URL: Shape = Shape::structure(
+    "SessionManagerOutputUrl",
+    &[
+        Member::optional("CloudWatchOutputUrl", &SESSION_MANAGER_CLOUD_WATCH_OUTPUT_URL),
+        Member::optional("S3OutputUrl", &SESSION_MANAGER_S3_OUTPUT_URL),
+    ],
+);
+
 pub(super) static TAG: Shape = Shape::structure(
     "Tag",
     &[Member::required("Key", &TAG_KEY), Member::required("Value", &TAG_VALUE)],
@@ -99,6 +133,8 @@ crate::schema::shaped! {
     DeleteParametersResult = DELETE_PARAMETERS_RESULT,
     DescribeParametersRequest = DESCRIBE_PARAMETERS_REQUEST,
     DescribeParametersResult = DESCRIBE_PARAMETERS_RESULT,
+    DescribeSessionsRequest = DESCRIBE_SESSIONS_REQUEST,
+    DescribeSessionsResponse = DESCRIBE_SESSIONS_RESPONSE,
     GetParameterHistoryRequest = GET_PARAMETER_HISTORY_REQUEST,
     GetParameterHistoryResult = GET_PARAMETER_HISTORY_RESULT,
     GetParameterRequest = GET_PARAMETER_REQUEST,
@@ -121,7 +157,14 @@ crate::schema::shaped! {
     PutParameterResult = PUT_PARAMETER_RESULT,
     RemoveTagsFromResourceRequest = REMOVE_TAGS_FROM_RESOURCE_REQUEST,
     RemoveTagsFromResourceResult = REMOVE_TAGS_FROM_RESOURCE_RESULT,
+    ResumeSessionRequest = RESUME_SESSION_REQUEST,
+    ResumeSessionResponse = RESUME_SESSION_RESPONSE,
+    Session = SESSION,
+    SessionFilter = SESSION_FILTER,
+    SessionManagerOutputUrl = SESSION_MANAGER_OUTPUT_URL,
     Tag = TAG,
+    TerminateSessionRequest = TERMINATE_SESSION_REQUEST,
+    TerminateSessionResponse = TERMINATE_SESSION_RESPONSE,
     UnlabelParameterVersionRequest = UNLABEL_PARAMETER_VERSION_REQUEST,
     UnlabelParameterVersionResult = UNLABEL_PARAMETER_VERSION_RESULT,
 }

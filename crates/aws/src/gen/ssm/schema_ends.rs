@@ -54,6 +54,21 @@ pub(super) static DESCRIBE_PARAMETERS_RESULT: Shape = Shape::structure(
     ],
 );
 
+pub(super) static DESCRIBE_SESSIONS_REQUEST: Shape = Shape::structure(
+    "DescribeSessionsRequest",
+    &[
+        Member::optional("Filters", &SESSION_FILTER_LIST),
+        Member::optional("MaxResults", &SESSION_MAX_RESULTS),
+        Member::optional("NextToken", &NEXT_TOKEN),
+        Member::required("State", &SESSION_STATE),
+    ],
+);
+
+pub(super) static DESCRIBE_SESSIONS_RESPONSE: Shape = Shape::structure(
+    "DescribeSessionsResponse",
+    &[Member::optional("NextToken", &NEXT_TOKEN), Member::optional("Sessions", &SESSION_LIST)],
+);
+
 pub(super) static GET_PARAMETER_HISTORY_REQUEST: Shape = Shape::structure(
     "GetParameterHistoryRequest",
     &[
@@ -177,6 +192,24 @@ pub(super) static REMOVE_TAGS_FROM_RESOURCE_REQUEST: Shape = Shape::structure(
 
 pub(super) static REMOVE_TAGS_FROM_RESOURCE_RESULT: Shape =
     Shape::structure("RemoveTagsFromResourceResult", &[]);
+
+pub(super) static RESUME_SESSION_REQUEST: Shape =
+    Shape::structure("ResumeSessionRequest", &[Member::required("SessionId", &SESSION_ID)]);
+
+pub(super) static RESUME_SESSION_RESPONSE: Shape = Shape::structure(
+    "ResumeSessionResponse",
+    &[
+        Member::optional("SessionId", &SESSION_ID),
+        Member::optional("StreamUrl", &STREAM_URL),
+        Member::optional("TokenValue", &TOKEN_VALUE),
+    ],
+);
+
+pub(super) static TERMINATE_SESSION_REQUEST: Shape =
+    Shape::structure("TerminateSessionRequest", &[Member::required("SessionId", &SESSION_ID)]);
+
+pub(super) static TERMINATE_SESSION_RESPONSE: Shape =
+    Shape::structure("TerminateSessionResponse", &[Member::optional("SessionId", &SESSION_ID)]);
 
 pub(super) static UNLABEL_PARAMETER_VERSION_REQUEST: Shape = Shape::structure(
     "UnlabelParameterVersionRequest",

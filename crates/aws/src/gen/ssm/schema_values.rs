@@ -7,17 +7,24 @@ use crate::schema::Shape;
 
 use super::schema::*;
 
+pub(super) static ACCESS_TYPE: Shape = Shape::words(&["Standard", "JustInTime"]);
+
 pub(super) static ALLOWED_PATTERN: Shape = Shape::text().min(0.0).max(1024.0);
 
 pub(super) static BOOLEAN: Shape = Shape::boolean();
 
 pub(super) static DATE_TIME: Shape = Shape::timestamp();
 
+pub(super) static DOCUMENT_NAME: Shape = Shape::text().pattern(&PATTERN_DOCUMENT_NAME);
+
 pub(super) static GET_PARAMETERS_BY_PATH_MAX_RESULTS: Shape = Shape::integer().min(1.0).max(10.0);
 
 pub(super) static KEY_LIST: Shape = Shape::list(&TAG_KEY);
 
 pub(super) static MAX_RESULTS: Shape = Shape::integer().min(1.0).max(50.0);
+
+pub(super) static MAX_SESSION_DURATION: Shape =
+    Shape::text().min(1.0).max(4.0).pattern(&PATTERN_MAX_SESSION_DURATION);
 
 pub(super) static NEXT_TOKEN: Shape = Shape::text();
 
@@ -93,6 +100,53 @@ pub(super) static RESOURCE_TYPE_FOR_TAGGING: Shape = Shape::words(&[
     "CloudConnector",
 ]);
 
+pub(super) static SESSION_DETAILS: Shape = Shape::text().min(1.0).max(1024.0);
+
+pub(super) static SESSION_FILTER_KEY: Shape = Shape::words(&[
+    "InvokedAfter",
+    "InvokedBefore",
+    "Target",
+    "Owner",
+    "Status",
+    "SessionId",
+    "AccessType",
+]);
+
+pub(super) static SESSION_FILTER_LIST: Shape = Shape::list(&SESSION_FILTER).min(1.0).max(6.0);
+
+pub(super) static SESSION_FILTER_VALUE: Shape = Shape::text().min(1.0).max(400.0);
+
+pub(super) static SESSION_ID: Shape = Shape::text().min(1.0).max(96.0);
+
+pub(super) static SESSION_LIST: Shape = Shape::list(&SESSION);
+
+pub(super) static SESSION_MANAGER_CLOUD_WATCH_OUTPUT_URL: Shape =
+    Shape::text().min(1.0).max(2083.0);
+
+pub(super) static SESSION_MANAGER_S3_OUTPUT_URL: Shape = Shape::text().min(1.0).max(2083.0);
+
+pub(super) static SESSION_MAX_RESULTS: Shape = Shape::integer().min(1.0).max(200.0);
+
+pub(super) static SESSION_OWNER: Shape = Shape::text().min(1.0).max(256.0);
+
+pub(super) static SESSION_REASON: Shape =
+    Shape::text().min(1.0).max(256.0).pattern(&PATTERN_SESSION_REASON);
+
+pub(super) static SESSION_STATE: Shape = Shape::words(&["Active", "History"]);
+
+pub(super) static SESSION_STATUS: Shape = Shape::words(&[
+    "Connected",
+    "Connecting",
+    "Disconnected",
+    "Terminated",
+    "Terminating",
+    "Failed",
+]);
+
+pub(super) static SESSION_TARGET: Shape = Shape::text().min(1.0).max(400.0);
+
+pub(super) static STREAM_URL: Shape = Shape::text();
+
 pub(super) static STRING: Shape = Shape::text();
 
 pub(super) static TAG_KEY: Shape = Shape::text().min(1.0).max(128.0).pattern(&PATTERN_TAG_KEY);
@@ -101,9 +155,18 @@ pub(super) static TAG_LIST: Shape = Shape::list(&TAG).max(1000.0);
 
 pub(super) static TAG_VALUE: Shape = Shape::text().min(0.0).max(256.0).pattern(&PATTERN_TAG_KEY);
 
+pub(super) static TOKEN_VALUE: Shape = Shape::text().min(0.0).max(300.0);
+
+static PATTERN_MAX_SESSION_DURATION: Pattern =
+    Pattern::new(r#"^([1-9]|[1-9][0-9]|[1-9][0-9][0-9]|1[0-4][0-3][0-9]|1440)$"#);
+
 static PATTERN_TAG_KEY: Pattern = Pattern::new(r#"^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$"#);
 
 static PATTERN_PARAMETER_KEY_ID: Pattern = Pattern::new(r#"^([a-zA-Z0-9:/_-]+)$"#);
 
 static PATTERN_PARAMETER_STRING_FILTER_KEY: Pattern =
     Pattern::new(r#"^(tag:.+|Name|Type|KeyId|Path|Label|Tier|DataType)$"#);
+
+static PATTERN_SESSION_REASON: Pattern = Pattern::new(r#"^.{1,256}$"#);
+
+static PATTERN_DOCUMENT_NAME: Pattern = Pattern::new(r#"^[a-zA-Z0-9_\-.]{3,128}$"#);

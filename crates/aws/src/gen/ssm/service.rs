@@ -47,6 +47,15 @@ pub trait Ssm: Send + Sync {
         ready(Err(crate::Error::not_implemented("ssm", "DescribeParameters")))
     }
 
+    /// Systems Manager operation `DescribeSessions`.
+    fn describe_sessions(
+        &self,
+        _context: &Self::Context,
+        _request: DescribeSessionsRequest,
+    ) -> impl Future<Output = Result<DescribeSessionsResponse, crate::Error>> + Send {
+        ready(Err(crate::Error::not_implemented("ssm", "DescribeSessions")))
+    }
+
     /// Systems Manager operation `GetParameter`.
     fn get_parameter(
         &self,
@@ -119,6 +128,24 @@ pub trait Ssm: Send + Sync {
         ready(Err(crate::Error::not_implemented("ssm", "RemoveTagsFromResource")))
     }
 
+    /// Systems Manager operation `ResumeSession`.
+    fn resume_session(
+        &self,
+        _context: &Self::Context,
+        _request: ResumeSessionRequest,
+    ) -> impl Future<Output = Result<ResumeSessionResponse, crate::Error>> + Send {
+        ready(Err(crate::Error::not_implemented("ssm", "ResumeSession")))
+    }
+
+    /// Systems Manager operation `TerminateSession`.
+    fn terminate_session(
+        &self,
+        _context: &Self::Context,
+        _request: TerminateSessionRequest,
+    ) -> impl Future<Output = Result<TerminateSessionResponse, crate::Error>> + Send {
+        ready(Err(crate::Error::not_implemented("ssm", "TerminateSession")))
+    }
+
     /// Systems Manager operation `UnlabelParameterVersion`.
     fn unlabel_parameter_version(
         &self,
@@ -156,6 +183,9 @@ pub async fn dispatch<S: Ssm>(
         Operation::DescribeParameters => {
             response(&service.describe_parameters(context, request(&FACTS, facts, body)?).await?)
         }
+        Operation::DescribeSessions => {
+            response(&service.describe_sessions(context, request(&FACTS, facts, body)?).await?)
+        }
         Operation::GetParameter => {
             response(&service.get_parameter(context, request(&FACTS, facts, body)?).await?)
         }
@@ -180,6 +210,12 @@ pub async fn dispatch<S: Ssm>(
         Operation::RemoveTagsFromResource => response(
             &service.remove_tags_from_resource(context, request(&FACTS, facts, body)?).await?,
         ),
+        Operation::ResumeSession => {
+            response(&service.resume_session(context, request(&FACTS, facts, body)?).await?)
+        }
+        Operation::TerminateSession => {
+            response(&service.terminate_session(context, request(&FACTS, facts, body)?).await?)
+        }
         Operation::UnlabelParameterVersion => response(
             &service.unlabel_parameter_version(context, request(&FACTS, facts, body)?).await?,
         ),

@@ -162,6 +162,56 @@ pub struct ParametersFilter {
     pub values: Option<Vec<String>>,
 }
 
+/// Systems Manager shape `Session`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Session {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_type: Option<AccessType>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document_name: Option<String>,
+    #[serde(default, with = "crate::value::timestamp", skip_serializing_if = "Option::is_none")]
+    pub end_date: Option<stdx::Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_session_duration: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_url: Option<SessionManagerOutputUrl>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    #[serde(default, with = "crate::value::timestamp", skip_serializing_if = "Option::is_none")]
+    pub start_date: Option<stdx::Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<SessionStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+}
+
+/// Systems Manager shape `SessionFilter`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionFilter {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<SessionFilterKey>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+/// Systems Manager shape `SessionManagerOutputUrl`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SessionManagerOutputUrl {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cloud_watch_output_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3_output_url: Option<String>,
+}
+
 /// Systems Manager shape `Tag`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
