@@ -10,13 +10,13 @@ use aws::Error;
 use aws::agent::acs::ExecuteCommandMessage;
 use aws::ecs::{ErrorKind, ExecuteCommandRequest, ExecuteCommandResponse, Session};
 use model::{
-    ContainerFacts, ContainerName, ContainerStatus, ExecAgentStatus, InstanceKey, State, Task,
-    TaskKey, TaskStatus,
+    ContainerFacts, ContainerName, ContainerStatus, ExecAgentStatus, InstanceKey, Resource, State,
+    Task, TaskKey, TaskStatus,
 };
 
 use crate::door::{Caller, Door};
 use crate::errors::{client, invalid};
-use crate::exec_relay::Opening;
+use crate::exec_relay::{Opening, stream_url};
 use crate::{exec_log, refer};
 
 /// What ECS says when the container does not take sessions (yet).
@@ -40,8 +40,7 @@ struct Target {
     container: ContainerFacts,
     instance: InstanceKey,
     command: String,
-    /// Where the output is logged: group and stream prefix come with it.
-    log_group: Option<String>,
+    log: exec_log::Target,
 }
 
 pub(crate) async fn execute(
@@ -51,12 +50,11 @@ pub(crate) async fn execute(
 ) -> Result<ExecuteCommandResponse, Error> {
     let state = door.snapshot();
     let target = read(&state, &request)?;
-    if let Some(group) = &target.log_group {
-        exec_log::check(door, group).await?;
-    }
+    exec_log::check(door, &target.log).await?;
     let opening = Opening {
         container: (target.key.clone(), target.container.name.clone()),
-        log_group: target.log_group.clone(),
+        log: target.log.clone(),
+        owner: Some(caller.identity.principal.arn.clone()),
     };
     let (session, token) = door.exec().open(door, opening)?;
     let message = ExecuteCommandMessage {
@@ -71,15 +69,15 @@ pub(crate) async fn execute(
         container = %target.container.name,
         command = target.command,
         principal = caller.identity.principal.arn,
-        log_group = target.log_group.as_deref().unwrap_or("-"),
+        log_group = target.log.group.as_deref().unwrap_or("-"),
+        bucket = target.log.bucket.as_ref().map_or("-", |bucket| bucket.name.as_str()),
         "ExecuteCommand"
     );
     if !door.exec().reach(&target.instance, message) {
         door.exec().forget(&session);
         return Err(disconnected());
     }
-    let base = door.config().endpoints.registry.replacen("http", "ws", 1);
-    let url = format!("{base}/v1/data-channel/{session}?role=publish_subscribe");
+    let url = stream_url(door, &session);
     Ok(ExecuteCommandResponse {
         cluster_arn: Some(door.realm().cluster(&target.key.cluster)),
         container_arn: Some(door.realm().container(&target.key, &target.container.id)),
@@ -113,14 +111,22 @@ fn read(state: &State, request: &ExecuteCommandRequest) -> Result<Target, Error>
     let container = container(task, request.container.as_deref())?;
     let instance = task.facts.instance_key();
     ready(state, task, &container.name, &instance)?;
-    let log_group = exec_log::group(state, task, &container.name)?;
-    Ok(Target {
-        key,
-        container: container.clone(),
-        instance,
-        command: command.to_owned(),
-        log_group,
-    })
+    let log = exec_log::target(state, task, &container.name)?;
+    Ok(Target { key, container: container.clone(), instance, command: command.to_owned(), log })
+}
+
+/// What a session is for that an agent brings back: none unless the container takes sessions.
+pub(crate) fn find(door: &Door, task_arn: &str, container: &str) -> Option<Opening> {
+    let state = door.snapshot();
+    let Ok(Resource::Task(key)) = state.realm().parse(task_arn) else { return None };
+    let task = state.task(&key)?;
+    let name = task.facts.containers.iter().find(|c| c.name.as_str() == container)?.name.clone();
+    // The agent itself may not have connected yet: that it asks is enough.
+    if !task.facts.enable_execute_command || task.progress.status == TaskStatus::Stopped {
+        return None;
+    }
+    let log = exec_log::target(&state, task, &name).ok()?;
+    Some(Opening { container: (key, name), log, owner: None })
 }
 
 /// The container that is meant; it may be left out where there is only one.

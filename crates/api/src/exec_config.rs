@@ -6,7 +6,7 @@ use aws::ecs::{
     ClusterConfiguration, ExecuteCommandConfiguration, ExecuteCommandLogConfiguration,
     ExecuteCommandLogging,
 };
-use model::ExecLogging;
+use model::{ExecBucket, ExecLogging};
 
 use crate::errors::invalid;
 use crate::refuse::PARAMETER;
@@ -49,17 +49,27 @@ fn to(logs: &ExecuteCommandLogConfiguration) -> Result<ExecLogging, Error> {
         format!("configuration.executeCommandConfiguration.logConfiguration.{member}")
     };
     let r = PARAMETER;
-    r.text(&at("s3BucketName"), logs.s3_bucket_name.as_ref(), "logging sessions to S3 is")?;
-    r.text(&at("s3KeyPrefix"), logs.s3_key_prefix.as_ref(), "logging sessions to S3 is")?;
-    r.flag(&at("s3EncryptionEnabled"), logs.s3_encryption_enabled, "logging sessions to S3 is")?;
+    r.flag(
+        &at("s3EncryptionEnabled"),
+        logs.s3_encryption_enabled,
+        "encryption of objects (there is no KMS and no default encryption of buckets) is",
+    )?;
     let encrypted = logs.cloud_watch_encryption_enabled;
     r.flag(&at("cloudWatchEncryptionEnabled"), encrypted, "demanding encrypted log groups is")?;
-    match logs.cloud_watch_log_group_name.as_deref() {
-        Some(group) if !group.is_empty() => {
-            Ok(ExecLogging::Override { log_group: group.to_owned() })
-        }
-        _ => Err(invalid(format!("{}: OVERRIDE needs it.", at("cloudWatchLogGroupName")))),
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let prefix = given(&logs.s3_key_prefix);
+    let bucket = given(&logs.s3_bucket_name).map(|name| ExecBucket { name, prefix: prefix.clone() });
+    if bucket.is_none() && prefix.is_some() {
+        return Err(invalid(format!("{}: it needs s3BucketName.", at("s3KeyPrefix"))));
     }
+    let log_group = given(&logs.cloud_watch_log_group_name);
+    if log_group.is_none() && bucket.is_none() {
+        return Err(invalid(format!(
+            "{}: OVERRIDE needs cloudWatchLogGroupName, s3BucketName or both.",
+            at("cloudWatchLogGroupName")
+        )));
+    }
+    Ok(ExecLogging::Override { log_group, bucket })
 }
 
 /// As it is described.
@@ -67,12 +77,13 @@ pub(crate) fn show(logging: &ExecLogging) -> ClusterConfiguration {
     let (logging, log_configuration) = match logging {
         ExecLogging::None => (ExecuteCommandLogging::None, None),
         ExecLogging::Default => (ExecuteCommandLogging::Default, None),
-        ExecLogging::Override { log_group } => {
+        ExecLogging::Override { log_group, bucket } => {
             let to = ExecuteCommandLogConfiguration {
-                cloud_watch_log_group_name: Some(log_group.clone()),
+                cloud_watch_log_group_name: log_group.clone(),
                 cloud_watch_encryption_enabled: Some(false),
+                s3_bucket_name: bucket.as_ref().map(|bucket| bucket.name.clone()),
                 s3_encryption_enabled: Some(false),
-                ..ExecuteCommandLogConfiguration::default()
+                s3_key_prefix: bucket.as_ref().and_then(|bucket| bucket.prefix.clone()),
             };
             (ExecuteCommandLogging::Override, Some(to))
         }
@@ -105,7 +116,13 @@ mod tests {
         let to =
             json!({"logging": "OVERRIDE", "logConfiguration": {"cloudWatchLogGroupName": "g"}});
         let read_back = read_json(to).unwrap().unwrap();
-        assert_eq!(read_back, ExecLogging::Override { log_group: "g".into() });
+        let group = ExecLogging::Override { log_group: Some("g".into()), bucket: None };
+        assert_eq!(read_back, group);
+        assert_eq!(read(Some(&show(&read_back))).unwrap(), Some(read_back));
+        let to = json!({"logging": "OVERRIDE", "logConfiguration": {"s3BucketName": "b", "s3KeyPrefix": "p"}});
+        let read_back = read_json(to).unwrap().unwrap();
+        let bucket = ExecBucket { name: "b".into(), prefix: Some("p".into()) };
+        assert_eq!(read_back, ExecLogging::Override { log_group: None, bucket: Some(bucket) });
         assert_eq!(read(Some(&show(&read_back))).unwrap(), Some(read_back));
         assert_eq!(read_json(json!({"logging": "NONE"})).unwrap(), Some(ExecLogging::None));
         for (given, named) in [
@@ -114,8 +131,12 @@ mod tests {
             (json!({"logging": "LOUD"}), "LOUD"),
             (json!({"logConfiguration": {"cloudWatchLogGroupName": "g"}}), "OVERRIDE"),
             (
-                json!({"logging": "OVERRIDE", "logConfiguration": {"s3BucketName": "b"}}),
+                json!({"logging": "OVERRIDE", "logConfiguration": {"s3KeyPrefix": "b"}}),
                 "s3BucketName",
+            ),
+            (
+                json!({"logging": "OVERRIDE", "logConfiguration": {"s3BucketName": "b", "s3EncryptionEnabled": true}}),
+                "s3EncryptionEnabled",
             ),
         ] {
             let error = read_json(given).unwrap_err();

@@ -1,54 +1,55 @@
-//! Brings the two ends of an ExecuteCommand session together and passes frames between them.
+//! The sessions of ExecuteCommand, and the two doors by which their ends come.
 //!
-//! The client comes with the token that ExecuteCommand gave, once; the agent comes with its node's
-//! signature. Frames pass unread, but for the log's tap.
+//! The client comes with the token that ExecuteCommand gave, or that ResumeSession gives when its
+//! websocket broke; each is good for once. The agent comes with its node's signature; after a restart
+//! of the server it brings back a session that the server has forgotten. Nothing here is stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws::Error;
-use aws::agent::acs::ExecuteCommandMessage;
+use aws::agent::acs::{ExecConnectQuery, ExecuteCommandMessage};
 use axum::Router;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use channel::{MessageType, OpenDataChannel};
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use channel::OpenDataChannel;
 use http::StatusCode;
 use model::{ContainerName, InstanceKey, TaskKey};
 use shell::{OsEntropy, Shutdown};
-use stdx::Entropy;
-use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use stdx::{Entropy, Timestamp};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout};
 
 use crate::door::Door;
-use crate::exec::{Reach, too_many};
-use crate::exec_log::Tap;
+use crate::exec::{self, Reach, too_many};
+use crate::exec_life::Life;
+use crate::exec_log::{Tap, Target};
+use crate::exec_session::{Comes, Ended, Live, farewell};
 
-/// A client that has not come by then comes no more.
-const TOKEN_LIFE: Duration = Duration::from_secs(60);
-/// The agent is waited for so long once the client is there.
-const AGENT_COMES: Duration = Duration::from_secs(30);
-/// A session in which nothing is said ends, as ECS documents.
-const IDLE: Duration = Duration::from_secs(20 * 60);
+/// A client says within this time who it is.
+const HELLO: Duration = Duration::from_secs(30);
 /// ECS's limit for a container.
 const MOST_SESSIONS: usize = 2;
 /// A frame is never larger.
 const MOST_BYTES: usize = 1 << 20;
-/// Output that is to be logged is stored so often, at least.
-const LOG_EVERY: Duration = Duration::from_secs(2);
-/// Farewells may take so long.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// So many sessions that are over are remembered, so that an agent that missed the end hears it.
+const MOST_OVER: usize = 1000;
+/// After a restart the agents of sessions come back within this time, as a rule.
+const SETTLING: Duration = Duration::from_secs(15);
+/// A shutdown waits so long for the sessions to be left in order.
+const DRAIN: Duration = Duration::from_secs(3);
 
 /// What a session is for.
 #[derive(Clone, Debug)]
 pub(crate) struct Opening {
     pub(crate) container: (TaskKey, ContainerName),
-    pub(crate) log_group: Option<String>,
+    pub(crate) log: Target,
+    /// The ARN of who opened it; none if the server was restarted since.
+    pub(crate) owner: Option<String>,
 }
 
 /// The sessions of ExecuteCommand. Cheap to clone.
@@ -59,26 +60,48 @@ pub struct Exec(Arc<Inner>);
 struct Inner {
     reach: Arc<dyn Reach>,
     shutdown: Shutdown,
-    sessions: Mutex<BTreeMap<String, Entry>>,
+    sessions: Mutex<Sessions>,
+    /// How many sessions there are, for who waits for one or for none.
+    changed: watch::Sender<usize>,
     begun: AtomicU64,
+    since: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Sessions {
+    open: BTreeMap<String, Entry>,
+    over: VecDeque<String>,
+    /// Those whose task still winds up: its log may be on its way.
+    leaving: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
     opening: Opening,
-    /// Gone once a client has come with it.
+    /// What the next client shows; gone once it has come.
     token: Option<String>,
-    /// Where the agent's websocket goes; gone once it has come.
-    agent: Option<oneshot::Sender<WebSocket>>,
-    /// Where it is waited for; gone once the client has come.
-    comes: Option<oneshot::Receiver<WebSocket>>,
+    /// Where ends come to.
+    comes: mpsc::Sender<Comes>,
+    begun: Timestamp,
+    /// Since when the client is away.
+    away: Option<Instant>,
+}
+
+/// A session that is open, as it is described.
+#[derive(Clone, Debug)]
+pub(crate) struct Open {
+    pub(crate) id: String,
+    pub(crate) opening: Opening,
+    pub(crate) begun: Timestamp,
+    pub(crate) connected: bool,
 }
 
 impl Exec {
     /// No sessions yet.
     pub fn new(reach: Arc<dyn Reach>, shutdown: Shutdown) -> Self {
         let (sessions, begun) = (Mutex::default(), AtomicU64::new(0));
-        Self(Arc::new(Inner { reach, shutdown, sessions, begun }))
+        let (changed, since) = (watch::Sender::new(0), Instant::now());
+        Self(Arc::new(Inner { reach, shutdown, sessions, changed, begun, since }))
     }
 
     pub(crate) fn reach(&self, instance: &InstanceKey, message: ExecuteCommandMessage) -> bool {
@@ -89,56 +112,188 @@ impl Exec {
     pub(crate) fn open(&self, door: &Door, opening: Opening) -> Result<(String, String), Error> {
         let mut chance = OsEntropy;
         let digits = format!("{}{}", chance.hex32(), chance.hex32());
-        let session = format!("ecs-execute-command-{}", digits.get(..17).unwrap_or_default());
-        let token = format!("{}{}", chance.hex32(), chance.hex32());
-        let mut sessions = self.sessions();
-        let same = |entry: &&Entry| entry.opening.container == opening.container;
-        if sessions.values().filter(same).count() >= MOST_SESSIONS {
+        let session = format!("{PREFIX}{}", digits.get(..DIGITS).unwrap_or_default());
+        let token = token();
+        let life = Life::opened(Instant::now());
+        if !self.begin(door, &session, opening.clone(), life, Some(token.clone())) {
             return Err(too_many(&opening.container.1, MOST_SESSIONS));
         }
-        let (agent, comes) = oneshot::channel();
-        let entry =
-            Entry { opening, token: Some(token.clone()), agent: Some(agent), comes: Some(comes) };
-        sessions.insert(session.clone(), entry);
-        drop(sessions);
-        self.0.begun.fetch_add(1, Ordering::Relaxed);
-        let (door, id) = (door.clone(), session.clone());
-        tokio::spawn(async move {
-            sleep(TOKEN_LIFE).await;
-            let waits = door.exec().sessions().get(&id).is_some_and(|e| e.token.is_some());
-            if waits {
-                tracing::info!(session = id, "Nobody came for an ExecuteCommand session.");
-                door.exec().forget(&id);
-            }
-        });
         Ok((session, token))
     }
 
-    /// Drops a session; an agent that waits for it is let go.
+    /// Begins a session's life; false if its container has too many.
+    fn begin(
+        &self,
+        door: &Door,
+        id: &str,
+        opening: Opening,
+        life: Life,
+        token: Option<String>,
+    ) -> bool {
+        let mut sessions = self.sessions();
+        if !sessions.make_room(&opening) {
+            return false;
+        }
+        let (comes, coming) = mpsc::channel(4);
+        let log = opening.log.clone();
+        let (begun, away) = (door.now(), life.client_away());
+        let entry = Entry { opening, token, comes, begun, away };
+        sessions.open.insert(id.to_owned(), entry);
+        sessions.leaving += 1;
+        self.0.changed.send_replace(sessions.leaving);
+        drop(sessions);
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
+        let (door, id, shutdown) = (door.clone(), id.to_owned(), self.0.shutdown.clone());
+        tokio::spawn(async move {
+            let tap = Tap::begin(&door, &log, &id).await;
+            let ended = Live::new(&door, &id, life, coming, shutdown, tap).run().await;
+            let why = match ended {
+                Ended::Over(why) => why.reason(),
+                Ended::Left => "the server goes down",
+            };
+            tracing::info!(session = id, why, "An ExecuteCommand session has ended.");
+            let mut sessions = door.exec().sessions();
+            sessions.forget(&id);
+            sessions.leaving -= 1;
+            door.exec().0.changed.send_replace(sessions.leaving);
+        });
+        true
+    }
+
+    /// Drops a session; an end that waits in it is let go.
     pub(crate) fn forget(&self, session: &str) {
-        self.sessions().remove(session);
+        self.sessions().forget(session);
+    }
+
+    /// Ends a session; false if there is none.
+    pub(crate) fn terminate(&self, session: &str) -> bool {
+        let mut sessions = self.sessions();
+        let Some(entry) = sessions.open.get(session) else { return false };
+        // Nothing else fills this queue; were it full, dropping the entry ends the session as well.
+        drop(entry.comes.try_send(Comes::End));
+        sessions.forget(session);
+        true
+    }
+
+    /// A new token for a client whose websocket broke; none if the session is over. After a restart
+    /// the session's agent may have to come back first, which is waited for.
+    pub(crate) async fn resume(&self, session: &str) -> Option<String> {
+        let mut changed = self.0.changed.subscribe();
+        let again = async {
+            loop {
+                if let Some(entry) = self.sessions().open.get_mut(session) {
+                    let token = token();
+                    entry.token = Some(token.clone());
+                    return Some(token);
+                }
+                if self.sessions().over.iter().any(|over| over == session) {
+                    return None;
+                }
+                changed.changed().await.ok()?;
+            }
+        };
+        let settles = self.0.since + SETTLING;
+        tokio::time::timeout_at(settles.max(Instant::now()), again).await.ok().flatten()
+    }
+
+    /// The open sessions, by id.
+    pub(crate) fn list(&self) -> Vec<Open> {
+        let sessions = self.sessions();
+        let all = sessions.open.iter().map(|(id, entry)| Open {
+            id: id.clone(),
+            opening: entry.opening.clone(),
+            begun: entry.begun,
+            connected: entry.token.is_none() && entry.away.is_none(),
+        });
+        all.collect()
     }
 
     /// How many there are, and how many there have been.
     pub(crate) fn counts(&self) -> (usize, u64) {
-        (self.sessions().len(), self.0.begun.load(Ordering::Relaxed))
+        (self.sessions().open.len(), self.0.begun.load(Ordering::Relaxed))
     }
 
-    /// Spends a token.
-    fn spend(&self, session: &str, given: &str) -> Option<(Opening, oneshot::Receiver<WebSocket>)> {
+    /// Notes since when a session's client is away.
+    pub(crate) fn mark(&self, session: &str, away: Option<Instant>) {
+        if let Some(entry) = self.sessions().open.get_mut(session) {
+            entry.away = away;
+        }
+    }
+
+    /// Waits for the sessions to be left in order, once shutdown has been told; for a few seconds at
+    /// most.
+    pub async fn drained(&self) {
+        let mut changed = self.0.changed.subscribe();
+        let none = changed.wait_for(|leaving| *leaving == 0);
+        if timeout(DRAIN, none).await.is_err() {
+            tracing::debug!("Some sessions of ExecuteCommand did not end in time.");
+        }
+    }
+
+    /// Spends a token: where its client comes to.
+    fn spend(&self, session: &str, given: &str) -> Option<mpsc::Sender<Comes>> {
         let mut sessions = self.sessions();
-        let entry = sessions.get_mut(session)?;
+        let entry = sessions.open.get_mut(session)?;
         let right = entry.token.as_ref().is_some_and(|token| same(token, given));
         if !right {
             return None;
         }
         entry.token = None;
-        Some((entry.opening.clone(), entry.comes.take()?))
+        Some(entry.comes.clone())
     }
 
-    fn sessions(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Sessions {
+    /// Whether the container may have one session more; the one whose client has been away longest
+    /// gives way.
+    fn make_room(&mut self, opening: &Opening) -> bool {
+        let same = self.open.iter().filter(|(_, e)| e.opening.container == opening.container);
+        if same.clone().count() < MOST_SESSIONS {
+            return true;
+        }
+        let away = same.filter_map(|(id, entry)| Some((entry.away?, id.clone()))).min();
+        let Some((_, id)) = away else { return false };
+        if let Some(entry) = self.open.get(&id) {
+            drop(entry.comes.try_send(Comes::End));
+        }
+        self.forget(&id);
+        true
+    }
+
+    fn forget(&mut self, id: &str) {
+        if self.open.remove(id).is_some() {
+            if self.over.len() >= MOST_OVER {
+                self.over.pop_front();
+            }
+            self.over.push_back(id.to_owned());
+        }
+    }
+}
+
+/// What the id of every session begins with, as ECS's do, and how many digits follow.
+const PREFIX: &str = "ecs-execute-command-";
+const DIGITS: usize = 17;
+
+/// Whether a text can be a session's id.
+pub(crate) fn is_id(text: &str) -> bool {
+    text.strip_prefix(PREFIX).is_some_and(|rest| {
+        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        rest.len() == DIGITS && rest.bytes().all(hex)
+    })
+}
+
+/// Where the clients of a session go.
+pub(crate) fn stream_url(door: &Door, session: &str) -> String {
+    let base = door.config().endpoints.registry.replacen("http", "ws", 1);
+    format!("{base}/v1/data-channel/{session}?role=publish_subscribe")
+}
+
+fn token() -> String {
+    format!("{}{}", OsEntropy.hex32(), OsEntropy.hex32())
 }
 
 /// Compares without telling by the time it takes where they differ.
@@ -160,18 +315,31 @@ pub(crate) fn agent_routes() -> Router<Door> {
 async fn agent_comes(
     State(door): State<Door>,
     Path(session): Path<String>,
+    RawQuery(query): RawQuery,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let waiting = door.exec().sessions().get_mut(&session).and_then(|entry| entry.agent.take());
-    let Some(waiting) = waiting else {
-        return (StatusCode::NOT_FOUND, "there is no such session, or its agent is here already\n")
-            .into_response();
+    let known = |door: &Door| door.exec().sessions().open.get(&session).map(|e| e.comes.clone());
+    let mut comes = known(&door);
+    if comes.is_none() {
+        let asked = ExecConnectQuery::parse(query.as_deref().unwrap_or_default());
+        let over = door.exec().sessions().over.contains(&session);
+        let right = |asked: &ExecConnectQuery| asked.resumed && !over && is_id(&session);
+        if let Some(asked) = asked.ok().filter(right)
+            && let Some(opening) = exec::find(&door, &asked.task_arn, &asked.container_name)
+            && door.exec().begin(&door, &session, opening, Life::found(Instant::now()), None)
+        {
+            tracing::info!(session, task = asked.task_arn, "An agent has brought a session back.");
+            comes = known(&door);
+        }
+    }
+    let Some(comes) = comes else {
+        return (StatusCode::NOT_FOUND, "there is no such session\n").into_response();
     };
     upgrade
         .max_message_size(MOST_BYTES)
         .on_upgrade(move |socket| async move {
-            // The client may be gone; the agent sees its websocket end then.
-            drop(waiting.send(socket));
+            // The session may be over by now; the agent sees its websocket end then.
+            drop(comes.send(Comes::Agent(Box::new(socket))).await);
         })
         .into_response()
 }
@@ -183,39 +351,25 @@ async fn client_comes(
 ) -> Response {
     upgrade
         .max_message_size(MOST_BYTES)
-        .on_upgrade(move |socket| async move {
-            let why = serve(&door, &session, socket).await;
-            tracing::info!(session, why, "An ExecuteCommand session has ended.");
-        })
+        .on_upgrade(move |socket| async move { welcome(&door, &session, socket).await })
         .into_response()
 }
 
-/// A client's websocket, from its token to its end.
-async fn serve(door: &Door, session: &str, mut client: WebSocket) -> &'static str {
-    let Ok(Some(token)) = timeout(AGENT_COMES, first(&mut client)).await else {
-        return "the client did not say who it is";
+/// A client's websocket, until its token has been seen.
+async fn welcome(door: &Door, session: &str, mut client: WebSocket) {
+    let Ok(Some(token)) = timeout(HELLO, first(&mut client)).await else {
+        tracing::info!(session, "A client did not say who it is.");
+        return;
     };
-    let Some((opening, comes)) = door.exec().spend(session, &token) else {
-        let words = "The session's token is wrong, old or used: start another session.";
-        farewell(door, session, &mut client, words).await;
-        return "the client's token was refused";
-    };
-    let why = match timeout(AGENT_COMES, comes).await {
-        Ok(Ok(agent)) => {
-            let tap = match opening.log_group {
-                Some(group) => Tap::begin(door.config().logs.clone(), group, session).await,
-                None => None,
-            };
-            relay(door, session, client, agent, tap).await
-        }
-        Ok(Err(_)) | Err(_) => {
-            let words = "The task's node did not open the session. Its agent's log says why.";
-            farewell(door, session, &mut client, words).await;
-            "the agent did not come"
-        }
-    };
-    door.exec().forget(session);
-    why
+    if let Some(comes) = door.exec().spend(session, &token) {
+        // The session may have ended just now: the client sees its websocket end.
+        drop(comes.send(Comes::Client(Box::new(client))).await);
+        return;
+    }
+    tracing::info!(session, "A client's token was refused.");
+    let words = "The session's token is wrong, old or used: start another session.";
+    farewell(door, session, &mut client, words).await;
+    drop(timeout(HELLO, client.send(Message::Close(None))).await);
 }
 
 /// The token in the first frame.
@@ -231,125 +385,22 @@ async fn first(client: &mut WebSocket) -> Option<String> {
     }
 }
 
-/// Tells the client why its session is over.
-async fn farewell(door: &Door, session: &str, client: &mut WebSocket, words: &str) {
-    let frame = channel::closing(session, words, door.now(), &mut OsEntropy);
-    let telling = async {
-        client.send(Message::Binary(frame.into())).await?;
-        client.send(Message::Close(None)).await
-    };
-    // A client that is gone or does not read needs no telling.
-    drop(timeout(FAREWELL, telling).await);
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-type Sink = SplitSink<WebSocket, Message>;
-type Source = SplitStream<WebSocket>;
-
-/// Passes frames until one end is gone. Both directions go by themselves, so that neither waits for
-/// the other.
-async fn relay(
-    door: &Door,
-    session: &str,
-    client: WebSocket,
-    agent: WebSocket,
-    mut tap: Option<Tap>,
-) -> &'static str {
-    let (mut to_client, from_client) = client.split();
-    let (mut to_agent, from_agent) = agent.split();
-    let kind = MessageType::StartPublication;
-    let start = channel::control(kind, Vec::new(), door.now(), &mut OsEntropy);
-    if to_agent.send(Message::Binary(start.into())).await.is_err() {
-        return "the agent is gone";
-    }
-    let said = Mutex::new(Instant::now());
-    let mut shutdown = door.exec().0.shutdown.clone();
-    let (why, words) = tokio::select! {
-        () = up(from_client, &mut to_agent, &said) => ("the client is gone", ""),
-        closed = down(door, from_agent, &mut to_client, &mut tap, &said) => match closed {
-            true => ("it was closed", ""),
-            false => ("the agent is gone", "The connection to the task's node was lost."),
-        },
-        () = idle(&said) => ("nothing was said", "The session was idle for 20 minutes."),
-        () = shutdown.wait() => ("the server shuts down", "The server is shutting down."),
-    };
-    if !words.is_empty() {
-        let frame = channel::closing(session, words, door.now(), &mut OsEntropy);
-        drop(timeout(FAREWELL, to_client.send(Message::Binary(frame.into()))).await);
-    }
-    drop(timeout(FAREWELL, to_client.send(Message::Close(None))).await);
-    drop(timeout(FAREWELL, to_agent.send(Message::Close(None))).await);
-    if let Some(tap) = tap {
-        tap.end(door.now()).await;
-    }
-    why
-}
-
-/// Ends when nothing has been said for long.
-async fn idle(said: &Mutex<Instant>) {
-    loop {
-        let until = *said.lock().unwrap_or_else(PoisonError::into_inner) + IDLE;
-        if Instant::now() >= until {
-            return;
+    #[test]
+    fn ids_are_known_by_their_form() {
+        assert!(is_id("ecs-execute-command-0123456789abcdef0"));
+        for other in ["", "user-0123456789abcdef0", "ecs-execute-command-", "../x"] {
+            assert!(!is_id(other), "{other}");
         }
-        sleep_until(until).await;
+        assert!(!is_id("ecs-execute-command-0123456789ABCDEF0"));
     }
-}
 
-fn heard(said: &Mutex<Instant>) {
-    *said.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-}
-
-/// From the client to the agent.
-async fn up(mut from: Source, to: &mut Sink, said: &Mutex<Instant>) {
-    while let Some(Ok(message)) = from.next().await {
-        match message {
-            Message::Binary(_) => heard(said),
-            // Who it is has been told, and pings are this websocket's own.
-            Message::Text(_) | Message::Ping(_) | Message::Pong(_) => continue,
-            Message::Close(_) => return,
-        }
-        if to.send(message).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// From the agent to the client; whether the agent closed the session itself.
-async fn down(
-    door: &Door,
-    mut from: Source,
-    to: &mut Sink,
-    tap: &mut Option<Tap>,
-    said: &Mutex<Instant>,
-) -> bool {
-    let mut store = tokio::time::interval(LOG_EVERY);
-    loop {
-        let message = tokio::select! {
-            next = from.next() => match next {
-                Some(Ok(message)) => message,
-                None | Some(Err(_)) => return false,
-            },
-            _ = store.tick(), if tap.is_some() => {
-                if let Some(tap) = tap {
-                    tap.flush().await;
-                }
-                continue;
-            }
-        };
-        let Message::Binary(bytes) = &message else {
-            if matches!(message, Message::Close(_)) {
-                return true;
-            }
-            continue;
-        };
-        heard(said);
-        if let Some(tap) = tap
-            && tap.see(bytes, door.now())
-        {
-            tap.flush().await;
-        }
-        if to.send(message).await.is_err() {
-            return true;
-        }
+    #[test]
+    fn tokens_are_compared_whole() {
+        assert!(same("abc", "abc"));
+        assert!(!same("abc", "abd") && !same("abc", "ab") && !same("", "a"));
     }
 }

@@ -30,11 +30,24 @@ pub enum ExecLogging {
     /// Where the container's own output goes, if that is a log group.
     #[default]
     Default,
-    /// To this log group.
+    /// To at least one of these.
     Override {
-        /// Its name.
-        log_group: String,
+        /// A log group's name.
+        #[serde(default)]
+        log_group: Option<String>,
+        /// A bucket of objects.
+        #[serde(default)]
+        bucket: Option<ExecBucket>,
     },
+}
+
+/// A bucket that takes the output of ExecuteCommand sessions, an object each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecBucket {
+    /// Its name.
+    pub name: String,
+    /// What the objects' keys begin with; a slash follows.
+    pub prefix: Option<String>,
 }
 
 /// A cluster's life: active until it is deleted, and active again when it is created anew.

@@ -7,6 +7,7 @@
 
 mod arn;
 mod balancing;
+mod capacity;
 mod change;
 mod cluster;
 mod definition;
@@ -24,8 +25,9 @@ mod token;
 
 pub use arn::{ArnError, Realm, Resource};
 pub use balancing::*;
+pub use capacity::*;
 pub use change::{Address, Change, Table};
-pub use cluster::{Cluster, ClusterStatus, ExecLogging};
+pub use cluster::{Cluster, ClusterStatus, ExecBucket, ExecLogging};
 pub use definition::{
     ContainerSpec, DefinitionStatus, Document, LaunchType, NetworkMode, PlacementConstraint,
     PlacementStrategy, PortMapping, SpreadField, TaskDefinition, TaskSpec,

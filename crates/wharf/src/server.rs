@@ -81,6 +81,7 @@ pub(crate) async fn start(
     let (sockets, agents) =
         control::start(store.clone(), clock.clone(), Box::new(OsEntropy), mint, shutdown.clone())
             .await?;
+    let exec = Exec::new(Arc::new(Reach(agents)), shutdown.clone());
     let door = Door::new(DoorConfig {
         realm,
         store: store.clone(),
@@ -92,7 +93,7 @@ pub(crate) async fn start(
         sessions: sessions.clone(),
         ecr_token: ecr_token.clone(),
         clock: clock.clone(),
-        exec: Exec::new(Arc::new(Reach(agents)), shutdown.clone()),
+        exec: exec.clone(),
         endpoints: Endpoints::under(&endpoint),
         version: env!("CARGO_PKG_VERSION"),
     });
@@ -113,7 +114,13 @@ pub(crate) async fn start(
     };
     // Before anybody is answered: who sees it ready may look for this at once.
     profile.save(&places.data).context("tell tools on this machine where the server is")?;
-    let served = tokio::spawn(serve(listener, routes, shutdown)?);
+    let serving = serve(listener, routes, shutdown)?;
+    let served = tokio::spawn(async move {
+        let served = serving.await;
+        // Sessions of ExecuteCommand are no requests any more, and have a log to finish.
+        exec.drained().await;
+        served
+    });
     Ok(Server { endpoint, root_key, store, ready, served })
 }
 

@@ -125,7 +125,11 @@ pub(super) fn ssm(asked: &Asked<'_>, operation: ssm::Operation) -> Resources {
             .collect()
     };
     Some(match operation {
-        O::DescribeParameters => Vec::new(),
+        O::DescribeParameters | O::DescribeSessions => Vec::new(),
+        O::ResumeSession | O::TerminateSession => {
+            let session = asked.text("SessionId").unwrap_or_default();
+            vec![asked.arn("ssm", &format!("session/{session}"))]
+        }
         O::DeleteParameter
         | O::GetParameter
         | O::GetParameterHistory

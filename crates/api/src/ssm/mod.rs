@@ -1,4 +1,5 @@
-//! Systems Manager Parameter Store: the wire in front of [`vault::Vault`].
+//! Systems Manager: Parameter Store, the wire in front of [`vault::Vault`]; Session Manager as far as
+//! ExecuteCommand's sessions need it is in `exec_ssm`.
 //! <https://docs.aws.amazon.com/systems-manager/latest/APIReference/Welcome.html>
 
 mod view;
@@ -10,18 +11,19 @@ use aws::Error;
 use aws::ssm::{
     AddTagsToResourceRequest, AddTagsToResourceResult, DeleteParameterRequest,
     DeleteParameterResult, DeleteParametersRequest, DeleteParametersResult,
-    DescribeParametersRequest, DescribeParametersResult, ErrorKind, GetParameterHistoryRequest,
+    DescribeParametersRequest, DescribeParametersResult, DescribeSessionsRequest, DescribeSessionsResponse, ErrorKind, GetParameterHistoryRequest,
     GetParameterHistoryResult, GetParameterRequest, GetParameterResult, GetParametersByPathRequest,
     GetParametersByPathResult, GetParametersRequest, GetParametersResult,
     LabelParameterVersionRequest, LabelParameterVersionResult, ListTagsForResourceRequest,
     ListTagsForResourceResult, PutParameterRequest, PutParameterResult,
-    RemoveTagsFromResourceRequest, RemoveTagsFromResourceResult, ResourceTypeForTagging, Ssm, Tag,
+    RemoveTagsFromResourceRequest, RemoveTagsFromResourceResult, ResourceTypeForTagging, ResumeSessionRequest, ResumeSessionResponse, Ssm, Tag, TerminateSessionRequest, TerminateSessionResponse,
     UnlabelParameterVersionRequest, UnlabelParameterVersionResult,
 };
 use vault::{DescribeQuery, PathQuery, PutParameter, SecretValue, Tags, Vault, VaultError};
 
 use crate::authenticate::refusal;
 use crate::door::{Caller, Door};
+use crate::exec_ssm;
 
 /// A refusal or failure of the vault as Systems Manager answers it.
 fn error(error: &VaultError) -> Error {
@@ -121,6 +123,30 @@ impl Ssm for Door {
             tier: Some(view::tier(made.tier)),
             version: Some(view::number(made.version)),
         })
+    }
+
+    async fn resume_session(
+        &self,
+        _: &Caller,
+        request: ResumeSessionRequest,
+    ) -> Result<ResumeSessionResponse, Error> {
+        exec_ssm::resume(self, request).await
+    }
+
+    async fn terminate_session(
+        &self,
+        _: &Caller,
+        request: TerminateSessionRequest,
+    ) -> Result<TerminateSessionResponse, Error> {
+        exec_ssm::terminate(self, request)
+    }
+
+    async fn describe_sessions(
+        &self,
+        _: &Caller,
+        request: DescribeSessionsRequest,
+    ) -> Result<DescribeSessionsResponse, Error> {
+        exec_ssm::describe(self, &request)
     }
 
     async fn get_parameter(
