@@ -1,4 +1,5 @@
-//! Log groups, log streams and their events, as CloudWatch Logs has them: storage and queries.
+//! Logs and metrics: log groups, streams and their events as CloudWatch Logs has them, series of
+//! measurements and alarms as CloudWatch has them. Storage and queries. Metrics are in [`metrics`].
 //!
 //! [`Logs`] keeps everything in one redb file. Every change goes through one writer thread that
 //! commits what has queued up in one durable transaction, so an acknowledged event survives the
@@ -14,6 +15,7 @@ mod get;
 mod groups;
 mod limits;
 mod logs;
+pub mod metrics;
 pub mod pattern;
 mod search;
 mod streams;
@@ -29,6 +31,12 @@ mod tests;
 pub use error::{LogsError, Subject};
 pub use limits::RETENTION_DAYS;
 pub use logs::{Logs, LogsConfig};
+pub use metrics::alarm::{AlarmAction, AlarmActions, AlarmConfig, AlarmState};
+pub use metrics::balancer::{BalancerKind, BalancerSample, TargetGroupSample};
+pub use metrics::{
+    Answer, MathError, MetricId, MetricStat, Metrics, MetricsConfig, MetricsError, Query,
+    QueryError, Resolution, Sample, Source, Statistic, StatisticSet, Unit, Values,
+};
 pub use types::{
     EventPage, FilterQuery, FilteredEvent, FilteredPage, GetQuery, InputEvent, LogGroup, LogStream,
     OutputEvent, Page, PutOutcome, Rejected, StreamOrder, StreamQuery, SweepReport,
