@@ -64,9 +64,12 @@ const fn kind(rejection: &Rejection) -> ErrorKind {
         | Rejection::InstanceNotFound(_)
         | Rejection::InstanceHasTasks(..)
         | Rejection::Invalid { .. }
+        | Rejection::Misfit(_)
         | Rejection::NotBuilt(_) => K::InvalidParameterException,
-        // IAM's own errors are in `iam`; ECS has no command that is refused so.
-        Rejection::Iam(_) => K::ClientException,
+        // Their own errors are in their rooms; ECS has no command that is refused so.
+        Rejection::Iam(_) | Rejection::Scaling(_) => K::ClientException,
+        // Likewise those of Elastic Load Balancing, in `elbv2`.
+        Rejection::Balancing(_) => K::ClientException,
         Rejection::TokenReused(_) => K::ConflictException,
         Rejection::Limit(_) => K::LimitExceededException,
         Rejection::Stale => K::ServerException,

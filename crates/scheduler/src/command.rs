@@ -4,8 +4,8 @@ use model::{
     AgentInfo, Attribute, Change, CircuitBreaker, ClusterName, ContainerName, ContainerStatus,
     DefinitionKey, DeploymentId, Document, ExecAgentStatus, ExecLogging, Family, HealthStatus,
     InstanceId, InstanceKey, InstanceStatus, LaunchType, NetworkBinding, PlacementConstraint,
-    PlacementStrategy, PropagateTags, Resource, Resources, ServiceKey, ServiceTarget, Tags, TargetKey,
-    TaskId, TaskKey, TaskSpec, TaskStatus, VerdictReason, VerdictState,
+    PlacementStrategy, PropagateTags, Resource, Resources, ServiceKey, ServiceTarget, Tags,
+    TargetKey, TaskId, TaskKey, TaskSpec, TaskStatus, VerdictReason, VerdictState,
 };
 use std::net::IpAddr;
 use std::time::Duration;
@@ -117,6 +117,10 @@ pub enum Command {
 
     /// A role or a managed policy of IAM.
     Iam(crate::IamCommand),
+    /// Application Auto Scaling, its users' and its own.
+    Scaling(crate::ScalingCommand),
+    /// A load balancer, a target group, a listener or a rule.
+    Balancing(crate::BalancingCommand),
 
     // --- agents ---
     /// RegisterContainerInstance, the first time or again.
@@ -492,6 +496,8 @@ pub enum Reply {
     Role(model::RoleName),
     /// A managed policy was made or changed: its name, and the number of the version.
     Policy(model::PolicyName, u32),
+    /// A load balancer, a target group, a listener or a rule was made, changed or deleted.
+    Balancing(model::BalancingResource),
     /// An instance registered, changed or was deregistered. The value is as it was at that moment,
     /// since a deregistered one is gone from the state.
     Instance(Box<model::Instance>),

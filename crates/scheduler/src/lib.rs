@@ -5,6 +5,8 @@
 //! I/O; nothing here knows the store or the wire. A refusal carries its reasons as values; words are
 //! made from them in [`words`], once.
 
+pub mod capacity;
+mod balancing;
 mod command;
 mod complaints;
 mod decide;
@@ -16,11 +18,17 @@ mod plan;
 mod rejection;
 mod replicas;
 mod rollout;
+pub mod scaling;
 pub mod timing;
 pub mod words;
 
+pub use balancing::{
+    BalancerAttribute, BalancingCommand, BalancingLimit, BalancingRejection, GroupAttribute,
+    HealthEdit, ListenerEdit, Names, NewBalancer, NewGroup, NewListener, NewRule, NewTarget,
+};
 pub use command::*;
 pub use decide::decide;
 pub use iam::{IamCommand, IamRejection, NewPolicy, NewRole, PolicyRef};
 pub use plan::{Plan, Report, Waiting, plan};
 pub use rejection::*;
+pub use scaling::{ScalingCommand, ScalingRejection};

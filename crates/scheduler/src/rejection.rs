@@ -66,8 +66,18 @@ pub enum Rejection {
     Misfit(Misfit),
     /// IAM refuses it.
     Iam(crate::IamRejection),
+    /// Application Auto Scaling refuses it.
+    Scaling(crate::ScalingRejection),
+    /// Elastic Load Balancing refuses it.
+    Balancing(crate::BalancingRejection),
     /// What a planned command relied on holds no longer; the loop looks again.
     Stale,
+}
+
+impl From<crate::ScalingRejection> for Rejection {
+    fn from(refusal: crate::ScalingRejection) -> Self {
+        Self::Scaling(refusal)
+    }
 }
 
 impl From<crate::IamRejection> for Rejection {

@@ -377,6 +377,8 @@ pub fn rejection(rejection: &Rejection, realm: &Realm) -> String {
         Rejection::NotBuilt(what) => format!("Wharf does not support {what} yet."),
         Rejection::Limit(sentence) => sentence.clone(),
         Rejection::Iam(refusal) => refusal.to_string(),
+        Rejection::Scaling(refusal) => refusal.to_string(),
+        Rejection::Balancing(refusal) => refusal.to_string(),
         Rejection::Misfit(misfit) => self::misfit(misfit, realm),
         Rejection::Stale => "The state has moved on; look again.".to_owned(),
     }

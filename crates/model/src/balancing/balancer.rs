@@ -89,6 +89,10 @@ pub struct BalancerSettings {
     pub desync: Desync,
     /// `access_logs.s3.*`: the bucket and the prefix, when they are on.
     pub access_logs: Option<(String, String)>,
+    /// `access_logs.s3.bucket`, whether or not they are on.
+    pub access_log_bucket: String,
+    /// `access_logs.s3.prefix`, whether or not they are on.
+    pub access_log_prefix: String,
 }
 
 impl Default for BalancerSettings {
@@ -106,6 +110,8 @@ impl Default for BalancerSettings {
             tls_headers: false,
             desync: Desync::Defensive,
             access_logs: None,
+            access_log_bucket: String::new(),
+            access_log_prefix: String::new(),
         }
     }
 }

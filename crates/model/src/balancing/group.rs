@@ -120,8 +120,18 @@ pub struct GroupSettings {
     pub deregistration_delay: Duration,
     /// `deregistration_delay.connection_termination.enabled`
     pub terminate_connections: bool,
-    /// `stickiness.*`, when it is on.
+    /// `stickiness.*`, when it is on: what follows from the members named `sticky` and `cookie`.
     pub stickiness: Option<Stickiness>,
+    /// `stickiness.enabled`
+    pub sticky: bool,
+    /// `stickiness.type`
+    pub sticky_by: StickyBy,
+    /// `stickiness.lb_cookie.duration_seconds`
+    pub balancer_cookie: Duration,
+    /// `stickiness.app_cookie.duration_seconds`
+    pub application_cookie: Duration,
+    /// `stickiness.app_cookie.cookie_name`
+    pub application_cookie_name: String,
     /// `load_balancing.algorithm.type`
     pub algorithm: Algorithm,
     /// `slow_start.duration_seconds`; zero is off.
@@ -140,6 +150,11 @@ impl Default for GroupSettings {
             deregistration_delay: Duration::from_secs(300),
             terminate_connections: false,
             stickiness: None,
+            sticky: false,
+            sticky_by: StickyBy::BalancerCookie,
+            balancer_cookie: Duration::from_secs(86_400),
+            application_cookie: Duration::from_secs(86_400),
+            application_cookie_name: String::new(),
             algorithm: Algorithm::RoundRobin,
             slow_start: Duration::ZERO,
             proxy_protocol: false,
@@ -147,6 +162,17 @@ impl Default for GroupSettings {
             cross_zone: None,
         }
     }
+}
+
+/// By what a client comes back to the same target, whether or not it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StickyBy {
+    /// `lb_cookie`
+    BalancerCookie,
+    /// `app_cookie`
+    ApplicationCookie,
+    /// `source_ip`
+    SourceIp,
 }
 
 /// How a client comes back to the same target.

@@ -21,7 +21,7 @@ pub use book::{BalancingChange, Book};
 pub use differences::BookDifference;
 pub use group::{
     Algorithm, GroupProtocol, GroupSettings, HealthCheck, HealthPort, Matcher, ProtocolVersion,
-    Stickiness, TargetGroup, TargetKind,
+    Stickiness, StickyBy, TargetGroup, TargetKind,
 };
 pub use health::TargetState;
 pub use listener::{

@@ -1,5 +1,6 @@
 //! Decisions: what a command does to a state, or why it is refused. One file for each family.
 
+mod balancing;
 mod clusters;
 mod definitions;
 mod instances;
@@ -9,10 +10,13 @@ mod protection;
 mod reports;
 mod roles;
 mod run_task;
+mod scaling;
 mod services;
 mod tags;
 pub(crate) mod targets;
 mod tokens;
+
+pub(crate) use services::MOST_TASKS;
 
 use std::sync::Arc;
 
@@ -78,6 +82,8 @@ fn answer(desk: &mut Desk<'_>, command: &Command) -> Result<Reply, Rejection> {
         Command::Forget(what) => planned::forget(desk, what),
         Command::DisconnectAll => instances::disconnect_all(desk),
         Command::Iam(command) => roles::decide(desk, command),
+        Command::Scaling(command) => scaling::decide(desk, command),
+        Command::Balancing(command) => balancing::decide(desk, command),
     }
 }
 
