@@ -30,6 +30,8 @@ pub struct DoorConfig {
     pub registry: Arc<Registry>,
     /// Log groups, streams and events.
     pub logs: Arc<Logs>,
+    /// Metrics and alarms.
+    pub telemetry: telemetry::Metrics,
     /// Secrets and parameters.
     pub vault: Vault,
     /// Buckets and objects.

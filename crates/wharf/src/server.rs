@@ -22,7 +22,7 @@ use objects::{Objects, ObjectsConfig};
 use registry::{Authorizer, Registry, RegistryConfig};
 use shell::{Clock, OsEntropy, Shutdown};
 use store::{RedbEngine, Store};
-use telemetry::{Logs, LogsConfig};
+use telemetry::{Logs, LogsConfig, Metrics, MetricsConfig};
 use vault::{Vault, VaultConfig};
 
 use crate::checks;
@@ -71,6 +71,8 @@ pub(crate) async fn start(
         .with_context(|| format!("load the state of {}", places.data.display()))?;
     let registry = open_registry(settings, places, &clock)?;
     let logs = open_logs(settings, places, &clock)?;
+    let metrics = open_metrics(settings, places, &clock)?;
+    tokio::spawn(telemetry::metrics::alarm::watch(metrics.clone(), shutdown.clone()));
     let vault = open_vault(settings, places, &clock)?;
     tokio::spawn(registry.clone().maintain(shutdown.clone()));
     tokio::spawn(sweep(logs.clone(), clock.clone(), shutdown.clone()));
@@ -87,6 +89,7 @@ pub(crate) async fn start(
         store: store.clone(),
         registry: registry.clone(),
         logs,
+        telemetry: metrics,
         vault: vault.clone(),
         objects: open_objects(places, &clock)?,
         keys: Arc::new(SessionStore::new(root_key.store(&settings.account), sessions.clone())),
@@ -157,6 +160,16 @@ fn open_logs(settings: &Settings, places: &Places, clock: &Arc<dyn Clock>) -> Re
         clock.clone(),
     );
     Ok(Arc::new(Logs::open(config).context("open the logs")?))
+}
+
+fn open_metrics(settings: &Settings, places: &Places, clock: &Arc<dyn Clock>) -> Result<Metrics> {
+    let config = MetricsConfig::new(
+        places.folder("metrics")?,
+        settings.account.clone(),
+        settings.region.clone(),
+        clock.clone(),
+    );
+    Metrics::open(config).context("open the metrics")
 }
 
 fn open_objects(places: &Places, clock: &Arc<dyn Clock>) -> Result<Objects> {

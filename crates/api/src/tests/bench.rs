@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use shell::{Clock, ManualClock};
 use stdx::{SeededEntropy, Timestamp};
 use store::{MemoryEngine, Store};
-use telemetry::{Logs, LogsConfig};
+use telemetry::{Logs, LogsConfig, Metrics, MetricsConfig};
 use vault::{Vault, VaultConfig};
 
 use crate::door::{Door, DoorConfig, Endpoints};
@@ -103,6 +103,7 @@ impl Bench {
         let objects = ObjectsConfig::new(folder.path(), shared.clone());
         let vault = VaultConfig::new(folder.path(), ACCOUNT, REGION, shared.clone());
         let logs = LogsConfig::new(folder.path().join("logs"), ACCOUNT, REGION, shared.clone());
+        let metrics = MetricsConfig::new(folder.path().join("logs"), ACCOUNT, REGION, shared.clone());
         let sessions = Arc::new(SessionMint::new(root.secret()));
         let asked = Asked::default();
         let door = Door::new(DoorConfig {
@@ -110,6 +111,7 @@ impl Bench {
             store: store.clone(),
             registry: registry.unwrap(),
             logs: Arc::new(Logs::open(logs).unwrap()),
+            telemetry: Metrics::open(metrics).unwrap(),
             vault: Vault::open(vault).unwrap(),
             objects: Objects::open(objects).unwrap(),
             keys: Arc::new(SessionStore::new(root.store(ACCOUNT), sessions.clone())),
