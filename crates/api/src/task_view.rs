@@ -21,7 +21,7 @@ const ARCHITECTURE: &str = "ecs.cpu-architecture";
 /// A task as it is described; its tags only where they are asked for.
 pub(crate) fn task_view(state: &State, task: &Task, tags: bool) -> Wire {
     let (facts, progress, realm) = (&task.facts, &task.progress, state.realm());
-    let instance = state.instance(&facts.instance_key());
+    let instance = state.instance_of(facts);
     let definition = state.definition(&facts.definition);
     let overrides = facts.overrides.as_ref().and_then(overrides::decode).unwrap_or_default();
     let attribute =
@@ -38,7 +38,8 @@ pub(crate) fn task_view(state: &State, task: &Task, tags: bool) -> Wire {
         cluster_arn: Some(realm.cluster(facts.cluster())),
         connectivity: Some(connectivity(instance.map(|i| &**i))),
         connectivity_at: progress.connected_at,
-        container_instance_arn: Some(realm.instance(&facts.instance_key())),
+        capacity_provider_name: facts.provider.as_ref().map(ToString::to_string),
+        container_instance_arn: facts.instance_key().map(|key| realm.instance(&key)),
         containers: Some(containers(state, task, definition.map(|d| &**d), &overrides)),
         cpu: Some(facts.reserved.cpu.to_string()),
         created_at: Some(facts.created_at),
@@ -157,6 +158,8 @@ fn container(
             changed.and_then(|c| c.memory_reservation),
             spec.and_then(|spec| spec.memory_reservation),
         ),
+        gpu_ids: (!facts.gpus.is_empty())
+            .then(|| facts.gpus.iter().map(ToString::to_string).collect()),
         ..Container::default()
     }
 }

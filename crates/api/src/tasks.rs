@@ -124,7 +124,9 @@ fn candidates<'a>(
     Ok(match (service, instance, request.family.as_deref()) {
         (Some(service), instance, _) => state
             .tasks_of(&service)
-            .filter(|task| instance.as_ref().is_none_or(|key| task.facts.instance_key() == *key))
+            .filter(|task| {
+                instance.as_ref().is_none_or(|key| task.facts.instance_key().as_ref() == Some(key))
+            })
             .collect(),
         (None, Some(instance), _) => state.tasks_on(&instance).collect(),
         (None, None, Some(family)) => {

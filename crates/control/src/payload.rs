@@ -78,7 +78,7 @@ fn run(state: &State, task: &Task, minting: Minting<'_>) -> Result<acs::Task, Pa
         .ok_or_else(|| PayloadError::DefinitionMissing(name()))?;
     let (document, overrides) = effective(definition, task)
         .map_err(|source| PayloadError::Document { task: name(), source })?;
-    let instance = state.instance(&facts.instance_key());
+    let instance = state.instance_of(facts);
     let zone = instance.and_then(|i| i.attribute("ecs.availability-zone").flatten());
     let containers = document
         .container_definitions

@@ -122,9 +122,9 @@ pub(crate) async fn route(control: Control) {
 
 fn concerns(state: &State, change: &Change) -> Option<(InstanceKey, Nudge)> {
     match change {
-        Change::PutTask(facts) => Some((facts.instance_key(), Nudge::Task(facts.key.clone()))),
+        Change::PutTask(facts) => Some((facts.instance_key()?, Nudge::Task(facts.key.clone()))),
         Change::PutProgress(key, _) => {
-            Some((state.task(key)?.facts.instance_key(), Nudge::Task(key.clone())))
+            Some((state.task(key)?.facts.instance_key()?, Nudge::Task(key.clone())))
         }
         Change::DeleteInstance(key) => Some((key.clone(), Nudge::Deregistered)),
         Change::PutCluster(_)
@@ -143,7 +143,8 @@ fn concerns(state: &State, change: &Change) -> Option<(InstanceKey, Nudge)> {
         | Change::PutPolicy(_)
         | Change::DeletePolicy(_)
         | Change::Balancing(_)
-        | Change::Scaling(_) => None,
+        | Change::Scaling(_)
+        | Change::Capacity(_) => None,
     }
 }
 

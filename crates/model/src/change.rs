@@ -9,9 +9,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BalancingChange, Cluster, ClusterName, DefinitionKey, Instance, InstanceKey, ManagedPolicy,
-    PolicyName, Role, RoleName, ScalingChange, Service, ServiceEvent, ServiceKey, TaskDefinition,
-    TaskFacts, TaskKey, TaskProgress, TokenKey, TokenRecord,
+    BalancingChange, CapacityChange, Cluster, ClusterName, DefinitionKey, Instance, InstanceKey,
+    ManagedPolicy, PolicyName, Role, RoleName, ScalingChange, Service, ServiceEvent, ServiceKey,
+    TaskDefinition, TaskFacts, TaskKey, TaskProgress, TokenKey, TokenRecord,
 };
 
 /// One upsert or delete of one record.
@@ -58,6 +58,8 @@ pub enum Change {
     Balancing(BalancingChange),
     /// Scalable targets and what belongs to them.
     Scaling(ScalingChange),
+    /// Auto Scaling groups, their nodes, and capacity providers.
+    Capacity(CapacityChange),
 }
 
 /// The kinds of records, in the order in which they are loaded.
@@ -103,6 +105,16 @@ pub enum Table {
     ScheduledActions,
     /// What scaling did.
     ScalingActivities,
+    /// Launch configurations.
+    LaunchConfigurations,
+    /// Auto Scaling groups.
+    AutoScalingGroups,
+    /// Nodes of Auto Scaling groups.
+    Nodes,
+    /// Capacity providers.
+    CapacityProviders,
+    /// What Auto Scaling groups did.
+    GroupActivities,
 }
 
 /// Where a record stands in the store: one record an address.
@@ -116,7 +128,7 @@ pub struct Address {
 
 impl Table {
     /// Every kind, in loading order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
         Self::Clusters,
         Self::Definitions,
         Self::Instances,
@@ -137,6 +149,11 @@ impl Table {
         Self::ScalingPolicies,
         Self::ScheduledActions,
         Self::ScalingActivities,
+        Self::LaunchConfigurations,
+        Self::AutoScalingGroups,
+        Self::Nodes,
+        Self::CapacityProviders,
+        Self::GroupActivities,
     ];
 }
 
@@ -172,6 +189,7 @@ impl Change {
             Self::DeletePolicy(name) => vec![at(Table::Policies, name.to_string())],
             Self::Balancing(change) => change.addresses(),
             Self::Scaling(change) => change.addresses(),
+            Self::Capacity(change) => change.addresses(),
         }
     }
 
@@ -198,6 +216,7 @@ impl Change {
             | Self::PutPolicy(_) => false,
             Self::Balancing(change) => change.is_delete(),
             Self::Scaling(change) => change.is_delete(),
+            Self::Capacity(change) => change.is_delete(),
         }
     }
 }

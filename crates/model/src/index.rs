@@ -26,6 +26,8 @@ pub(crate) struct TaskIndex {
     pub(crate) stopped: OrdSet<(Timestamp, TaskKey)>,
     // Those that wait for their targets to be drained.
     pub(crate) deactivating: OrdSet<TaskKey>,
+    // Those that wait for an instance, oldest first.
+    pub(crate) waiting: OrdSet<(Timestamp, TaskKey)>,
 }
 
 /// What the tasks of an instance hold. A port is counted, since what a node reports might clash; so is
@@ -49,7 +51,10 @@ impl TaskIndex {
     /// Counts a task in.
     pub(crate) fn insert(&mut self, task: &Task) {
         let id = task.facts.key.task.clone();
-        self.by_instance.entry(task.facts.instance_key()).or_default().insert(id.clone());
+        let instance = task.facts.instance_key();
+        if let Some(instance) = &instance {
+            self.by_instance.entry(instance.clone()).or_default().insert(id.clone());
+        }
         if let Some(service) = task.facts.service_key() {
             self.by_service.entry(service).or_default().insert(id.clone());
         }
@@ -61,8 +66,13 @@ impl TaskIndex {
         if task.progress.status == TaskStatus::Deactivating {
             self.deactivating.insert(task.facts.key.clone());
         }
-        if task.holds_resources() {
-            let usage = self.usage.entry(task.facts.instance_key()).or_default();
+        if let Some(since) = waits_since(task) {
+            self.waiting.insert((since, task.facts.key.clone()));
+        }
+        if let Some(instance) = instance
+            && task.holds_resources()
+        {
+            let usage = self.usage.entry(instance).or_default();
             usage.cpu += u64::from(task.facts.reserved.cpu);
             usage.memory += u64::from(task.facts.reserved.memory);
             for port in task.host_ports() {
@@ -78,7 +88,10 @@ impl TaskIndex {
     /// Counts a task out, exactly as it was counted in.
     pub(crate) fn remove(&mut self, task: &Task) {
         let id = &task.facts.key.task;
-        forget(&mut self.by_instance, &task.facts.instance_key(), id);
+        let instance = task.facts.instance_key();
+        if let Some(instance) = &instance {
+            forget(&mut self.by_instance, instance, id);
+        }
         if let Some(service) = task.facts.service_key() {
             forget(&mut self.by_service, &service, id);
         }
@@ -95,8 +108,11 @@ impl TaskIndex {
         if task.progress.status == TaskStatus::Deactivating {
             self.deactivating.remove(&task.facts.key);
         }
-        let instance = task.facts.instance_key();
+        if let Some(since) = waits_since(task) {
+            self.waiting.remove(&(since, task.facts.key.clone()));
+        }
         if task.holds_resources()
+            && let Some(instance) = instance
             && let Some(usage) = self.usage.get_mut(&instance)
         {
             usage.cpu -= u64::from(task.facts.reserved.cpu);
@@ -126,7 +142,9 @@ impl TaskIndex {
             _ => return,
         };
         count(&mut self.clusters, task.facts.cluster().clone(), pick, &by);
-        count(&mut self.instances, task.facts.instance_key(), pick, &by);
+        if let Some(instance) = task.facts.instance_key() {
+            count(&mut self.instances, instance, pick, &by);
+        }
         if let Some(service) = task.facts.service_key() {
             count(&mut self.services, service, pick, &by);
         }
@@ -159,6 +177,12 @@ fn count<K: Ord + Clone>(
 fn stopped_at(task: &Task) -> Option<Timestamp> {
     (task.progress.status == TaskStatus::Stopped)
         .then(|| task.progress.stopped_at.unwrap_or(task.facts.created_at))
+}
+
+/// Since when a task waits for an instance, if it does.
+fn waits_since(task: &Task) -> Option<Timestamp> {
+    let waits = task.facts.instance.is_none() && task.holds_resources();
+    waits.then_some(task.facts.created_at)
 }
 
 fn family(task: &Task) -> (ClusterName, Family) {

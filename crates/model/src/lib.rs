@@ -48,6 +48,7 @@ pub use state::State;
 pub use tags::Tags;
 pub use task::{
     ContainerFacts, ContainerProgress, ContainerStatus, DesiredStatus, ExecAgent, ExecAgentStatus,
-    HealthStatus, NetworkBinding, StopCode, Task, TaskFacts, TaskProgress, TaskStatus,
+    HealthStatus, NetworkBinding, PlacementTerms, StopCode, Task, TaskFacts, TaskProgress,
+    TaskStatus,
 };
 pub use token::{TokenKey, TokenRecord};

@@ -8,10 +8,10 @@ use stdx::Timestamp;
 
 use crate::index::{Counts, TaskIndex, Usage};
 use crate::{
-    Book, Change, Cluster, ClusterName, DefinitionKey, DefinitionStatus, Family, GpuId, HostPort,
-    Instance, InstanceKey, ManagedPolicy, PolicyName, Realm, Resources, Revision, Role, RoleName,
-    ScalingBook, Service, ServiceEvent, ServiceKey, Task, TaskDefinition, TaskKey, TaskProgress,
-    TokenKey, TokenRecord,
+    Book, CapacityBook, Change, Cluster, ClusterName, DefinitionKey, DefinitionStatus, Family,
+    GpuId, HostPort, Instance, InstanceKey, ManagedPolicy, PolicyName, Realm, Resources, Revision,
+    Role, RoleName, ScalingBook, Service, ServiceEvent, ServiceKey, Task, TaskDefinition, TaskKey,
+    TaskProgress, TokenKey, TokenRecord,
 };
 
 /// Everything that is true of a realm at one moment.
@@ -31,6 +31,7 @@ pub struct State {
     policies: OrdMap<PolicyName, Arc<ManagedPolicy>>,
     balancing: Book,
     scaling: ScalingBook,
+    capacity: CapacityBook,
     // Tokens by age and definitions on their way out, for those who forget them.
     token_ages: OrdSet<(Timestamp, TokenKey)>,
     deleting: OrdSet<DefinitionKey>,
@@ -54,6 +55,7 @@ impl State {
             policies: OrdMap::new(),
             balancing: Book::default(),
             scaling: ScalingBook::default(),
+            capacity: CapacityBook::default(),
             token_ages: OrdSet::new(),
             deleting: OrdSet::new(),
             index: TaskIndex::default(),
@@ -115,6 +117,7 @@ impl State {
             Change::DeletePolicy(name) => drop(self.policies.remove(name)),
             Change::Balancing(change) => self.balancing.apply(change),
             Change::Scaling(change) => self.scaling.apply(change),
+            Change::Capacity(change) => self.capacity.apply(change),
         }
     }
 
@@ -271,6 +274,11 @@ impl State {
         self.policies.values()
     }
 
+    /// Auto Scaling groups, their nodes, and capacity providers.
+    pub fn capacity(&self) -> &CapacityBook {
+        &self.capacity
+    }
+
     /// What makes services grow and shrink.
     pub fn scaling(&self) -> &ScalingBook {
         &self.scaling
@@ -354,6 +362,16 @@ impl State {
     /// Every task that is over with the instant at which it stopped, oldest first.
     pub fn stopped_tasks(&self) -> impl Iterator<Item = &(Timestamp, TaskKey)> {
         self.index.stopped.iter()
+    }
+
+    /// The instance of a task, if it has one that is still there.
+    pub fn instance_of(&self, task: &crate::TaskFacts) -> Option<&Arc<Instance>> {
+        self.instance(&task.instance_key()?)
+    }
+
+    /// The tasks that wait for an instance, oldest first.
+    pub fn waiting_tasks(&self) -> impl Iterator<Item = &Task> {
+        self.index.waiting.iter().filter_map(|(_, key)| self.tasks.get(key))
     }
 
     /// The tasks that were told to stop and wait for their targets to be drained.
@@ -465,6 +483,7 @@ impl State {
         let policies = self.policies.values().cloned().map(Change::PutPolicy);
         let balancing = self.balancing.records().map(Change::Balancing);
         let scaling = self.scaling.records().map(Change::Scaling);
+        let capacity = self.capacity.records().map(Change::Capacity);
         clusters
             .chain(definitions)
             .chain(instances)
@@ -476,6 +495,7 @@ impl State {
             .chain(policies)
             .chain(balancing)
             .chain(scaling)
+            .chain(capacity)
     }
 }
 

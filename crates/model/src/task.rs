@@ -9,7 +9,8 @@ use stdx::Timestamp;
 
 use crate::{
     ClusterName, ContainerName, DefinitionKey, DeploymentId, Document, GpuId, HostPort, InstanceId,
-    InstanceKey, LaunchType, Protocol, Resources, ServiceKey, ServiceName, Tags, TaskKey,
+    InstanceKey, LaunchType, PlacementConstraint, PlacementStrategy, Protocol, ProviderName,
+    Resources, ServiceKey, ServiceName, Tags, TaskKey,
 };
 
 /// A task as it stands.
@@ -28,8 +29,14 @@ pub struct TaskFacts {
     pub key: TaskKey,
     /// What it runs.
     pub definition: DefinitionKey,
-    /// Where it was placed.
-    pub instance: InstanceId,
+    /// Where it was placed; none while it waits for capacity. A placement is final.
+    pub instance: Option<InstanceId>,
+    /// The capacity provider that it was given to, if it was given to one.
+    #[serde(default)]
+    pub provider: Option<ProviderName>,
+    /// What it asks of an instance beside what its definition asks, while it waits for one.
+    #[serde(default)]
+    pub terms: Option<PlacementTerms>,
     /// Where its capacity comes from.
     pub launch_type: LaunchType,
     /// `family:…`, `service:…`, or what the caller gave.
@@ -55,6 +62,19 @@ pub struct TaskFacts {
     pub enable_execute_command: bool,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// What a task that waits for an instance asks of it, beside what its definition asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacementTerms {
+    /// Where it may be placed.
+    pub constraints: Vec<PlacementConstraint>,
+    /// How to choose.
+    pub strategy: Vec<PlacementStrategy>,
+    /// Attributes that the instance must have, for the sake of overrides.
+    pub attributes: Vec<String>,
+    /// How many GPUs each container has for its own, in the order of the definition.
+    pub gpus: Vec<u32>,
 }
 
 /// The identity of a container in a task.
@@ -107,7 +127,7 @@ pub struct TaskProgress {
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html>
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TaskStatus {
-    /// Waits for something outside its instance, such as an address.
+    /// Waits for something outside its instance, such as an address, or for the instance itself.
     Provisioning,
     /// Its instance has it, or will.
     Pending,
@@ -244,9 +264,10 @@ impl TaskFacts {
         &self.key.cluster
     }
 
-    /// Where its instance is found.
-    pub fn instance_key(&self) -> InstanceKey {
-        InstanceKey { cluster: self.key.cluster.clone(), instance: self.instance.clone() }
+    /// Where its instance is found, once it has one.
+    pub fn instance_key(&self) -> Option<InstanceKey> {
+        let instance = self.instance.clone()?;
+        Some(InstanceKey { cluster: self.key.cluster.clone(), instance })
     }
 
     /// Where its service is found, if it has one.
@@ -257,7 +278,7 @@ impl TaskFacts {
 }
 
 impl TaskProgress {
-    /// The first step of a task: its instance will have it.
+    /// The first step of a task: its instance will have it, or it waits for one.
     pub fn first(facts: &TaskFacts) -> Self {
         let pending = |c: &ContainerFacts| ContainerProgress {
             name: c.name.clone(),
@@ -271,7 +292,10 @@ impl TaskProgress {
             exec_agent: None,
         };
         Self {
-            status: TaskStatus::Pending,
+            status: match facts.instance {
+                Some(_) => TaskStatus::Pending,
+                None => TaskStatus::Provisioning,
+            },
             desired: DesiredStatus::Running,
             version: 1,
             containers: facts.containers.iter().map(pending).collect(),

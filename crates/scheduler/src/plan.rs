@@ -73,9 +73,10 @@ pub enum Waiting {
 pub fn plan(state: &State, now: Timestamp, seed: u64) -> Plan {
     let mut planner = Planner { state, now, seed, plan: Plan::default() };
     for task in state.tasks_without_instance() {
+        let Some(instance) = &task.facts.instance else { continue };
         planner.plan.commands.push(Command::LoseTask {
             key: task.facts.key.clone(),
-            reason: words::instance_gone(&task.facts.instance),
+            reason: words::instance_gone(instance),
         });
     }
     for service in state.all_services() {
@@ -231,10 +232,14 @@ impl Planner<'_> {
         }
         // Each may be two records and an event.
         for some in targets.chunks(BATCH as usize / 2) {
-            self.plan.commands.push(Command::EndDraining { targets: some.to_vec(), tasks: Vec::new() });
+            self.plan
+                .commands
+                .push(Command::EndDraining { targets: some.to_vec(), tasks: Vec::new() });
         }
         for some in tasks.chunks(BATCH as usize / 2) {
-            self.plan.commands.push(Command::EndDraining { targets: Vec::new(), tasks: some.to_vec() });
+            self.plan
+                .commands
+                .push(Command::EndDraining { targets: Vec::new(), tasks: some.to_vec() });
         }
     }
 

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    Book, DeploymentId, DesiredStatus, HealthStatus, InstanceId, InstanceStatus, Resources, RolloutState,
-    Service, ServiceStatus, State, TargetState, Task, TaskDefinition, TaskId, TaskKey,
+    Book, DeploymentId, DesiredStatus, HealthStatus, InstanceId, InstanceStatus, Resources,
+    RolloutState, Service, ServiceStatus, State, TargetState, Task, TaskDefinition, TaskId,
+    TaskKey,
 };
 use stdx::Timestamp;
 
@@ -80,8 +81,9 @@ impl<'a> Tally<'a> {
             let checks = Checks::of(state, task);
             let health = checks.verdict();
             let grace = grace(service, task, now);
-            let instance = state.instance(&task.facts.instance_key());
-            let staying = instance.is_some_and(|i| i.status == InstanceStatus::Active);
+            let instance = state.instance_of(&task.facts);
+            let waits = task.facts.instance.is_none();
+            let staying = waits || instance.is_some_and(|i| i.status == InstanceStatus::Active);
             let flaw = if task.facts.deployment.as_ref() != primary {
                 Some(StopCause::Replaced)
             } else if !staying {
@@ -349,19 +351,19 @@ fn surplus(tally: &Tally<'_>, desired: u32) -> Vec<(TaskId, StopCause)> {
     }
     let mut good: Vec<&Member<'_>> =
         tally.members.iter().filter(|m| m.flaw.is_none() && m.may_stop()).collect();
-    let mut crowd: BTreeMap<&InstanceId, u32> = BTreeMap::new();
+    let mut crowd: BTreeMap<Option<&InstanceId>, u32> = BTreeMap::new();
     for member in &good {
-        *crowd.entry(&member.task.facts.instance).or_default() += 1;
+        *crowd.entry(member.task.facts.instance.as_ref()).or_default() += 1;
     }
     let mut chosen = Vec::with_capacity(count);
     while chosen.len() < count && !good.is_empty() {
         let rank = |m: &Member<'_>| {
-            let here = crowd.get(&m.task.facts.instance).copied().unwrap_or(0);
+            let here = crowd.get(&m.task.facts.instance.as_ref()).copied().unwrap_or(0);
             (m.healthy, m.task.is_running(), Reverse(here), Reverse(m.task.facts.created_at))
         };
         let first = (0..good.len()).min_by_key(|at| rank(good[*at])).unwrap_or(0);
         let member = good.remove(first);
-        if let Some(here) = crowd.get_mut(&member.task.facts.instance) {
+        if let Some(here) = crowd.get_mut(&member.task.facts.instance.as_ref()) {
             *here -= 1;
         }
         chosen.push((member.task.facts.key.task.clone(), StopCause::ScaleIn));

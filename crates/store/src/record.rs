@@ -30,6 +30,11 @@ fn letter(table: Table) -> char {
         Table::ScalingPolicies => 'r',
         Table::ScheduledActions => 's',
         Table::ScalingActivities => 't',
+        Table::LaunchConfigurations => 'u',
+        Table::AutoScalingGroups => 'v',
+        Table::Nodes => 'w',
+        Table::CapacityProviders => 'x',
+        Table::GroupActivities => 'y',
     }
 }
 

@@ -54,20 +54,25 @@ fn sent(document: &Value, spec: &TaskSpec, overrides: Option<&Value>) -> acs::Ta
     let named = |c: &ContainerSpec| ContainerFacts {
         name: c.name.clone(),
         id: "c1".to_owned(),
-        gpus: Vec::new(),
+        gpus: (0..c.gpus).map(|at| format!("GPU-{}-{at}", c.name).as_str().into()).collect(),
     };
+    let containers: Vec<ContainerFacts> = spec.containers.iter().map(named).collect();
+    let mut reserved = spec.reservation();
+    reserved.gpus = containers.iter().flat_map(|c| c.gpus.clone()).collect();
     let facts = TaskFacts {
         key: TaskKey { cluster: "default".into(), task: "0f".into() },
         definition: key,
-        instance: "i".into(),
+        instance: Some("i".into()),
+        provider: None,
+        terms: None,
         launch_type: LaunchType::Ec2,
         group: "family:web".to_owned(),
         started_by: None,
         service: None,
         deployment: None,
         overrides: overrides.map(bytes),
-        reserved: spec.reservation(),
-        containers: spec.containers.iter().map(named).collect(),
+        reserved,
+        containers,
         tags: Tags::default(),
         enable_ecs_managed_tags: false,
         enable_execute_command: false,
@@ -284,4 +289,24 @@ proptest! {
         let counted = admission::counted(&sent(&document(&spec), &spec, None));
         prop_assert_eq!(counted, spec.reservation());
     }
+}
+
+/// As the stock agent's own tests have an association: one container, and a content that says nothing.
+#[test]
+fn gpus_are_associations_with_one_container_each() {
+    let document = json!({"containerDefinitions": [
+        {"name": "web", "image": "busybox", "memory": 64, "resourceRequirements": [{"type": "GPU", "value": "2"}]},
+        {"name": "side", "image": "busybox", "memory": 64},
+    ]});
+    let web = ContainerSpec { gpus: 2, ..container("web") };
+    let task = sent(&document, &spec(vec![web, container("side")]), None);
+    let one = |name: &str| {
+        json!({"name": name, "type": "gpu", "containers": ["web"],
+            "content": {"encoding": "base64", "value": ""}})
+    };
+    assert_eq!(
+        serde_json::to_value(&task.associations).unwrap(),
+        json!([one("GPU-web-0"), one("GPU-web-1")])
+    );
+    assert_eq!(super::admission::counted(&task).gpus.len(), 2);
 }

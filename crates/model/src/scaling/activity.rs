@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use stdx::Timestamp;
 
-use crate::ServiceKey;
+use crate::{ScalingPolicyName, ServiceKey};
 
 /// One thing that scaling did, or attempted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ pub struct ScalingActivity {
     pub number: u64,
     /// A UUID.
     pub id: String,
+    /// The policy that led to it, if one did.
+    pub policy: Option<ScalingPolicyName>,
     /// What was intended.
     pub description: String,
     /// What led to it, with what was seen.

@@ -199,6 +199,7 @@ mod tests {
             service: ServiceKey { cluster: "c".into(), service: service.into() },
             number,
             id: number.to_string(),
+            policy: None,
             description: String::new(),
             cause: String::new(),
             started_at: Timestamp::EPOCH,

@@ -59,7 +59,9 @@ fn facts(task: u8, instance: u8, service: u8, revision: u8) -> TaskFacts {
     TaskFacts {
         key: task_key(task),
         definition: definition_key(revision),
-        instance: format!("node-{instance}").as_str().into(),
+        instance: (instance < 3).then(|| format!("node-{instance}").as_str().into()),
+        provider: None,
+        terms: None,
         launch_type: LaunchType::Ec2,
         group: "family:web".to_owned(),
         started_by: None,
@@ -216,7 +218,8 @@ fn indexes_agree(state: &State) -> Result<(), TestCaseError> {
         prop_assert_eq!(keys(state.tasks_of(&service)), keys(mine()));
     }
     for instance in (0..3).map(instance) {
-        let mine = || state.all_tasks().filter(|t| t.facts.instance_key() == instance.key);
+        let mine =
+            || state.all_tasks().filter(|t| t.facts.instance_key().as_ref() == Some(&instance.key));
         prop_assert_eq!(state.instance_counts(&instance.key), naive(mine()));
         prop_assert_eq!(keys(state.tasks_on(&instance.key)), keys(mine()));
         let holding = || mine().filter(|t| t.holds_resources());
@@ -256,8 +259,11 @@ fn ages_agree(state: &State) -> Result<(), TestCaseError> {
     prop_assert_eq!(state.deleting_definitions().collect::<Vec<_>>(), deleting);
     let lost = state
         .all_tasks()
-        .filter(|t| t.holds_resources() && state.instance(&t.facts.instance_key()).is_none());
+        .filter(|t| t.holds_resources() && t.facts.instance.is_some())
+        .filter(|t| state.instance_of(&t.facts).is_none());
     prop_assert_eq!(keys(state.tasks_without_instance()), keys(lost));
+    let waiting = state.all_tasks().filter(|t| t.holds_resources() && t.facts.instance.is_none());
+    prop_assert_eq!(keys(state.waiting_tasks()), keys(waiting));
     Ok(())
 }
 

@@ -77,7 +77,9 @@ fn template(
     TaskFacts {
         key: TaskKey { cluster: key.cluster.clone(), task: "".into() },
         definition: terms.definition.key.clone(),
-        instance: "".into(),
+        instance: None,
+        provider: None,
+        terms: None,
         launch_type: service.launch_type,
         group: format!("service:{}", key.service),
         started_by: Some(deployment.to_string()),
@@ -173,7 +175,7 @@ pub(super) fn step(desk: &mut Desk<'_>, key: &ServiceKey) -> Result<Reply, Rejec
 /// A task's instance is gone for good.
 pub(super) fn lose(desk: &mut Desk<'_>, key: &TaskKey, reason: &str) -> Result<Reply, Rejection> {
     let task = desk.state.task(key).ok_or(Rejection::Stale)?;
-    let gone = desk.state.instance(&task.facts.instance_key()).is_none();
+    let gone = task.facts.instance.is_some() && desk.state.instance_of(&task.facts).is_none();
     if !gone || task.progress.status == TaskStatus::Stopped {
         return Err(Rejection::Stale);
     }
@@ -186,6 +188,9 @@ pub(super) fn forget(desk: &mut Desk<'_>, what: &[Forget]) -> Result<Reply, Reje
     for item in what {
         let due = forgettable_at(desk.state, item).is_some_and(|at| at <= desk.now);
         if due {
+            if let Forget::Service(key) = item {
+                super::scaling::forget(desk, key);
+            }
             desk.put(match item {
                 Forget::Task(key) => Change::DeleteTask(key.clone()),
                 Forget::Token(key) => Change::DeleteToken(key.clone()),

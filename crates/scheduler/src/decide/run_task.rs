@@ -167,7 +167,9 @@ fn template(desk: &Desk<'_>, run: &RunTask, definition: &TaskDefinition) -> Task
     TaskFacts {
         key: TaskKey { cluster: run.cluster.clone(), task: "".into() },
         definition: definition.key.clone(),
-        instance: "".into(),
+        instance: None,
+        provider: None,
+        terms: None,
         launch_type: run.launch_type,
         group: run.group.clone().unwrap_or_else(|| format!("family:{}", definition.key.family)),
         started_by: run.started_by.clone(),
@@ -198,7 +200,7 @@ pub(super) fn containers(spec: &TaskSpec) -> Vec<ContainerFacts> {
 pub(super) fn stamp(desk: &mut Desk<'_>, template: &TaskFacts, place: Place) -> TaskKey {
     let mut facts = template.clone();
     facts.key.task = desk.ids.hex32().into();
-    facts.instance = place.instance;
+    facts.instance = Some(place.instance);
     facts.reserved.gpus = place.gpus.iter().flatten().cloned().collect();
     for container in &mut facts.containers {
         container.id = desk.ids.uuid();

@@ -149,7 +149,7 @@ fn place(
     progress: &TaskProgress,
     wanted: &ServiceTarget,
 ) -> Option<TargetKey> {
-    let instance = state.instance(&facts.instance_key())?;
+    let instance = state.instance_of(facts)?;
     let spec = &state.definition(&facts.definition)?.spec;
     let protocol = transport(state.balancing().group(&wanted.group)?.protocol);
     let ports = &spec.container(&wanted.container)?.ports;
@@ -181,7 +181,7 @@ fn published(progress: &TaskProgress, wanted: &ServiceTarget, protocol: Protocol
 /// leave. Of a task whose instance is gone nobody would report the end: it is over.
 pub(super) fn leave(desk: &mut Desk<'_>, task: &Task, next: &mut TaskProgress) -> Vec<GroupId> {
     let (state, now) = (desk.state, desk.now);
-    if state.instance(&task.facts.instance_key()).is_none() {
+    if state.instance_of(&task.facts).is_none() {
         reports::end(next, now);
         forget(desk, &task.facts.key);
         return Vec::new();

@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use model::{
-    ClusterName, Family, GpuId, Instance, InstanceId, InstanceStatus, LaunchType, PlacementConstraint,
-    PlacementStrategy, Resources, ServiceKey, SpreadField, State, Task, TaskSpec,
+    ClusterName, Family, GpuId, Instance, InstanceId, InstanceStatus, LaunchType,
+    PlacementConstraint, PlacementStrategy, Resources, ServiceKey, SpreadField, State, Task,
+    TaskSpec,
 };
 use stdx::Entropy;
 
@@ -232,7 +233,8 @@ impl<'a> Board<'a> {
         seat.here += 1;
         seat.placed += 1;
         self.chooser.placed(at);
-        let own = |count: &u32| (0..*count).filter_map(|_| seat.gpus.pop_front().cloned()).collect();
+        let own =
+            |count: &u32| (0..*count).filter_map(|_| seat.gpus.pop_front().cloned()).collect();
         let gpus = self.wish.gpus.iter().map(own).collect();
         Place { instance: seat.instance.key.instance.clone(), gpus }
     }
@@ -335,7 +337,9 @@ fn group_counts(state: &State, wish: &Wish<'_>) -> BTreeMap<InstanceId, u32> {
     }
     let mut count = |task: &Task| {
         if task.holds_resources() && task.progress.desired == model::DesiredStatus::Running {
-            *counts.entry(task.facts.instance.clone()).or_insert(0) += 1;
+            if let Some(instance) = &task.facts.instance {
+                *counts.entry(instance.clone()).or_insert(0) += 1;
+            }
         }
     };
     match wish.group {

@@ -36,7 +36,9 @@ impl Invariants {
                     }
                 }
                 Change::PutTask(facts) => {
-                    never_over_capacity(after, &facts.instance_key());
+                    if let Some(instance) = facts.instance_key() {
+                        never_over_capacity(after, &instance);
+                    }
                 }
                 Change::DeleteTask(key) => {
                     let task = before.task(key).expect("it was there");
@@ -111,7 +113,7 @@ pub(crate) fn healthy(state: &State, service: &Service) -> usize {
     state
         .tasks_of(&service.key)
         .filter(|t| t.is_running() && t.progress.desired == DesiredStatus::Running)
-        .filter(|t| state.instance(&t.facts.instance_key()).is_some())
+        .filter(|t| state.instance_of(&t.facts).is_some())
         .filter(passes)
         .count()
 }

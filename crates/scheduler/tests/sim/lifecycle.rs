@@ -174,7 +174,7 @@ fn reports_of_unknown_tasks_are_answered_and_forgotten() {
 #[test]
 fn a_task_without_instance_stops_at_once() {
     let (mut world, key) = placed();
-    let node = world.state.task(&key).expect("it is").facts.instance_key();
+    let node = world.state.task(&key).expect("it is").facts.instance_key().expect("it is placed");
     world.state.apply(&model::Change::DeleteInstance(node));
     world.must(Command::StopTask { key: key.clone(), reason: None });
     let end = progress(&world, &key);
@@ -185,7 +185,7 @@ fn a_task_without_instance_stops_at_once() {
 #[test]
 fn what_ran_on_a_lost_instance_is_over() {
     let (mut world, key) = placed();
-    let node = world.state.task(&key).expect("it is").facts.instance_key();
+    let node = world.state.task(&key).expect("it is").facts.instance_key().expect("it is placed");
     world.state.apply(&model::Change::DeleteInstance(node));
     world.settle();
     let end = progress(&world, &key);

@@ -42,7 +42,9 @@ fn key(id: &str) -> InstanceKey {
 fn place(world: &mut World, run: RunTask) -> (Vec<InstanceId>, Vec<Failure>) {
     match world.must(Command::RunTask(run)) {
         Reply::Tasks { placed, failures } => {
-            let on = |key| world.state.task(key).expect("it is").facts.instance.clone();
+            let on = |key| {
+                world.state.task(key).expect("it is").facts.instance.clone().expect("it is placed")
+            };
             (placed.iter().map(on).collect(), failures)
         }
         other => panic!("{other:?}"),
@@ -222,7 +224,7 @@ fn narrowed(state: &State, strategy: &[PlacementStrategy]) -> Vec<InstanceId> {
         .collect();
     let tasks = |id: &InstanceId| {
         let here = state.tasks(&cluster).filter(|t| t.holds_resources());
-        here.filter(|t| t.facts.instance == *id).count()
+        here.filter(|t| t.facts.instance.as_ref() == Some(id)).count()
     };
     // Whatever comes after chance has nothing left to decide.
     for rule in strategy.iter().take_while(|rule| **rule != PlacementStrategy::Random) {

@@ -224,7 +224,7 @@ impl World {
     fn tell_agents(&mut self) {
         let mut todo = Vec::new();
         for task in self.state.all_tasks().filter(|t| t.holds_resources()) {
-            let connected = self.state.instance(&task.facts.instance_key());
+            let connected = self.state.instance_of(&task.facts);
             if connected.is_none_or(|i| !i.agent.connected) {
                 continue;
             }
