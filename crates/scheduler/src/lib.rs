@@ -5,8 +5,8 @@
 //! I/O; nothing here knows the store or the wire. A refusal carries its reasons as values; words are
 //! made from them in [`words`], once.
 
-pub mod capacity;
 mod balancing;
+pub mod capacity;
 mod command;
 mod complaints;
 mod decide;

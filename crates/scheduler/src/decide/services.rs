@@ -13,7 +13,7 @@ use crate::desk::Desk;
 use crate::{CreateService, Rejection, Reply, UpdateService, placement, rollout};
 
 /// The most tasks of a service, an ECS quota.
-const MOST_TASKS: u32 = 5_000;
+pub(crate) const MOST_TASKS: u32 = 5_000;
 
 /// CreateService: a name is free again once its service is inactive.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html>
@@ -161,6 +161,7 @@ pub(super) fn delete(
         return Err(Rejection::ServiceHasTasks(key.clone(), before.desired_count));
     }
     let now = desk.now;
+    super::scaling::remove(desk, key);
     let empty = !desk.state.tasks_of(key).any(model::Task::holds_resources);
     if let Some(draft) = desk.draft(key) {
         draft.status = ServiceStatus::Draining;
