@@ -97,7 +97,9 @@ impl Agent {
             .map_err(StartError::Endpoints)?;
         let mut facts = config.node_facts();
         facts.log_drivers = runtime.log_drivers();
+        facts.volume_drivers = runtime.volume_drivers().await;
         facts.runtime_networks = runtime.owns_network();
+        facts.gpus.by_runtime = runtime.takes_gpus();
         let context = Arc::new(Context {
             cluster: config.cluster.clone(),
             limits: config.limits,

@@ -10,6 +10,7 @@ use shell::Clock;
 use stdx::Timestamp;
 
 use crate::cleanup::CleanUp;
+use crate::gpu::Gpus;
 use crate::plan::{FileSystem, NodeFacts};
 use crate::task::Limits;
 
@@ -42,6 +43,8 @@ pub struct AgentConfig {
     pub clean_up: CleanUp,
     /// Where the file systems are that EFS volumes name, by their ids.
     pub file_systems: BTreeMap<String, FileSystem>,
+    /// The GPUs that tasks may have.
+    pub gpus: Gpus,
     /// Whether the machine is not an EC2 instance: it registers as `EXTERNAL`.
     pub external: bool,
     /// The version that the agent tells.
@@ -72,6 +75,7 @@ impl AgentConfig {
             volumes_dir: self.data_dir.join("volumes"),
             stop_timeout: self.stop_timeout,
             file_systems: self.file_systems.clone(),
+            gpus: self.gpus.clone(),
             ..NodeFacts::default()
         }
     }

@@ -27,6 +27,7 @@ mod cleanup;
 mod config;
 pub mod endpoints;
 mod exec;
+pub mod gpu;
 mod images;
 mod metrics;
 mod networking;

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use aws::ClientError;
-use aws::ecs::{Attribute, RegisterContainerInstanceRequest, Resource, VersionInfo};
+use aws::ecs::{
+    Attribute, PlatformDevice, PlatformDeviceType, RegisterContainerInstanceRequest, Resource,
+    VersionInfo,
+};
 use serde::{Deserialize, Serialize};
 use shell::OsEntropy;
 use stdx::Backoff;
@@ -73,6 +76,11 @@ pub(crate) fn request(
     if config.external {
         attributes.push(attribute("ecs.capability.external", None));
     }
+    if let Some(driver) = &config.gpus.driver {
+        let name = format!("ecs.capability.nvidia-driver-version.{driver}");
+        attributes.push(attribute(&name, None));
+        attributes.push(attribute("ecs.capability.gpu-driver-version", Some(driver)));
+    }
     for (name, value) in [
         ("ecs.os-type", "linux"),
         ("ecs.os-family", "LINUX"),
@@ -92,6 +100,7 @@ pub(crate) fn request(
             ports("PORTS", &config.reserved_ports),
             ports("PORTS_UDP", &config.reserved_ports_udp),
         ]),
+        platform_devices: gpus(config),
         version_info: Some(VersionInfo {
             agent_hash: Some(config.hash.clone()),
             agent_version: Some(config.version.clone()),
@@ -99,6 +108,15 @@ pub(crate) fn request(
         }),
         ..RegisterContainerInstanceRequest::default()
     }
+}
+
+/// The node's GPUs, as AWS's agent tells of them.
+fn gpus(config: &AgentConfig) -> Option<Vec<PlatformDevice>> {
+    let device = |gpu: &crate::gpu::Gpu| PlatformDevice {
+        id: Some(gpu.id.clone()),
+        r#type: Some(PlatformDeviceType::Gpu),
+    };
+    (!config.gpus.all.is_empty()).then(|| config.gpus.all.iter().map(device).collect())
 }
 
 /// ECS's name of this machine's architecture.

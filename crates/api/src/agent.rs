@@ -7,35 +7,41 @@ use aws::Error;
 use aws::ecs::{
     AttachmentStateChange, Attribute as WireAttribute, ContainerStateChange,
     DiscoverPollEndpointRequest, DiscoverPollEndpointResponse, ManagedAgentName,
-    ManagedAgentStateChange, RegisterContainerInstanceRequest, RegisterContainerInstanceResponse,
+    ManagedAgentStateChange, PlatformDevice, PlatformDeviceType, RegisterContainerInstanceRequest, RegisterContainerInstanceResponse,
     Resource, SubmitAttachmentStateChangesRequest, SubmitAttachmentStateChangesResponse,
     SubmitContainerStateChangeRequest, SubmitContainerStateChangeResponse,
     SubmitTaskStateChangeRequest, SubmitTaskStateChangeResponse, VersionInfo,
 };
 use model::{
-    AgentInfo, Attribute, ClusterName, ContainerStatus, HostPort, Instance, InstanceKey,
+    AgentInfo, Attribute, ClusterName, ContainerStatus, GpuId, HostPort, Instance, InstanceKey,
     NetworkBinding, Protocol, Realm, Resources, State,
 };
 use scheduler::{Command, ContainerReport, ExecAgentReport, RegisterInstance, Reply, TaskReport};
 use serde::Deserialize;
 
-use crate::door::{Door, odd_reply};
+use crate::door::{Caller, Door, odd_reply};
 use crate::errors::{client, invalid};
 use crate::instances::instance_view;
-use crate::refuse::PARAMETER;
 use crate::task_view::{ZONE, zone};
 use crate::{refer, tag_list, view};
 
 /// What every report is answered with.
 const ACCEPT: &str = "ACCEPT";
 
+/// The resource that GPUs are.
+pub(crate) const GPU: &str = "GPU";
+
 /// A node joins, or comes back. All its attributes are answered: the stock agent insists.
 pub(crate) async fn register(
     door: &Door,
+    caller: &Caller,
     request: RegisterContainerInstanceRequest,
 ) -> Result<RegisterContainerInstanceResponse, Error> {
     let versions = request.version_info.clone();
-    let command = read_register(&door.snapshot(), request)?;
+    let command = RegisterInstance {
+        address: caller.source,
+        ..read_register(&door.snapshot(), request)?
+    };
     let mut committed = door.submit(Command::RegisterInstance(command)).await?;
     let Reply::Instance(instance) = &committed.reply else {
         return Err(odd_reply("RegisterContainerInstance", &committed.reply));
@@ -71,8 +77,6 @@ pub(crate) fn read_register(
     // The stock agent looks for these words in a ClientException before it makes the cluster itself.
     let cluster =
         refer::cluster(state, request.cluster.as_deref()).map_err(|error| client(error.message))?;
-    let devices = request.platform_devices.as_ref();
-    PARAMETER.list("platformDevices", devices, "GPUs and accelerators are")?;
     let known_as = match request.container_instance_arn.as_deref() {
         None | Some("") => None,
         Some(given) => Some(refer::instance(state.realm(), &cluster, given)?.instance),
@@ -87,11 +91,14 @@ pub(crate) fn read_register(
         let value = before.map_or_else(|| zone(&state.realm().region), str::to_owned);
         attributes.push(Attribute { name: ZONE.to_owned(), value: Some(value) });
     }
+    let mut resources = resources(request.total_resources.as_deref().unwrap_or_default())?;
+    resources.gpus.extend(gpus(request.platform_devices.as_deref().unwrap_or_default()));
     Ok(RegisterInstance {
         cluster,
         known_as,
         ec2_instance_id: instance_id(request.instance_identity_document.as_deref()),
-        resources: resources(request.total_resources.as_deref().unwrap_or_default())?,
+        address: None,
+        resources,
         attributes,
         tags: tag_list::read(request.tags.as_ref())?,
     })
@@ -125,12 +132,23 @@ fn resources(given: &[Resource]) -> Result<Resources, Error> {
             "MEMORY" => read.memory = amount(name, resource)?,
             "PORTS" => ports(&mut read, resource, Protocol::Tcp)?,
             "PORTS_UDP" => ports(&mut read, resource, Protocol::Udp)?,
+            GPU => read.gpus.extend(resource.string_set_value.iter().flatten().map(gpu)),
             other => {
                 tracing::debug!(resource = other, "a node offers what nothing here can ask for")
             }
         }
     }
     Ok(read)
+}
+
+/// The GPUs among a node's devices. The stock agent tells of them here, and not in its resources.
+fn gpus(devices: &[PlatformDevice]) -> impl Iterator<Item = GpuId> + '_ {
+    let gpus = devices.iter().filter(|d| d.r#type == Some(PlatformDeviceType::Gpu));
+    gpus.filter_map(|device| device.id.as_ref()).filter(|id| !id.is_empty()).map(gpu)
+}
+
+fn gpu(id: &String) -> GpuId {
+    GpuId::from(id.as_str())
 }
 
 fn amount(name: &str, resource: &Resource) -> Result<u32, Error> {

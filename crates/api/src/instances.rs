@@ -13,6 +13,7 @@ use model::{HostPort, Instance, InstanceStatus, Protocol, Resources, State};
 use scheduler::{Command, Rejection, Reply};
 use store::SubmitError;
 
+use crate::agent::GPU;
 use crate::door::{Door, odd_reply};
 use crate::errors::{self, invalid, missing};
 use crate::page::{Order, Page};
@@ -140,6 +141,7 @@ pub(crate) async fn update_state(
 /// A container instance as it is described; its tags only where they are asked for.
 pub(crate) fn instance_view(state: &State, instance: &Instance, tags: bool) -> Wire {
     let (running, pending) = state.instance_counts(&instance.key);
+    let has_gpus = !instance.registered.gpus.is_empty();
     Wire {
         container_instance_arn: Some(state.realm().instance(&instance.key)),
         ec2_instance_id: instance.ec2_instance_id.clone(),
@@ -149,8 +151,8 @@ pub(crate) fn instance_view(state: &State, instance: &Instance, tags: bool) -> W
             agent_hash: instance.agent.hash.clone(),
             docker_version: instance.agent.docker_version.clone(),
         }),
-        remaining_resources: Some(resources(&state.remaining(instance))),
-        registered_resources: Some(resources(&instance.registered)),
+        remaining_resources: Some(resources(&state.remaining(instance), has_gpus)),
+        registered_resources: Some(resources(&instance.registered, has_gpus)),
         status: Some(view::instance_status(instance.status).to_owned()),
         agent_connected: Some(instance.agent.connected),
         running_tasks_count: Some(view::count(running)),
@@ -175,8 +177,9 @@ fn attributes(instance: &Instance) -> Vec<Attribute> {
         .collect()
 }
 
-/// Resources in ECS's four entries; ports are those that are taken.
-fn resources(resources: &Resources) -> Vec<Resource> {
+/// Resources in ECS's four entries; ports are those that are taken. An instance with GPUs has a fifth,
+/// also when none of them is left.
+fn resources(resources: &Resources, has_gpus: bool) -> Vec<Resource> {
     let resource = |name: &str, kind: &str| Resource {
         name: Some(name.to_owned()),
         r#type: Some(kind.to_owned()),
@@ -194,10 +197,15 @@ fn resources(resources: &Resources) -> Vec<Resource> {
         let ports = resources.ports.iter().filter(of).map(|port| port.port.to_string()).collect();
         Resource { string_set_value: Some(ports), ..resource(name, "STRINGSET") }
     };
-    vec![
+    let mut all = vec![
         whole("CPU", resources.cpu),
         whole("MEMORY", resources.memory),
         ports("PORTS", Protocol::Tcp),
         ports("PORTS_UDP", Protocol::Udp),
-    ]
+    ];
+    if has_gpus {
+        let ids = resources.gpus.iter().map(ToString::to_string).collect();
+        all.push(Resource { string_set_value: Some(ids), ..resource(GPU, "STRINGSET") });
+    }
+    all
 }

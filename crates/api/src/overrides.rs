@@ -9,7 +9,7 @@ use std::sync::Arc;
 use aws::Error;
 use aws::ecs::{ContainerOverride, TaskOverride};
 use model::{ContainerName, Document, Realm, TaskDefinition};
-use scheduler::Resize;
+use scheduler::{ContainerResize, Resize};
 
 use crate::definition::{self, environment_name};
 use crate::errors::{invalid, server};
@@ -69,8 +69,10 @@ pub(crate) fn read(
             resize.attributes.push(definition::environment_files_attribute().to_owned());
         }
         let sizes = [container.cpu, container.memory, container.memory_reservation];
-        if sizes.iter().any(Option::is_some) {
-            resize.containers.push(container_size(name, sizes, definition)?);
+        let gpus = gpus(name, container)?;
+        if gpus.is_some() || sizes.iter().any(Option::is_some) {
+            let size = container_size(name, sizes, definition)?;
+            resize.containers.push(ContainerResize { gpus, ..size });
         }
     }
     // The node reads sizes as numbers of units, and roles as ARNs.
@@ -115,8 +117,6 @@ fn check_container(
     }
     definition::check_environment_files(files)
         .map_err(|why| invalid(format!("{}: {why}", at("environmentFiles"))))?;
-    let resources = container.resource_requirements.as_ref();
-    PARAMETER.list(&at("resourceRequirements"), resources, "GPUs and accelerators are")?;
     for variable in container.environment.iter().flatten() {
         environment_name(variable.name.as_deref().unwrap_or_default())
             .map_err(|why| invalid(format!("{}: {why}", at("environment"))))?;
@@ -138,14 +138,23 @@ fn task_size(
         .transpose()
 }
 
-type Sizes = (ContainerName, Option<u32>, Option<u32>, Option<u32>);
+/// How many GPUs the container has instead of the definition's, if that is said.
+fn gpus(name: &str, container: &ContainerOverride) -> Result<Option<u32>, Error> {
+    let given = container.resource_requirements.as_deref().filter(|given| !given.is_empty());
+    let count = |given| {
+        definition::gpus(Some(given)).map_err(|why| {
+            invalid(format!("overrides.containerOverrides['{name}'].resourceRequirements: {why}"))
+        })
+    };
+    given.map(count).transpose()
+}
 
 /// Sizes of a container: none may be negative, and the soft limit stays below the hard one.
 fn container_size(
     name: &str,
     sizes: [Option<i32>; 3],
     definition: &TaskDefinition,
-) -> Result<Sizes, Error> {
+) -> Result<ContainerResize, Error> {
     let wrong = |why: &str| invalid(format!("overrides.containerOverrides['{name}']: {why}"));
     let [cpu, hard, soft] = sizes.map(|size| size.map(u32::try_from));
     let cpu = cpu.transpose().map_err(|_| wrong("cpu can not be negative."))?;
@@ -164,5 +173,11 @@ fn container_size(
     {
         return Err(wrong("memoryReservation would be more than memory."));
     }
-    Ok((container, cpu, hard, soft))
+    Ok(ContainerResize {
+        name: container,
+        cpu,
+        memory: hard,
+        memory_reservation: soft,
+        gpus: None,
+    })
 }

@@ -72,6 +72,7 @@ fn container(name: &str, stamp: &Path) -> ContainerSpec {
         sysctls: BTreeMap::new(),
         shm_bytes: None,
         devices: Vec::new(),
+        gpus: Vec::new(),
         hosts: Vec::new(),
         dns_servers: Vec::new(),
         dns_search: Vec::new(),

@@ -45,6 +45,7 @@ pub(crate) fn container(id: &str, sandbox: &str) -> ContainerSpec {
         sysctls: BTreeMap::new(),
         shm_bytes: None,
         devices: Vec::new(),
+        gpus: Vec::new(),
         hosts: Vec::new(),
         dns_servers: Vec::new(),
         dns_search: Vec::new(),

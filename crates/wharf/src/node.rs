@@ -323,6 +323,7 @@ fn config(
         pull: PullBehavior::Default,
         clean_up: agent::CleanUp::default(),
         file_systems: std::collections::BTreeMap::new(),
+        gpus: agent::gpu::Gpus::default(),
         external: false,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         hash: "wharf".to_owned(),
@@ -335,7 +336,7 @@ fn config(
         clock,
         signer: Arc::new(NodeSigner { credentials, scope: Scope::new(region, "ecs") }),
     };
-    settings.options.fill(&mut config);
+    settings.options.fill(&mut config)?;
     Ok(config)
 }
 

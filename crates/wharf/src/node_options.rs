@@ -54,6 +54,10 @@ pub(crate) struct NodeOptions {
     /// Where an EFS file system is, as an NFS server: fs-12345678=HOST[:/PATH]; may be given several times
     #[arg(long = "efs", value_name = "ID=HOST[:/PATH]", env = "WHARF_EFS", value_delimiter = ',', value_parser = file_system)]
     efs: Vec<(String, FileSystem)>,
+    /// A GPU that tasks may have: ID=/dev/path[,/dev/path…], or ID=vendor/class=name for a device of
+    /// /etc/cdi; may be given several times. Without any, those of NVIDIA's driver
+    #[arg(long = "gpu", value_name = "ID=DEVICES", env = "WHARF_GPUS", value_delimiter = ' ', value_parser = gpu)]
+    gpus: Vec<agent::gpu::Named>,
     /// Sandboxes that are kept ready in advance; more for a while after a burst of tasks. 0 for none
     #[arg(long, value_name = "N", env = "WHARF_WARM_SLOTS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(0..=256))]
     pub(crate) warm_slots: u16,
@@ -84,7 +88,10 @@ impl NodeOptions {
     }
 
     /// Puts the settings into the agent's configuration.
-    pub(crate) fn fill(&self, config: &mut agent::AgentConfig) {
+    ///
+    /// # Errors
+    /// A GPU that is named is not here.
+    pub(crate) fn fill(&self, config: &mut agent::AgentConfig) -> Result<()> {
         config.pull = self.pull;
         config.stop_timeout = self.container_stop_timeout;
         config.limits.remember = self.task_cleanup_wait;
@@ -99,6 +106,9 @@ impl NodeOptions {
             least_free_percent: self.least_free_disk,
         };
         config.file_systems = self.efs.iter().cloned().collect::<BTreeMap<_, _>>();
+        config.gpus = agent::gpu::gpus(&self.gpus, std::path::Path::new("/"))
+            .map_err(|why| anyhow::anyhow!("offer the GPUs of --gpu: {why}"))?;
+        Ok(())
     }
 }
 
@@ -154,6 +164,10 @@ fn duration(text: &str) -> Result<Duration> {
         rest = next;
     }
     if text.is_empty() { bail!(unreadable()) } else { Ok(total) }
+}
+
+fn gpu(text: &str) -> Result<agent::gpu::Named> {
+    text.parse().map_err(|why: String| anyhow::anyhow!(why))
 }
 
 /// Reads `fs-12345678=HOST[:/PATH]`.

@@ -25,6 +25,7 @@ use super::route::{Route, route};
 use super::serve::{Instance, Surroundings};
 use super::stats::{Book, Machine, StatsDocument};
 use super::tags::Tags;
+use crate::plan::devices::GPU;
 
 /// The server is waited for so long; clients wait 5 s for us.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -161,10 +162,10 @@ impl Answering {
                 None => unknown(version, "task stats handler", What::Stats, id),
             },
             Route::Associations(version, id, kind) => {
-                self.association(version, (id, asker), &format!("associations of type {kind}"))
+                self.association(version, (id, asker), (kind, None))
             }
             Route::Association(version, id, kind, name) => {
-                self.association(version, (id, asker), &format!("association {kind} {name}"))
+                self.association(version, (id, asker), (kind, Some(name)))
             }
             Route::Tasks(_) => json(500, &"failed to get tasks metadata"),
             Route::TasksStats => json(500, &"tasks stats endpoint not supported"),
@@ -244,10 +245,27 @@ impl Answering {
         json(200, &all)
     }
 
-    /// No container has any: they are what Elastic Inference was attached by.
-    fn association(&self, version: Version, (id, asker): (&str, Asker), what: &str) -> Said {
+    /// The names of the container's GPUs, or what is told of one, which is nothing. Of the other kind,
+    /// by which Elastic Inference was attached, there are none.
+    fn association(
+        &self,
+        version: Version,
+        (id, asker): (&str, Asker),
+        (kind, name): (&str, Option<&str>),
+    ) -> Said {
         match self.directory.find(id, asker) {
-            Some((task, _)) => {
+            Some((task, at)) => {
+                let gpus = task.containers.get(at).filter(|_| kind == GPU).map(|c| &c.gpus);
+                let what = match (gpus, name) {
+                    (Some(gpus), None) if !gpus.is_empty() => {
+                        return json(200, &serde_json::json!({"Associations": gpus}));
+                    }
+                    (Some(gpus), Some(name)) if gpus.iter().any(|gpu| gpu == name) => {
+                        return json(200, &"");
+                    }
+                    (_, Some(name)) => format!("association {kind} {name}"),
+                    (_, None) => format!("associations of type {kind}"),
+                };
                 let reason = format!("task {} has no {what}", task.arn);
                 json(404, &format!("Unable to write container association response: {reason}"))
             }

@@ -179,6 +179,8 @@ pub struct ContainerMeta {
     pub arn: Option<String>,
     /// How often it was started again; none without a restart policy.
     pub restarts: Option<u32>,
+    /// The GPUs that are its own.
+    pub gpus: Vec<String>,
 }
 
 /// A mount as the metadata has it.

@@ -218,6 +218,7 @@ fn container() -> ContainerMeta {
         log_options: BTreeMap::from([("awslogs-group".to_owned(), "/g".to_owned())]),
         arn: Some("arn:aws:ecs:eu-west-1:000000000000:container/default/t/c".to_owned()),
         restarts: Some(2),
+        gpus: vec!["GPU-1".to_owned()],
     }
 }
 
@@ -227,6 +228,7 @@ fn task() -> TaskMeta {
         name: "later".to_owned(),
         known: Phase::None,
         address: None,
+        gpus: Vec::new(),
         ..container()
     };
     TaskMeta {
@@ -501,7 +503,11 @@ async fn what_is_not_here_is_refused_in_the_agents_words() {
     let error = format!("enableFaultInjection is not enabled for task: {TASK}");
     assert_eq!((status, answer), (400, json!({"Error": error})));
     assert_eq!(world.ask(OWN, "GET", &fault, "").await.0, 405);
-    assert_eq!(world.get(&format!("/v4/{id}/associations/gpu")).await.0, 404);
+    let gpus = world.get(&format!("/v4/{id}/associations/gpu")).await;
+    assert_eq!(gpus, (200, json!({"Associations": ["GPU-1"]})));
+    assert_eq!(world.get(&format!("/v4/{id}/associations/gpu/GPU-1")).await, (200, json!("")));
+    assert_eq!(world.get(&format!("/v4/{id}/associations/gpu/GPU-2")).await.0, 404);
+    assert_eq!(world.get(&format!("/v4/{id}/associations/elastic-inference")).await.0, 404);
     assert_eq!(world.get("/v4/nobody/associations/gpu").await.0, 400);
     assert_eq!(world.get(&format!("/v4/{id}/secrets")).await, (404, json!("404 page not found\n")));
     let (status, text) = world.get(&format!("/v4/{id}/stats")).await;

@@ -223,6 +223,7 @@ struct World {
     dir: tempfile::TempDir,
     agent: Option<(Agent, ShutdownTrigger)>,
     remember: Duration,
+    gpus: crate::gpu::Gpus,
 }
 
 impl World {
@@ -235,6 +236,7 @@ impl World {
             dir,
             agent: None,
             remember: Duration::from_secs(3600),
+            gpus: crate::gpu::Gpus::default(),
         }
     }
 
@@ -253,6 +255,7 @@ impl World {
             pull: PullBehavior::Default,
             clean_up: crate::CleanUp::default(),
             file_systems: BTreeMap::new(),
+            gpus: self.gpus.clone(),
             external: true,
             version: "0.1.0".to_owned(),
             hash: "abc".to_owned(),

@@ -6,6 +6,7 @@
 
 mod container;
 mod depends;
+pub(crate) mod devices;
 mod env_file;
 mod health;
 mod logs;
@@ -54,8 +55,12 @@ pub struct NodeFacts {
     pub file_systems: BTreeMap<String, FileSystem>,
     /// The log drivers that the container runtime has beside ours.
     pub log_drivers: Vec<String>,
+    /// The volume drivers that the container runtime has beside `local`.
+    pub volume_drivers: Vec<String>,
     /// Whether the container runtime wires networks and publishes ports by itself.
     pub runtime_networks: bool,
+    /// Its GPUs.
+    pub gpus: crate::gpu::Gpus,
 }
 
 /// An NFS export that stands for an EFS file system.

@@ -12,7 +12,7 @@ use runtime::{
 use super::logs::Writer;
 use super::volumes::Volumes;
 use super::{ContainerPlan, NetworkPlan, NodeFacts, Refusal, RestartPolicy, TaskPlan};
-use super::{container, depends, health, logs, mounts, needs, ports, refuse, security, volumes};
+use super::{container, depends, devices, health, logs, mounts, needs, ports, refuse, security, volumes};
 use crate::order::Order;
 
 /// ECS's default of `restartPolicy.restartAttemptPeriod`, in seconds.
@@ -170,6 +170,8 @@ fn one(
         Some(check) => health::probe(name, check)?,
         None => None,
     };
+    let mut launch = container::launch(definition, &node.region);
+    devices::fill(&mut template, &mut launch, (order, name), node)?;
     let stop_timeout = seconds(definition.stop_timeout).unwrap_or(node.stop_timeout);
     let bridge = matches!(network, NetworkPlan::Bridge | NetworkPlan::Runtime);
     let links = depends::links(order, name, bridge)?;
@@ -187,7 +189,7 @@ fn one(
         links,
         needs: needs::needs(definition, node)?,
         template,
-        launch: container::launch(definition, &node.region),
+        launch,
     })
 }
 
@@ -221,6 +223,7 @@ fn blank(id: &ContainerId, sandbox: &str, log: LogMode) -> ContainerSpec {
         sysctls: BTreeMap::new(),
         shm_bytes: None,
         devices: Vec::new(),
+        gpus: Vec::new(),
         hosts: Vec::new(),
         dns_servers: Vec::new(),
         dns_search: Vec::new(),

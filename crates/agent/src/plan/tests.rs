@@ -31,6 +31,7 @@ pub(super) fn order(containers: Value, rest: Value) -> Order {
     for (member, value) in members {
         match member.as_str() {
             "volumes" => order.volumes = serde_json::from_value(value).unwrap(),
+            "associations" => order.associations = serde_json::from_value(value).unwrap(),
             "networkMode" => order.network_mode = serde_json::from_value(value).unwrap(),
             "ipcMode" => order.ipc_mode = serde_json::from_value(value).unwrap(),
             "pidMode" => order.pid_mode = serde_json::from_value(value).unwrap(),

@@ -3,6 +3,7 @@
 use runtime::Mount;
 
 use crate::endpoints::{ContainerMeta, LaunchType, Phase, TaskMeta, TaskNetwork, VolumeMeta};
+use crate::plan::devices::gpus;
 use crate::plan::{ContainerPlan, NetworkPlan};
 use crate::task::{ContainerState, Desired, Fetch, Run, SandboxState, Status, TaskView};
 
@@ -92,6 +93,7 @@ fn container(
         log_options: log.and_then(|log| log.options.clone()).unwrap_or_default(),
         arn: order.container_arns.get(index).filter(|arn| !arn.is_empty()).cloned(),
         restarts: plan.restart.as_ref().map(|_| state.restarts),
+        gpus: gpus(order, &plan.name).map(str::to_owned).collect(),
     }
 }
 

@@ -8,7 +8,7 @@ use aws::Error;
 use aws::ecs::{ContainerDefinition, VersionConsistency};
 
 use super::validate::Surroundings;
-use super::{health, linux, log_driver, order, ports, secrets, security};
+use super::{devices, health, linux, log_driver, order, ports, secrets, security};
 use crate::errors::client;
 use crate::refer::is_name;
 use crate::refuse::DEFINITION;
@@ -31,6 +31,8 @@ pub(super) fn check(container: &ContainerDefinition, task: &Surroundings<'_>) ->
     image(container)?;
     not_built(name, container)?;
     sizes(name, container, task)?;
+    devices::gpus(container.resource_requirements.as_deref())
+        .map_err(|why| wrong(name, "resourceRequirements", why))?;
     ports::check(container, task)?;
     environment(name, container)?;
     mounts(name, container, task)?;
@@ -64,11 +66,6 @@ fn image(container: &ContainerDefinition) -> Result<(), Error> {
 fn not_built(name: &str, c: &ContainerDefinition) -> Result<(), Error> {
     let r = DEFINITION;
     let at = |member: &str| format!("containerDefinitions['{name}'].{member}");
-    r.list(
-        &at("resourceRequirements"),
-        c.resource_requirements.as_ref(),
-        "GPUs and accelerators are",
-    )?;
     r.list(&at("credentialSpecs"), c.credential_specs.as_ref(), "credential specifications are")?;
     if c.version_consistency == Some(VersionConsistency::Enabled) {
         return Err(r.not_built(&at("versionConsistency"), "resolving tags to digests is"));

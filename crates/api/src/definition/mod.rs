@@ -8,6 +8,7 @@
 
 mod attributes;
 mod container;
+mod devices;
 mod document;
 mod health;
 mod linux;
@@ -39,6 +40,7 @@ pub(crate) use attributes::{
     environment_files as environment_files_attribute, task_role as task_role_attributes,
 };
 pub(crate) use container::environment_name;
+pub(crate) use devices::gpus;
 pub(crate) use roles::arn as role_arn;
 pub(crate) use secrets::check_files as check_environment_files;
 pub(crate) use size::{cpu_units, memory_mib};

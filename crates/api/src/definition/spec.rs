@@ -4,7 +4,7 @@ use aws::Error;
 use aws::ecs::{Compatibility, ContainerDefinition, NetworkMode as WireMode, TaskDefinition};
 use model::{ContainerSpec, LaunchType, NetworkMode, PortMapping, TaskSpec};
 
-use super::{attributes, size};
+use super::{attributes, devices, size};
 use crate::errors::server;
 use crate::view::read_protocol;
 
@@ -63,6 +63,7 @@ fn container(given: &ContainerDefinition) -> Result<ContainerSpec, Error> {
         memory_reservation: size(given.memory_reservation)?,
         ports: ports.map(port).collect::<Result<_, _>>()?,
         has_health_check: given.health_check.is_some(),
+        gpus: devices::gpus(given.resource_requirements.as_deref()).unwrap_or(0),
     })
 }
 

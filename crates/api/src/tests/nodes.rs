@@ -194,3 +194,43 @@ async fn account_settings_are_what_holds() {
     assert_eq!(listed["settings"][0]["principalArn"], "arn:aws:iam::123456789012:root");
     assert_eq!(bench.ecs("ListAccountSettings", json!({})).await.ok()["settings"], json!([]));
 }
+
+#[tokio::test]
+async fn gpus_are_registered_dealt_out_and_shown() {
+    let bench = Bench::new();
+    bench.with_node().await;
+    let body = json!({
+        "cluster": "default", "totalResources": [
+            {"name": "CPU", "type": "INTEGER", "integerValue": 1024},
+            {"name": "MEMORY", "type": "INTEGER", "integerValue": 512},
+        ],
+        "platformDevices": [{"id": "GPU-a", "type": "GPU"}, {"id": "GPU-b", "type": "GPU"}],
+    });
+    let joined = bench.ecs("RegisterContainerInstance", body).await.ok();
+    let arn = joined["containerInstance"]["containerInstanceArn"].clone();
+    let gpu = |told: &serde_json::Value, list: &str| {
+        let all = told[list].as_array().unwrap();
+        all.iter().find(|r| r["name"] == "GPU").unwrap()["stringSetValue"].clone()
+    };
+    assert_eq!(gpu(&joined["containerInstance"], "remainingResources"), json!(["GPU-a", "GPU-b"]));
+
+    let wanted = json!({"family": "gpu", "containerDefinitions": [{"name": "web", "image": "i",
+        "memory": 64, "resourceRequirements": [{"type": "GPU", "value": "1"}]}]});
+    let defined = bench.ecs("RegisterTaskDefinition", wanted).await.ok();
+    let shown = &defined["taskDefinition"]["containerDefinitions"][0]["resourceRequirements"];
+    assert_eq!(*shown, json!([{"type": "GPU", "value": "1"}]));
+    // Nobody is connected that has one.
+    let run = bench.ecs("RunTask", json!({"taskDefinition": "gpu"})).await.ok();
+    assert_eq!(run["failures"][0]["reason"], "RESOURCE:GPU", "{run}");
+    let bad = json!({"taskDefinition": "gpu", "overrides": {"containerOverrides": [
+        {"name": "web", "resourceRequirements": [{"type": "InferenceAccelerator", "value": "a"}]}]}});
+    let (code, message) = bench.ecs("RunTask", bad).await.error();
+    assert_eq!(code, "InvalidParameterException");
+    assert!(message.contains("Elastic Inference"), "{message}");
+    let told =
+        bench.ecs("DescribeContainerInstances", json!({"containerInstances": [arn]})).await.ok();
+    assert_eq!(
+        gpu(&told["containerInstances"][0], "registeredResources"),
+        json!(["GPU-a", "GPU-b"])
+    );
+}

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use bollard::models::{
-    ContainerCreateBody, DeviceMapping, HealthConfig, HostConfig, HostConfigLogConfig, PortBinding,
-    ResourcesUlimits,
+    ContainerCreateBody, DeviceMapping, DeviceRequest, HealthConfig, HostConfig,
+    HostConfigLogConfig, PortBinding, ResourcesUlimits,
 };
 
 use crate::{
@@ -136,12 +136,24 @@ fn host(spec: &ContainerSpec, around: &Surroundings<'_>) -> Result<HostConfig, R
         sysctls: Some(map(&spec.sysctls)).filter(|settings| !settings.is_empty()),
         shm_size: spec.shm_bytes.map(signed),
         devices: some(spec.devices.iter().map(device).collect()),
+        device_requests: some(gpus(spec)),
         extra_hosts: some(spec.hosts.iter().map(|(name, at)| format!("{name}:{at}")).collect()),
         dns: some(spec.dns_servers.clone()),
         dns_search: some(spec.dns_search.clone()),
         log_config: Some(log(&spec.log)),
         ..HostConfig::default()
     })
+}
+
+/// GPUs as `docker run --gpus device=…` asks for them.
+fn gpus(spec: &ContainerSpec) -> Vec<DeviceRequest> {
+    let request = || DeviceRequest {
+        driver: Some("nvidia".to_owned()),
+        device_ids: Some(spec.gpus.clone()),
+        capabilities: Some(vec![vec!["gpu".to_owned()]]),
+        ..DeviceRequest::default()
+    };
+    (!spec.gpus.is_empty()).then(request).into_iter().collect()
 }
 
 fn map(pairs: &BTreeMap<String, String>) -> HashMap<String, String> {

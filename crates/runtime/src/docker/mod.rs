@@ -77,6 +77,8 @@ pub(crate) struct Inner {
     systemd: bool,
     /// The log drivers that the Engine has.
     drivers: Vec<String>,
+    /// It has NVIDIA's container runtime, so that it passes GPUs by their ids.
+    nvidia: bool,
     names: Names,
     records: Records,
     watched: Mutex<Watched>,
@@ -111,6 +113,7 @@ impl Docker {
             absent(format!("Docker Engine at {socket} does not answer ({})", stdx::chain(&error)))
         })?;
         let systemd = info.cgroup_driver.is_some_and(|driver| driver.to_string() == "systemd");
+        let nvidia = info.runtimes.is_some_and(|all| all.contains_key("nvidia"));
         let drivers = info.plugins.and_then(|plugins| plugins.log).unwrap_or_default();
         let records = Records::open(&config.state_dir)?;
         let (events, receiver) = mpsc::unbounded_channel();
@@ -122,6 +125,7 @@ impl Docker {
             version: info.server_version.unwrap_or_default(),
             systemd,
             drivers,
+            nvidia,
             records,
             watched: Mutex::default(),
             notes: Mutex::default(),

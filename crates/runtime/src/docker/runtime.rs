@@ -209,6 +209,10 @@ impl Runtime for Docker {
         self.inner.make_volume(spec).await
     }
 
+    async fn volume_drivers(&self) -> Vec<String> {
+        self.inner.volume_drivers().await
+    }
+
     async fn remove_volume(&self, name: &str) -> Result<(), RuntimeError> {
         self.inner.unmake_volume(name).await
     }
@@ -219,6 +223,10 @@ impl Runtime for Docker {
 
     async fn remove_image(&self, id: &str) -> Result<(), RuntimeError> {
         self.inner.discard_image(id).await
+    }
+
+    fn takes_gpus(&self) -> bool {
+        self.inner.nvidia
     }
 
     fn log_drivers(&self) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! Volumes of the Engine.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::{ListVolumesOptions, RemoveVolumeOptions};
@@ -12,13 +12,31 @@ use crate::{ContainerSpec, Mount, RuntimeError, VolumeSpec};
 /// The label of a volume that goes with its task.
 const OWN: &str = "wharf.scope=task";
 
+/// Whether two names are those of one driver: a plugin's tag may be left out if it is `latest`.
+fn same(one: &str, other: &str) -> bool {
+    one.trim_end_matches(":latest") == other.trim_end_matches(":latest")
+}
+
 impl Inner {
+    /// The drivers that the Engine has, and those that wait for their first use: it finds them where
+    /// the embedded engine does.
+    pub(crate) async fn volume_drivers(&self) -> Vec<String> {
+        let info = self.engine.info().await.ok();
+        let known = info.and_then(|info| info.plugins).and_then(|plugins| plugins.volume);
+        let mut all: BTreeSet<String> = known.unwrap_or_default().into_iter().collect();
+        all.extend(crate::plugins::volume_drivers().await);
+        all.remove("local");
+        all.into_iter().collect()
+    }
+
     /// Makes a volume; one that exists with the same driver and options is success.
     pub(crate) async fn make_volume(&self, spec: &VolumeSpec) -> Result<(), RuntimeError> {
         let options: HashMap<String, String> =
             spec.options.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         match self.engine.inspect_volume(&spec.name).await {
-            Ok(found) if found.driver == spec.driver && found.options == options => return Ok(()),
+            Ok(found) if same(&found.driver, &spec.driver) && found.options == options => {
+                return Ok(());
+            }
             Ok(found) => {
                 let why = format!(
                     "a volume of that name exists with driver {} and other options; give the \

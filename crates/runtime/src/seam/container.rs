@@ -186,6 +186,9 @@ pub struct ContainerSpec {
     pub shm_bytes: Option<u64>,
     /// Host devices to pass: `(host path, container path, "rwm")`.
     pub devices: Vec<(String, String, String)>,
+    /// GPUs by their ids; heeded only where [`Runtime::takes_gpus`], else they are devices and mounts.
+    #[serde(default)]
+    pub gpus: Vec<String>,
     /// `(host name, address)` lines for `/etc/hosts`.
     pub hosts: Vec<(String, String)>,
     /// Name servers for `/etc/resolv.conf`; empty for the node's own.

@@ -113,6 +113,17 @@ pub trait Runtime: Send + Sync + Debug {
         Err(unsupported(&format!("make volume {}", spec.name)))
     }
 
+    /// Makes sure of a volume that something else has made: that it is there, as far as this runtime
+    /// finds out before a container mounts it.
+    async fn find_volume(&self, _: &VolumeSpec) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+
+    /// The volume drivers that this node has beside `local`.
+    async fn volume_drivers(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Removes a volume and what is in it. Gone already is success.
     async fn remove_volume(&self, name: &str) -> Result<(), RuntimeError> {
         Err(unsupported(&format!("remove volume {name}")))
@@ -132,6 +143,11 @@ pub trait Runtime: Send + Sync + Debug {
     /// The log drivers that this runtime hands output to by itself, under [`LogMode::Driver`].
     fn log_drivers(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Whether this runtime passes GPUs by their ids, [`ContainerSpec::gpus`].
+    fn takes_gpus(&self) -> bool {
+        false
     }
 
     /// Where the container's log files are: see [`crate::log`] for the format. None if its output is

@@ -90,6 +90,7 @@ pub(crate) fn run(filters: &[String]) -> i32 {
     all.extend(crate::oci::all());
     all.extend(crate::user_namespaces::all());
     let engine = crate::docker::Docker::find(&images);
+    let engines = crate::oci::engines();
     let (mut ran, mut failed) = (0, Vec::new());
     let mut attempt = |name: String, work: Pin<Box<dyn Future<Output = ()>>>| {
         println!("{name}");
@@ -111,27 +112,54 @@ pub(crate) fn run(filters: &[String]) -> i32 {
             let home = dir.path().join(format!("{name}-docker"));
             attempt(format!("docker::{name}"), Box::pin(engine.run(home, case)));
         }
-        let slots: &[usize] = match on {
-            On::Warm | On::Real => &[0, 2],
-            On::Users => &[],
-            On::Every | On::Embedded | On::Plain => &[0],
-        };
-        for slots in slots.iter().filter(|_| embedded && chosen(&format!("embedded::{name}"))) {
-            let home = dir.path().join(format!("{name}-{slots}"));
-            let name = format!("embedded::{name} with {slots} slots");
-            attempt(name, Box::pin(on_embedded(home, images.clone(), *slots, None, case)));
-        }
-        if embedded && on != On::Plain && chosen(&format!("userns::{name}")) {
-            let slots = if matches!(on, On::Warm | On::Real | On::Users) { 2 } else { 0 };
-            let home = dir.path().join(format!("{name}-users"));
-            let users = Some(UserNamespaces::default());
-            let name = format!("userns::{name} with {slots} slots");
-            attempt(name, Box::pin(on_embedded(home, images.clone(), slots, users, case)));
+        for target in targets(on, name, &engines).into_iter().filter(|_| embedded) {
+            if !chosen(&format!("{}::{name}", target.name)) {
+                continue;
+            }
+            let home = dir.path().join(format!("{name}-{}-{}", target.name, target.warm_slots));
+            let name = format!("{}::{name} with {} slots", target.name, target.warm_slots);
+            attempt(name, Box::pin(on_embedded(home, images.clone(), target, case)));
         }
     }
     drop(engine);
     println!("{ran} cases, {} failed: {}", failed.len(), failed.join(", "));
     i32::from(!failed.is_empty())
+}
+
+/// One way in which the embedded engine is set up.
+#[derive(Clone, Debug)]
+struct Target {
+    /// Its word in front of a case's name.
+    name: &'static str,
+    warm_slots: usize,
+    users: Option<UserNamespaces>,
+    /// The OCI runtime that carries out what the engine's own part would.
+    oci_runtime: Option<PathBuf>,
+}
+
+/// The set-ups that a case runs on.
+fn targets(on: On, case: &str, engines: &[&'static str]) -> Vec<Target> {
+    let plain =
+        |warm_slots| Target { name: "embedded", warm_slots, users: None, oci_runtime: None };
+    let mut targets: Vec<Target> = match on {
+        On::Warm | On::Real => vec![plain(0), plain(2)],
+        On::Every | On::Embedded | On::Plain => vec![plain(0)],
+        On::Users => Vec::new(),
+    };
+    if on != On::Plain {
+        let slots = if matches!(on, On::Warm | On::Real | On::Users) { 2 } else { 0 };
+        let users = Some(UserNamespaces::default());
+        targets.push(Target { name: "userns", users, ..plain(slots) });
+    }
+    if !matches!(on, On::Plain | On::Users) {
+        let engines = engines.iter().filter(|engine| crate::oci::runs(engine, case));
+        targets.extend(engines.map(|name| Target {
+            name,
+            oci_runtime: Some(PathBuf::from(name)),
+            ..plain(usize::from(on == On::Warm))
+        }));
+    }
+    targets
 }
 
 pub(crate) fn block_on(work: impl Future<Output = ()>) {
@@ -152,10 +180,10 @@ fn fake(dir: &Path) -> Node {
 async fn on_embedded(
     home: PathBuf,
     images: Arc<FolderImages>,
-    warm_slots: usize,
-    users: Option<UserNamespaces>,
+    target: Target,
     case: fn(Node) -> Pin<Box<dyn Future<Output = Node>>>,
 ) {
+    let Target { warm_slots, users, oci_runtime, .. } = target;
     let config = EmbeddedConfig {
         state_dir: home.join("state"),
         run_dir: home.join("run"),
@@ -164,7 +192,7 @@ async fn on_embedded(
         images,
         helper_exe: None,
         warm_slots,
-        oci_runtime: None,
+        oci_runtime,
         users,
     };
     let _cleaner = Cleaner(config.clone());
@@ -291,6 +319,7 @@ pub(crate) fn container(id: &str, sandbox: &str, words: &[&str]) -> ContainerSpe
         sysctls: BTreeMap::new(),
         shm_bytes: None,
         devices: Vec::new(),
+        gpus: Vec::new(),
         hosts: Vec::new(),
         dns_servers: Vec::new(),
         dns_search: Vec::new(),
@@ -327,6 +356,12 @@ impl Node {
     /// Whether its containers are in user namespaces.
     pub(crate) fn has_users(&self) -> bool {
         self.config.as_ref().is_some_and(|config| config.users.is_some())
+    }
+
+    /// The OCI runtime that runs its containers.
+    pub(crate) fn engine(&self) -> Option<String> {
+        let program = self.config.as_ref()?.oci_runtime.as_ref()?;
+        Some(program.file_name()?.to_string_lossy().into_owned())
     }
 
     /// Whether it is Docker Engine, whose words and process names are its own.

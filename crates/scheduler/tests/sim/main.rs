@@ -3,6 +3,7 @@
 
 mod balanced;
 mod build;
+mod gpus;
 mod histories;
 mod invariants;
 mod lifecycle;

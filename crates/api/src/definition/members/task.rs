@@ -119,6 +119,14 @@ const fn nfs(path: &'static str) -> Member {
         .note(MOUNTS)
 }
 
+/// GPUs, by their number.
+const fn gpu(path: &'static str) -> Member {
+    Member::yes(path, Container(r#"{"resourceRequirements":[{"type":"GPU","value":"1"}]}"#)).note(
+        "Placed only where so many GPUs are free (`RESOURCE:GPU`); AWS's agent offers them with \
+         ECS_ENABLE_GPU_SUPPORT.",
+    )
+}
+
 pub(super) const VOLUMES: &[Member] = &[
     Member::yes("volumes[].name", Task(r#"{"volumes":[{"name":"v"}]}"#)),
     Member::yes("volumes[].host.sourcePath", Task(r#"{"volumes":[{"name":"v","host":{"sourcePath":"/srv"}}]}"#))
@@ -166,9 +174,23 @@ pub(super) const VOLUMES: &[Member] = &[
         Task(r#"{"volumes":[{"name":"v","configuredAtLaunch":true}]}"#),
     )
     .note("`true` only."),
+    gpu("containerDefinitions[].resourceRequirements[].type=GPU"),
     Member::no(
-        "containerDefinitions[].resourceRequirements",
-        "GPUs and accelerators are not built yet",
-        Container(r#"{"resourceRequirements":[{"type":"GPU","value":"1"}]}"#),
+        "containerDefinitions[].resourceRequirements[].type=InferenceAccelerator",
+        "AWS ended Amazon Elastic Inference",
+        Container(r#"{"resourceRequirements":[{"type":"InferenceAccelerator","value":"a"}]}"#),
+    ),
+    Member::no(
+        "containerDefinitions[].resourceRequirements[].type=NeuronDevice",
+        "placement counts GPUs only",
+        Container(r#"{"resourceRequirements":[{"type":"NeuronDevice","value":"1"}]}"#),
+    ),
+    gpu("containerDefinitions[].resourceRequirements[].value"),
+    Member::no(
+        "containerDefinitions[].resourceRequirements[].sharingStrategy",
+        "GPUs are not shared",
+        Container(
+            r#"{"resourceRequirements":[{"type":"GPU","value":"1","sharingStrategy":{"nvidiaMps":{"memory":512}}}]}"#,
+        ),
     ),
 ];
