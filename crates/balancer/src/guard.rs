@@ -54,6 +54,19 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    /// What the access log says of it, if it was doubtful.
+    pub(crate) const fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Malformed(reason) => Some(reason),
+            Self::HeadTooLarge
+            | Self::MethodNotAllowed
+            | Self::Timeout
+            | Self::UriTooLong
+            | Self::UnknownCoding
+            | Self::Version => None,
+        }
+    }
+
     /// The status that says so.
     pub(crate) const fn status(self) -> u16 {
         match self {
@@ -128,11 +141,6 @@ impl Guard {
         Self { state: State::Head { looked: 0, line: 0 }, upgrade: false, strictest }
     }
 
-    /// Whether no message is under way.
-    pub(crate) const fn between_messages(&self) -> bool {
-        matches!(self.state, State::Head { looked: 0, .. })
-    }
-
     /// Whether a head is, of which something was seen.
     pub(crate) const fn within_head(&self) -> bool {
         matches!(self.state, State::Head { looked, .. } if looked > 0)
@@ -153,6 +161,11 @@ impl Guard {
     /// Whether the bytes are nobody's to look at any more.
     pub(crate) const fn is_tunnel(&self) -> bool {
         matches!(self.state, State::Tunnel)
+    }
+
+    /// Whether it has to be known first whether the protocol is switched.
+    pub(crate) const fn is_undecided(&self) -> bool {
+        matches!(self.state, State::Undecided)
     }
 
     /// Whether nothing more is read.

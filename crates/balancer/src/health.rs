@@ -66,6 +66,12 @@ impl Course {
         self.turn(|_| next)
     }
 
+    /// Nobody uses its group any more. Says whether that is news.
+    pub(crate) fn become_unused(&mut self) -> bool {
+        self.contrary = 0;
+        self.turn(|_| Some(Health::Unused))
+    }
+
     fn turn(&mut self, next: impl FnOnce(&Health) -> Option<Health>) -> bool {
         match next(&self.health) {
             Some(next) if next != self.health => {

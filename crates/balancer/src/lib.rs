@@ -8,15 +8,42 @@
 //!
 //! Invariant: nothing here knows where the tables come from, and nothing here knows AWS's wire.
 
+mod accept;
+mod access_log;
+mod account;
+mod answer;
+mod bind;
+mod body;
 mod choose;
+mod conn;
+mod engine;
 mod event;
+mod forward;
 mod guard;
+mod headers;
 mod health;
+mod serve;
+mod io;
 mod pattern;
+mod pick;
+mod pool;
+mod probe;
+mod proxy;
 mod route;
+mod state;
+mod sticky;
 mod table;
+mod tcp;
+mod tls;
+mod tunnel;
+mod udp;
+mod upstream;
 mod usage;
+mod worker;
 
+pub use access_log::{AccessEntry, RequestKind};
+pub use bind::BindError;
+pub use engine::{Balancer, Config};
 pub use event::{Event, Failure, Health, InitialReason};
 pub use table::{
     Action, Algorithm, AlpnPolicy, BalancerId, BalancerSettings, Certificate, CertificateId, Cidr,
@@ -25,4 +52,5 @@ pub use table::{
     ProtocolVersion, QueryPattern, Redirect, RedirectStatus, Rule, RuleId, Stickiness, Table,
     Target, TargetKey, TlsSettings, TlsVersion, Transport, WeightedGroup, XffMode,
 };
+pub use tls::{CertificateError, check_certificate};
 pub use usage::{BUCKETS, BalancerUsage, GroupUsage, Histogram, TargetUsage, Usage};

@@ -1,0 +1,336 @@
+//! A request on its way to a target, and the answer on its way back.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::header::{HOST, SET_COOKIE};
+use http::request::Parts;
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderValue, Method, Request, Response, Uri, Version};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+use crate::account::{Account, ConnContext};
+use crate::body::{Lease, OutBody, Progress, UpBody};
+use crate::headers;
+use crate::serve::{has_body, is_grpc, own_error, via};
+use crate::pick::{self, Keep, Picked};
+use crate::pool::Sender;
+use crate::state::{GroupUse, Outstanding, TargetRuntime};
+use crate::tunnel;
+use crate::upstream::{self, ConnectFailure};
+use crate::usage::bump;
+use crate::{GroupProtocol, ProtocolVersion};
+
+/// How many targets are tried for a request that none has been given yet.
+const TRIES: usize = 3;
+
+/// What is left of a request that may be sent once more: it has no body and changes nothing.
+struct Again(Box<Parts>);
+
+/// A request that waits for its target.
+struct Outgoing {
+    request: Request<UpBody>,
+    progress: Option<Arc<Progress>>,
+    /// Sending it twice does no harm (RFC 9110, 9.2.2).
+    repeatable: bool,
+}
+
+/// Why a target gave no answer.
+enum Failure {
+    /// It was not given the request.
+    Unsent(Box<Request<UpBody>>),
+    /// The connection, which had served before, ended before any answer.
+    Stale(Again),
+    /// 502.
+    Broken,
+    /// 504.
+    Late,
+}
+
+/// Forwards a request to one of the groups.
+pub(crate) async fn forward(
+    conn: &Arc<ConnContext>,
+    groups: &[(GroupUse, u32)],
+    stickiness: Option<Duration>,
+    mut request: Request<Incoming>,
+    mut account: Box<Account>,
+    switch: bool,
+) -> Response<OutBody> {
+    let grpc = is_grpc(&request);
+    let now = conn.worker.now();
+    let Some(picked) = pick::pick(conn, groups, stickiness, request.headers(), now) else {
+        return own_error(503, grpc, account);
+    };
+    if let Some(status) = incompatible(conn, &request, picked.config.version, grpc) {
+        return own_error(status, grpc, account);
+    }
+    let on_client = switch.then(|| hyper::upgrade::on(&mut request));
+    let outgoing = prepare(conn, request, &picked, &mut account, switch);
+    let idle = account_idle(conn);
+    let (response, lease) = match attempt(conn, &picked, outgoing, &mut account, idle).await {
+        Ok(answered) => answered,
+        Err(status) => return own_error(status, grpc, account),
+    };
+    account.answered(&picked.group, response.status().as_u16());
+    answer(conn, &picked, response, lease, account, on_client, now)
+}
+
+fn account_idle(conn: &ConnContext) -> Duration {
+    conn.listener.plan.load().listener.balancer.idle_timeout
+}
+
+/// Whether the group cannot serve what the request speaks, as an ALB's 464 tells.
+fn incompatible(
+    conn: &ConnContext,
+    request: &Request<Incoming>,
+    version: ProtocolVersion,
+    grpc: bool,
+) -> Option<u16> {
+    let wrong = match version {
+        ProtocolVersion::Http1 => grpc && conn.http2,
+        ProtocolVersion::Http2 => !conn.http2,
+        ProtocolVersion::Grpc => !conn.http2 || request.method() != Method::POST,
+    };
+    wrong.then_some(464)
+}
+
+/// The request as a target gets it.
+fn prepare(
+    conn: &ConnContext,
+    request: Request<Incoming>,
+    picked: &Picked,
+    account: &mut Account,
+    switch: bool,
+) -> Outgoing {
+    let repeatable = !has_body(&request)
+        && !switch
+        && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE);
+    let body = has_body(&request);
+    let (mut parts, incoming) = request.into_parts();
+    let http2 = picked.config.version != ProtocolVersion::Http1;
+    headers::strip_hop_by_hop(&mut parts.headers, switch, http2);
+    let plan = conn.listener.plan.load();
+    let random = u128::from(conn.worker.random()) << 64 | u128::from(conn.worker.random());
+    let trace = headers::to_target(&mut parts.headers, &plan.listener.balancer, via(conn), (conn.worker.now(), random));
+    account.trace(&trace);
+    parts.extensions = http::Extensions::new();
+    if http2 {
+        parts.version = Version::HTTP_2;
+        let host = parts.headers.remove(HOST);
+        let scheme = if picked.config.protocol == GroupProtocol::Https { Scheme::HTTPS } else { Scheme::HTTP };
+        parts.uri = absolute(&parts.uri, host.as_ref(), scheme);
+    } else {
+        parts.version = Version::HTTP_11;
+    }
+    let progress = body.then(Arc::<Progress>::default);
+    let up = match &progress {
+        Some(progress) => {
+            account.body(progress);
+            UpBody::Stream(incoming, Arc::clone(progress))
+        }
+        None => UpBody::Empty,
+    };
+    Outgoing { request: Request::from_parts(parts, up), progress, repeatable }
+}
+
+fn absolute(uri: &Uri, host: Option<&HeaderValue>, scheme: Scheme) -> Uri {
+    let authority = host.and_then(|host| host.to_str().ok()).filter(|host| !host.is_empty()).unwrap_or("localhost");
+    let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build().unwrap_or_default()
+}
+
+/// Tries targets until one answers; the status of the balancer's own answer if none does.
+async fn attempt(
+    conn: &Arc<ConnContext>,
+    picked: &Picked,
+    outgoing: Outgoing,
+    account: &mut Account,
+    idle: Duration,
+) -> Result<(Response<Incoming>, Lease), u16> {
+    let Outgoing { mut request, progress, repeatable } = outgoing;
+    let mut place = picked.place;
+    let mut fresh = false;
+    let mut status = 502;
+    for _ in 0..TRIES {
+        let target = &picked.view.eligible[place];
+        let outstanding = Outstanding::begin(target);
+        account.dispatch(&picked.group, target);
+        let (sender, reused) = match sender(conn, picked, target, fresh).await {
+            Ok(sender) => sender,
+            Err(failure) => {
+                status = connect_failed(conn, picked, target, &failure);
+                drop(outstanding);
+                place = pick::another(conn, picked, place);
+                continue;
+            }
+        };
+        let again = (reused && repeatable).then(|| keep(&request));
+        match send(sender, request, again, idle).await {
+            Ok((response, sender)) => {
+                let worker = Arc::clone(&conn.worker);
+                return Ok((response, Lease { sender: Some(sender), worker, outstanding, progress }));
+            }
+            Err(Failure::Unsent(unsent)) => {
+                request = *unsent;
+                fresh = true;
+            }
+            Err(Failure::Stale(Again(parts))) => {
+                request = Request::from_parts(*parts, UpBody::Empty);
+                fresh = true;
+            }
+            Err(Failure::Broken) => return Err(502),
+            Err(Failure::Late) => return Err(504),
+        }
+    }
+    Err(status)
+}
+
+fn keep(request: &Request<UpBody>) -> Again {
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.method = request.method().clone();
+    parts.uri = request.uri().clone();
+    parts.version = request.version();
+    parts.headers = request.headers().clone();
+    Again(Box::new(parts))
+}
+
+/// A connection to the target, and whether it served before; `fresh` asks for a new one.
+async fn sender(
+    conn: &ConnContext,
+    picked: &Picked,
+    target: &Arc<TargetRuntime>,
+    fresh: bool,
+) -> Result<(Sender, bool), ConnectFailure> {
+    if !fresh && let Some(sender) = conn.worker.pool.take(target.uid, conn.worker.tick()) {
+        return Ok((sender, true));
+    }
+    let tls = picked.config.protocol == GroupProtocol::Https;
+    Ok((upstream::connect(&conn.worker, target, tls, picked.config.version).await?, false))
+}
+
+/// Counts a connection that could not be made, and says what an answer would be.
+fn connect_failed(conn: &ConnContext, picked: &Picked, target: &TargetRuntime, failure: &ConnectFailure) -> u16 {
+    let cells = &conn.listener.cells;
+    bump(&target.cells.connection_errors);
+    bump(&picked.group.cells.connection_errors);
+    match failure {
+        ConnectFailure::Refused(error) => {
+            bump(&cells.target_connection_errors);
+            tracing::debug!(target = %target.target.key, %error, "no connection to a target");
+            502
+        }
+        ConnectFailure::Tls(error) => {
+            bump(&cells.target_tls_errors);
+            tracing::debug!(target = %target.target.key, %error, "no TLS with a target");
+            502
+        }
+        ConnectFailure::Timeout => {
+            bump(&cells.target_connection_errors);
+            504
+        }
+    }
+}
+
+/// Sends a request and waits for the head of its answer.
+async fn send(
+    sender: Sender,
+    request: Request<UpBody>,
+    again: Option<Again>,
+    idle: Duration,
+) -> Result<(Response<Incoming>, Sender), Failure> {
+    let exchange = async {
+        match sender {
+            Sender::H1(mut sender) => {
+                // A connection that just served is ready as soon as its task has run.
+                if sender.ready().await.is_err() {
+                    return Err((Some(request), true));
+                }
+                match sender.try_send_request(request).await {
+                    Ok(response) => Ok((response, Sender::H1(sender))),
+                    Err(mut error) => Err((error.take_message(), stale(error.error()))),
+                }
+            }
+            Sender::H2(mut sender) => match sender.try_send_request(request).await {
+                Ok(response) => Ok((response, Sender::H2(sender))),
+                Err(mut error) => Err((error.take_message(), stale(error.error()))),
+            },
+        }
+    };
+    match tokio::time::timeout(idle, exchange).await {
+        Ok(Ok(answered)) => Ok(answered),
+        Ok(Err((Some(request), _))) => Err(Failure::Unsent(Box::new(request))),
+        Ok(Err((None, true))) => Err(again.map_or(Failure::Broken, Failure::Stale)),
+        Ok(Err((None, false))) => Err(Failure::Broken),
+        Err(_) => Err(Failure::Late),
+    }
+}
+
+/// Whether the connection ended before any byte of an answer.
+fn stale(error: &hyper::Error) -> bool {
+    let reset = std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .is_some_and(|error| {
+            matches!(error.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe)
+        });
+    error.is_incomplete_message() || error.is_closed() || error.is_canceled() || reset
+}
+
+/// The answer as the client gets it.
+fn answer(
+    conn: &Arc<ConnContext>,
+    picked: &Picked,
+    mut response: Response<Incoming>,
+    lease: Lease,
+    account: Box<Account>,
+    on_client: Option<OnUpgrade>,
+    now: stdx::Timestamp,
+) -> Response<OutBody> {
+    let switched = response.status().as_u16() == 101;
+    let on_target = switched.then(|| hyper::upgrade::on(&mut response));
+    let (mut parts, incoming) = response.into_parts();
+    parts.version = Version::HTTP_11;
+    parts.extensions = http::Extensions::new();
+    let cookies = picked.cookies(&conn.worker.common.sealer, lease.target(), &parts.headers, now);
+    headers::to_client(&mut parts.headers, switched);
+    for cookie in cookies {
+        parts.headers.append(SET_COOKIE, cookie);
+    }
+    match (on_client, on_target) {
+        (Some(client), Some(target)) => {
+            let idle = account_idle(conn);
+            tokio::spawn(tunnel::after_switch(Arc::clone(conn), client, target, lease, idle));
+            Response::from_parts(parts, OutBody::Own(None, account))
+        }
+        // A target that switches unasked breaks the protocol.
+        (None, Some(_)) => own_error(502, false, account),
+        (Some(_) | None, None) => Response::from_parts(parts, OutBody::target(incoming, lease, account)),
+    }
+}
+
+impl Picked {
+    /// The cookies that keep the client with its group and its target.
+    fn cookies(
+        &self,
+        sealer: &crate::sticky::Sealer,
+        target: &TargetRuntime,
+        answer: &http::HeaderMap,
+        now: stdx::Timestamp,
+    ) -> Vec<HeaderValue> {
+        let kept = [self.keep_group, self.keep_target(answer)];
+        kept.into_iter()
+            .flatten()
+            .flat_map(|Keep { kind, names, duration }| {
+                let ticket = crate::sticky::Ticket { kind, group: self.group.digest, target: target.digest };
+                let value = sealer.seal(ticket, now + duration);
+                crate::sticky::set_cookies(names, &value, now, duration).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+}
+
+/// A place in turn, for those that share a group.
+pub(crate) fn turn(counter: &std::sync::atomic::AtomicU64) -> u64 {
+    counter.fetch_add(1, Ordering::Relaxed)
+}

@@ -1,0 +1,288 @@
+//! How a request's and an answer's header fields change on their way.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{CONNECTION, EXPECT, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderValue};
+use stdx::Timestamp;
+
+use crate::{BalancerSettings, XffMode};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+const TLS_VERSION: HeaderName = HeaderName::from_static("x-amzn-tls-version");
+const TLS_CIPHER: HeaderName = HeaderName::from_static("x-amzn-tls-cipher-suite");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// The most addresses in `X-Forwarded-For`; with more an ALB answers 463.
+const FORWARDED_LIMIT: usize = 30;
+
+/// What is known of the connection that a request came by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Via<'a> {
+    pub(crate) client: SocketAddr,
+    pub(crate) port: u16,
+    /// The version and the cipher suite, if it is TLS.
+    pub(crate) tls: Option<(&'a str, &'a str)>,
+}
+
+/// `X-Forwarded-For` has more addresses than an ALB takes.
+pub(crate) fn too_many_forwards(headers: &HeaderMap) -> bool {
+    headers.contains_key(&FORWARDED_FOR)
+        && headers
+            .get_all(&FORWARDED_FOR)
+            .iter()
+            .map(|value| value.as_bytes().iter().filter(|byte| **byte == b',').count() + 1)
+            .sum::<usize>()
+            > FORWARDED_LIMIT
+}
+
+/// Takes away what concerns one connection only (RFC 9110, 7.6.1). `switch` keeps what asks for another
+/// protocol, and `trailers` what says that trailers are understood.
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap, switch: bool, trailers: bool) {
+    let upgrade = if switch { headers.get(UPGRADE).cloned() } else { None };
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            // Fields that say whose and how long the message is are not for the client to take away.
+            .filter_map(|name| name.trim().parse().ok())
+            .filter(|name| *name != HOST && *name != http::header::CONTENT_LENGTH && *name != TRACE_ID)
+            .filter(|name| !(trailers && *name == TE))
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, HTTP2_SETTINGS] {
+        headers.remove(name);
+    }
+    if headers.contains_key(TE) && !(trailers && headers.get(TE).is_some_and(|te| te == "trailers")) {
+        headers.remove(TE);
+    }
+    if let Some(upgrade) = upgrade {
+        headers.insert(UPGRADE, upgrade);
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+}
+
+/// What a request's fields become on their way to a target: RFC 9110's rules, and the fields that an ALB
+/// adds. `trace` are random bits for a new trace; it is put to `trace_out` as it is told to the target.
+pub(crate) fn to_target(
+    headers: &mut HeaderMap,
+    settings: &BalancerSettings,
+    via: Via<'_>,
+    trace: (Timestamp, u128),
+) -> HeaderValue {
+    // The connection's own 100 is sent when the target's side wants the body.
+    headers.remove(EXPECT);
+    if settings.drop_invalid_header_fields {
+        drop_invalid(headers);
+    }
+    forwarded_for(headers, settings, via.client);
+    let proto = if via.tls.is_some() { "https" } else { "http" };
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto));
+    headers.insert(FORWARDED_PORT, port_value(via.port));
+    for (name, at) in [(TLS_VERSION, 0), (TLS_CIPHER, 1)] {
+        let value = via.tls.filter(|_| settings.tls_headers).map(|tls| if at == 0 { tls.0 } else { tls.1 });
+        match value.and_then(|value| HeaderValue::from_str(value).ok()) {
+            Some(value) => drop(headers.insert(name, value)),
+            // A client must not pretend to them.
+            None => drop(headers.remove(name)),
+        }
+    }
+    if !settings.preserve_host_header {
+        add_port(headers, via.port);
+    }
+    let id = trace_id(headers.get(&TRACE_ID), trace.0, trace.1);
+    headers.insert(TRACE_ID, id.clone());
+    id
+}
+
+fn port_value(port: u16) -> HeaderValue {
+    match port {
+        80 => HeaderValue::from_static("80"),
+        443 => HeaderValue::from_static("443"),
+        port => HeaderValue::from(port),
+    }
+}
+
+fn forwarded_for(headers: &mut HeaderMap, settings: &BalancerSettings, client: SocketAddr) {
+    match settings.xff {
+        XffMode::Preserve => {}
+        XffMode::Remove => drop(headers.remove(FORWARDED_FOR)),
+        XffMode::Append => {
+            let mut text = String::with_capacity(48);
+            for value in headers.get_all(&FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()) {
+                text.push_str(value);
+                text.push_str(", ");
+            }
+            let address = client.ip().to_canonical();
+            let written = match (settings.xff_client_port, address) {
+                (false, address) => address.to_string(),
+                (true, IpAddr::V4(address)) => format!("{address}:{}", client.port()),
+                (true, IpAddr::V6(address)) => format!("[{address}]:{}", client.port()),
+            };
+            text.push_str(&written);
+            if let Ok(value) = HeaderValue::try_from(text) {
+                headers.insert(FORWARDED_FOR, value);
+            }
+        }
+    }
+}
+
+/// An ALB adds its port to a host without one, unless the port is usual.
+fn add_port(headers: &mut HeaderMap, port: u16) {
+    if matches!(port, 80 | 443) {
+        return;
+    }
+    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return };
+    let after_brackets = host.rsplit(']').next().unwrap_or(host);
+    if host.is_empty() || after_brackets.contains(':') {
+        return;
+    }
+    if let Ok(value) = HeaderValue::try_from(format!("{host}:{port}")) {
+        headers.insert(HOST, value);
+    }
+}
+
+/// Takes away fields whose names have other characters than letters, digits and hyphens.
+fn drop_invalid(headers: &mut HeaderMap) {
+    let plain = |name: &HeaderName| name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if headers.keys().all(plain) {
+        return;
+    }
+    let invalid: Vec<HeaderName> = headers.keys().filter(|name| !plain(name)).cloned().collect();
+    for name in invalid {
+        headers.remove(name);
+    }
+}
+
+/// The trace of a request: a new root, or the balancer's own part before the client's root.
+fn trace_id(given: Option<&HeaderValue>, now: Timestamp, random: u128) -> HeaderValue {
+    let seconds = now.as_secs() & 0xffff_ffff;
+    let id = format!("1-{seconds:08x}-{:024x}", random >> 32);
+    let given = given.and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty());
+    let text = match given {
+        None => format!("Root={id}"),
+        Some(text) => {
+            let kept: Vec<&str> = text.split(';').filter(|part| !part.trim().starts_with("Self=")).collect();
+            let name = if kept.iter().any(|part| part.trim().starts_with("Root=")) { "Self" } else { "Root" };
+            format!("{name}={id};{}", kept.join(";"))
+        }
+    };
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("-"))
+}
+
+/// What an answer's fields become on their way to the client. `named` keeps which trailers are announced.
+pub(crate) fn to_client(headers: &mut HeaderMap, switch: bool) {
+    let announced = headers.get(TRAILER).cloned();
+    strip_hop_by_hop(headers, switch, false);
+    if let Some(announced) = announced {
+        headers.insert(TRAILER, announced);
+    }
+}
+
+/// The host that rules look at: in lower case, without port.
+pub(crate) fn bare_host(host: &str) -> String {
+    let without = match host.rfind(']') {
+        Some(end) => &host[..=end],
+        None => host.split(':').next().unwrap_or(host),
+    };
+    without.to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn sent(fields: &[(&'static str, &str)], settings: &BalancerSettings, tls: Option<(&str, &str)>) -> HeaderMap {
+        let mut headers = map(fields);
+        let via = Via { client: "192.0.2.9:4711".parse().unwrap(), port: 8080, tls };
+        to_target(&mut headers, settings, via, (Timestamp::from_millis(0x5f00_0000_i64 * 1000), 7 << 32));
+        headers
+    }
+
+    #[test]
+    fn an_albs_fields_are_added() {
+        let settings = BalancerSettings::default();
+        let headers = sent(
+            &[("host", "a"), ("x-forwarded-for", "10.0.0.1"), ("expect", "100-continue"), ("x-amzn-tls-version", "x")],
+            &settings,
+            None,
+        );
+        assert_eq!(headers["x-forwarded-for"], "10.0.0.1, 192.0.2.9");
+        assert_eq!(headers["x-forwarded-proto"], "http");
+        assert_eq!(headers["x-forwarded-port"], "8080");
+        assert_eq!(headers["host"], "a:8080");
+        assert_eq!(headers["x-amzn-trace-id"], "Root=1-5f000000-000000000000000000000007");
+        assert!(!headers.contains_key("expect") && !headers.contains_key("x-amzn-tls-version"));
+
+        let settings = BalancerSettings {
+            xff_client_port: true,
+            preserve_host_header: true,
+            tls_headers: true,
+            drop_invalid_header_fields: true,
+            ..settings
+        };
+        let headers = sent(
+            &[("host", "a"), ("x_y", "z"), ("x-amzn-trace-id", "Self=1-x;Root=1-a-b;k=v")],
+            &settings,
+            Some(("TLSv1.3", "TLS_AES")),
+        );
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.9:4711");
+        assert_eq!((&headers["host"], &headers["x-forwarded-proto"]), (&"a".parse().unwrap(), &"https".parse().unwrap()));
+        assert_eq!(headers["x-amzn-tls-version"], "TLSv1.3");
+        assert!(!headers.contains_key("x_y"));
+        assert_eq!(headers["x-amzn-trace-id"], "Self=1-5f000000-000000000000000000000007;Root=1-a-b;k=v");
+
+        let keep = BalancerSettings { xff: XffMode::Preserve, ..BalancerSettings::default() };
+        assert_eq!(sent(&[("x-forwarded-for", "z")], &keep, None)["x-forwarded-for"], "z");
+        let remove = BalancerSettings { xff: XffMode::Remove, ..BalancerSettings::default() };
+        assert!(!sent(&[("x-forwarded-for", "z")], &remove, None).contains_key("x-forwarded-for"));
+    }
+
+    #[test]
+    fn what_concerns_one_connection_stays_there() {
+        let fields = [
+            ("connection", "close, X-Private, Host, content-length"),
+            ("x-private", "1"),
+            ("host", "a"),
+            ("content-length", "5"),
+            ("te", "trailers"),
+            ("upgrade", "websocket"),
+            ("keep-alive", "5"),
+        ];
+        let mut headers = map(&fields);
+        strip_hop_by_hop(&mut headers, false, true);
+        let names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["host", "content-length", "te"]);
+        let mut headers = map(&fields);
+        strip_hop_by_hop(&mut headers, true, false);
+        assert_eq!((&headers["upgrade"], &headers["connection"]), (&"websocket".parse().unwrap(), &"upgrade".parse().unwrap()));
+    }
+
+    #[test]
+    fn hosts_lose_their_ports_and_long_chains_are_seen() {
+        for (host, bare) in [("A.b:80", "a.b"), ("a", "a"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("", "")] {
+            assert_eq!(bare_host(host), bare);
+        }
+        assert!(!too_many_forwards(&map(&[("x-forwarded-for", &["1.1.1.1"; 30].join(","))])));
+        assert!(too_many_forwards(&map(&[("x-forwarded-for", &["1.1.1.1"; 30].join(",")), ("x-forwarded-for", "2")])));
+    }
+}
