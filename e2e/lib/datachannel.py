@@ -104,10 +104,13 @@ def unpack(frame):
 
 
 class Session:
-    """One session. `deaf` messages of the stream are not heard the first time, so that they come again."""
+    """One session. `deaf` messages of the stream are not heard the first time, so that they come again.
 
-    def __init__(self, session, token=None, deaf=0, result=None):
+    One that `survives` keeps what it knows when its websocket breaks, and goes on with `resume`."""
+
+    def __init__(self, session, token=None, deaf=0, result=None, survives=False):
         self.id = session["sessionId"]
+        self.survives, self.broken = survives, threading.Event()
         self.output, self.errors, self.exit = bytearray(), bytearray(), None
         self.closed, self.words, self.lost = threading.Event(), None, None
         self.started = threading.Event()
@@ -115,13 +118,15 @@ class Session:
         self.deaf, self.result = deaf, result
         self.next, self.expected, self.early, self.unacknowledged = 0, 0, {}, {}
         self.lock = threading.RLock()
-        self.socket = Socket(session["streamUrl"])
-        opening = {"MessageSchemaVersion": "1.0", "RequestId": str(uuid.uuid4()),
-                   "TokenValue": token or session["tokenValue"], "ClientId": str(uuid.uuid4()),
-                   "ClientVersion": "1.2.650.0"}
-        self.socket.send(1, json.dumps(opening).encode())
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._open(session["streamUrl"], token or session["tokenValue"])
         threading.Thread(target=self._repeat, daemon=True).start()
+
+    def _open(self, url, token):
+        self.socket = Socket(url)
+        opening = {"MessageSchemaVersion": "1.0", "RequestId": str(uuid.uuid4()), "TokenValue": token,
+                   "ClientId": str(uuid.uuid4()), "ClientVersion": "1.2.650.0"}
+        self.socket.send(1, json.dumps(opening).encode())
+        threading.Thread(target=self._listen, args=[self.socket], daemon=True).start()
 
     # --- What the tests do ------------------------------------------------------------------------
 
@@ -143,7 +148,11 @@ class Session:
             frame = pack("input_stream_data", self.next, flags, payload_type, payload)
             self.unacknowledged[self.next] = (time.monotonic(), frame)
             self.next += 1
-        self.socket.send(2, frame)
+        try:
+            self.socket.send(2, frame)
+        except OSError:
+            # It is sent again once the session goes on.
+            assert self.survives
 
     def text(self):
         return self.output.decode(errors="replace").replace("\r\n", "\n")
@@ -160,23 +169,46 @@ class Session:
         return self.words
 
     def hang_up(self):
+        """Leaves in order, by a websocket's own closing."""
+        self.socket.send(8, struct.pack("!H", 1000))
         self.socket.close()
+
+    def cut(self):
+        """The connection breaks."""
+        assert self.survives
+        self.socket.close()
+        assert self.broken.wait(10)
+
+    def resume(self, ssm):
+        """What the plugin does then: another token, another websocket, the same numbers."""
+        answer = ssm.resume_session(SessionId=self.id)
+        assert answer["SessionId"] == self.id and answer.get("TokenValue"), answer
+        self.broken.clear()
+        self._open(answer["StreamUrl"], answer["TokenValue"])
+        return self
 
     # --- What the plugin does by itself -----------------------------------------------------------
 
-    def _listen(self):
+    def _listen(self, socket):
         try:
             while True:
-                opcode, data = self.socket.receive()
+                opcode, data = socket.receive()
                 if opcode == 8:
+                    code = struct.unpack("!H", data[:2])[0] if data else 1000
+                    if self.survives and code != 1000:
+                        raise ConnectionError(f"closed with {code}")
                     break
                 if opcode == 9:
-                    self.socket.send(10, data)
+                    socket.send(10, data)
                 elif opcode == 2:
                     self._take(data)
         except (OSError, AssertionError) as error:
+            if self.survives and isinstance(error, OSError) and self.words is None:
+                self.broken.set()
+                return
             self.lost = error
-        self.closed.set()
+        if socket is self.socket:
+            self.closed.set()
 
     def _take(self, frame):
         kind, sequence, flags, identity, payload_type, payload = unpack(frame)
@@ -233,4 +265,5 @@ class Session:
                 try:
                     self.socket.send(2, frame)
                 except OSError:
-                    return
+                    if not self.survives:
+                        return

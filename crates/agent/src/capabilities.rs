@@ -53,6 +53,7 @@ pub fn of(facts: &NodeFacts, apparmor: bool) -> Vec<String> {
     let mut all: Vec<String> = ALWAYS.iter().map(|name| (*name).to_owned()).collect();
     let drivers = facts.log_drivers.iter().filter(|name| DRIVERS.contains(&name.as_str()));
     all.extend(drivers.map(|name| format!("com.amazonaws.ecs.capability.logging-driver.{name}")));
+    all.extend(facts.volume_drivers.iter().flat_map(|name| plugin(name)));
     if !facts.file_systems.is_empty() {
         all.push("ecs.capability.efs".to_owned());
     }
@@ -60,6 +61,16 @@ pub fn of(facts: &NodeFacts, apparmor: bool) -> Vec<String> {
         all.push("com.amazonaws.ecs.capability.apparmor".to_owned());
     }
     all.sort();
+    all.dedup();
+    all
+}
+
+/// The attributes of a volume driver. As the ECS agent has them, a plugin's tag stands behind a full
+/// stop, and one that is `latest` may be left out as well.
+fn plugin(name: &str) -> Vec<String> {
+    let attribute = |name: &str| format!("ecs.capability.docker-plugin.{name}");
+    let mut all = vec![attribute(&name.replace(':', "."))];
+    all.extend(name.strip_suffix(":latest").map(attribute));
     all
 }
 
@@ -78,6 +89,7 @@ mod tests {
         assert_eq!(plain.len(), ALWAYS.len());
         let facts = NodeFacts {
             log_drivers: ["json-file", "local", "syslog"].map(str::to_owned).to_vec(),
+            volume_drivers: ["nas", "vendor/ebs:latest", "x:1"].map(str::to_owned).to_vec(),
             file_systems: [(
                 "fs-1".to_owned(),
                 crate::plan::FileSystem { host: "nas".to_owned(), path: "/".to_owned() },
@@ -92,6 +104,10 @@ mod tests {
             [
                 "com.amazonaws.ecs.capability.apparmor",
                 "com.amazonaws.ecs.capability.logging-driver.syslog",
+                "ecs.capability.docker-plugin.nas",
+                "ecs.capability.docker-plugin.vendor/ebs",
+                "ecs.capability.docker-plugin.vendor/ebs.latest",
+                "ecs.capability.docker-plugin.x.1",
                 "ecs.capability.efs",
             ]
         );

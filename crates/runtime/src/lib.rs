@@ -13,6 +13,7 @@ mod engine;
 mod fake;
 pub mod image;
 pub mod log;
+mod plugins;
 mod seam;
 mod shim;
 pub mod spec;

@@ -77,9 +77,13 @@ async fn create_sandbox(context: &Context, plan: &TaskPlan) -> Happening {
 
 /// Makes the task's volumes.
 async fn volumes(context: &Context, plan: &TaskPlan) -> Result<(), String> {
-    for volume in plan.volumes.iter().filter(|volume| volume.make) {
-        let made = context.runtime.create_volume(&volume.spec).await;
-        made.map_err(|error| format!("make volume {}: {}", volume.spec.name, chain(&error)))?;
+    for volume in &plan.volumes {
+        let (what, done) = if volume.make {
+            ("make", context.runtime.create_volume(&volume.spec).await)
+        } else {
+            ("find", context.runtime.find_volume(&volume.spec).await)
+        };
+        done.map_err(|error| format!("{what} volume {}: {}", volume.spec.name, chain(&error)))?;
     }
     Ok(())
 }

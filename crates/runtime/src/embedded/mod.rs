@@ -8,6 +8,7 @@ mod demand;
 mod etc;
 mod images;
 mod places;
+mod plugin_volumes;
 mod prepare;
 mod runtime;
 mod session;

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::places::{SandboxRecord, remove_tree};
+use super::plugin_volumes;
 use super::prepare::{Folders, Opened, prepare};
 use super::shim_client::{ShimConnection, ask, ask_soon};
 use super::slots::Slot;
@@ -155,7 +156,9 @@ impl Runtime for Embedded {
         }
         let run = self.inner.places.container_run(&sandbox, container);
         let state = self.inner.places.container_state(&sandbox, container);
+        let volumes = self.inner.places.volumes();
         blocking(format!("remove the files of {container}"), move || {
+            plugin_volumes::unmount(&volumes, &run);
             remove_tree(&state)?;
             remove_tree(&run)
         })
@@ -223,6 +226,15 @@ impl Runtime for Embedded {
     async fn create_volume(&self, spec: &VolumeSpec) -> Result<(), RuntimeError> {
         let (inner, spec) = (self.inner.clone(), spec.clone());
         images::off_thread(move || inner.create_volume(&spec)).await
+    }
+
+    async fn find_volume(&self, spec: &VolumeSpec) -> Result<(), RuntimeError> {
+        let (inner, spec) = (self.inner.clone(), spec.clone());
+        images::off_thread(move || inner.find_volume(&spec)).await
+    }
+
+    async fn volume_drivers(&self) -> Vec<String> {
+        crate::plugins::volume_drivers().await
     }
 
     async fn remove_volume(&self, name: &str) -> Result<(), RuntimeError> {
@@ -370,7 +382,13 @@ impl Inner {
             names.containers.insert(container.id.clone(), container.sandbox.clone());
         } else {
             let what = format!("remove the files of {id}");
-            blocking(what, move || folders.remove()).await?;
+            let run = self.places.container_run(&container.sandbox, &container.id);
+            let volumes = self.places.volumes();
+            let undo = move || {
+                plugin_volumes::unmount(&volumes, &run);
+                folders.remove()
+            };
+            blocking(what, undo).await?;
         }
         result
     }
@@ -454,8 +472,10 @@ impl Inner {
     /// Removes a sandbox's folders.
     pub(crate) async fn remove_folders(&self, id: &SandboxId) -> Result<(), RuntimeError> {
         let (state, run) = (self.places.state(id), self.places.run(id));
+        let volumes = self.places.volumes();
         self.close_shared_memory(id).map_err(system(format!("unmount the memory of {id}")))?;
         blocking(format!("remove the files of {id}"), move || {
+            plugin_volumes::unmount_all(&volumes, &run)?;
             remove_tree(&state)?;
             remove_tree(&run)
         })

@@ -1,5 +1,6 @@
-//! Named volumes of the driver `local`: a folder each, or, with the options `type`, `device` and `o`,
-//! a file system that is mounted on that folder when a container first needs it.
+//! Named volumes. Those of the driver `local` are a folder each, or, with the options `type`, `device`
+//! and `o`, a file system that is mounted on that folder when a container first needs it; those of
+//! other drivers are their plugins' (`plugin_volumes`).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,13 +13,14 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::mount::UnmountFlags;
 
 use super::places::{Places, SandboxRecord, names, read_json, remove_tree, write_json};
+use super::plugin_volumes::{self, LOCAL};
 use super::{Inner, check_name, guard, system};
 use crate::engine::user_map::UserRange;
 use crate::engine::{Attempt, Fault, mount_options, mounts};
 use crate::{ContainerSpec, IpcMode, Mount, RuntimeError, VolumeSpec};
 
 /// Beside a container's other files of this boot: the volumes that it mounts, one a line.
-const VOLUMES: &str = "volumes";
+pub(super) const VOLUMES: &str = "volumes";
 /// The size of a sandbox's shared memory if no container asks for more.
 const SHARED_MEMORY: u64 = 64 << 20;
 
@@ -42,15 +44,9 @@ fn check_volume_name(name: &str) -> Result<(), RuntimeError> {
 /// Whether the driver can keep what is asked for.
 fn check_spec(spec: &VolumeSpec) -> Result<(), RuntimeError> {
     check_volume_name(&spec.name)?;
-    if spec.driver != "local" {
-        return Err(RuntimeError::Unsupported {
-            what: format!("make volume {}", spec.name),
-            why: format!(
-                "the embedded engine has no volume driver \"{}\", only local; use that, or run the \
-                 node with Docker Engine and the plugin by --runtime docker",
-                spec.driver
-            ),
-        });
+    if spec.driver != LOCAL {
+        // What a plugin's options mean it says itself.
+        return Ok(());
     }
     for key in spec.options.keys() {
         if !["type", "device", "o"].contains(&key.as_str()) {
@@ -180,11 +176,34 @@ impl Inner {
         let what = || system(format!("make volume {}", spec.name));
         if let Some(there) = self.places.volume_record(&spec.name).map_err(what())? {
             if (&there.driver, &there.options) == (&spec.driver, &spec.options) {
-                return Ok(());
+                // Somebody else may have removed a plugin's volume since.
+                return if spec.driver == LOCAL { Ok(()) } else { plugin_volumes::make(spec) };
             }
             return Err(invalid(&spec.name, "a volume of this name exists with other options"));
         }
-        fs::create_dir_all(self.places.volume_data(&spec.name)).map_err(what())?;
+        let folder = if spec.driver == LOCAL {
+            self.places.volume_data(&spec.name)
+        } else {
+            plugin_volumes::make(spec)?;
+            self.places.volume(&spec.name)
+        };
+        fs::create_dir_all(folder).map_err(what())?;
+        write_json(&self.places.volume(&spec.name).join("volume.json"), spec).map_err(what())
+    }
+
+    /// Makes a plugin's volume known that something else has made.
+    pub(super) fn find_volume(&self, spec: &VolumeSpec) -> Result<(), RuntimeError> {
+        check_volume_name(&spec.name)?;
+        let what = || system(format!("look for volume {}", spec.name));
+        if self.places.volume_record(&spec.name).map_err(what())?.is_some() || spec.driver == LOCAL
+        {
+            return Ok(());
+        }
+        if !plugin_volumes::exists(spec)? {
+            return Err(RuntimeError::NotFound { what: "volume", id: spec.name.clone() });
+        }
+        let _one = guard(&self.volumes);
+        fs::create_dir_all(self.places.volume(&spec.name)).map_err(what())?;
         write_json(&self.places.volume(&spec.name).join("volume.json"), spec).map_err(what())
     }
 
@@ -196,6 +215,12 @@ impl Inner {
         let used = self.places.volumes_in_use().map_err(what())?;
         if let Some((_, container)) = used.into_iter().find(|(volume, _)| volume == name) {
             return Err(invalid(name, format!("{container} mounts it; remove that first")));
+        }
+        if let Some(spec) = self.places.volume_record(name).map_err(what())?
+            && spec.driver != LOCAL
+        {
+            plugin_volumes::remove(&spec)?;
+            return remove_tree(&self.places.volume(name)).map_err(what());
         }
         unmount(&self.places.volume_data(name)).map_err(what())?;
         match fs::remove_file(self.places.mount_note(name)) {
@@ -211,7 +236,7 @@ impl Inner {
         &self,
         container: &ContainerSpec,
     ) -> Result<BTreeMap<String, PathBuf>, RuntimeError> {
-        let mut folders = BTreeMap::new();
+        let mut specs = Vec::new();
         let _one = guard(&self.volumes);
         for mount in &container.mounts {
             let Mount::Volume { name, .. } = mount else { continue };
@@ -221,25 +246,49 @@ impl Inner {
                 let why = format!("volume {name} is not a volume of this node; make it first");
                 return Err(invalid(container.id.as_str(), why));
             };
-            let folder = self.places.volume_data(name);
-            if !spec.options.is_empty() && !is_mounted(&folder).map_err(what())? {
-                self.note_mount(name, &folder).map_err(what())?;
-                let system =
-                    file_system(&spec.options).map_err(|fault| mount_fault(name, fault))?;
-                if let Some(system) = system {
-                    put(system, &folder).map_err(|fault| mount_fault(name, fault))?;
-                }
+            if !specs.contains(&spec) {
+                specs.push(spec);
             }
-            folders.insert(name.clone(), folder);
         }
-        if !folders.is_empty() {
-            let run = self.places.container_run(&container.sandbox, &container.id);
-            let names: Vec<&str> = folders.keys().map(String::as_str).collect();
-            let noted = fs::create_dir_all(&run)
-                .and_then(|()| fs::write(run.join(VOLUMES), names.join("\n")));
-            noted.map_err(system(format!("note the volumes of {}", container.id)))?;
+        // Before anything is mounted, so that it is known what to unmount.
+        self.note_use(container, &specs)
+            .map_err(system(format!("note the volumes of {}", container.id)))?;
+        specs
+            .into_iter()
+            .map(|spec| Ok((spec.name.clone(), self.open_volume(container, &spec)?)))
+            .collect()
+    }
+
+    /// The folder of one volume, mounted now if it was not.
+    fn open_volume(
+        &self,
+        container: &ContainerSpec,
+        spec: &VolumeSpec,
+    ) -> Result<PathBuf, RuntimeError> {
+        let name = spec.name.as_str();
+        if spec.driver != LOCAL {
+            return plugin_volumes::mount(spec, container.id.as_str());
         }
-        Ok(folders)
+        let what = || system(format!("open volume {name} for {}", container.id));
+        let folder = self.places.volume_data(name);
+        if !spec.options.is_empty() && !is_mounted(&folder).map_err(what())? {
+            self.note_mount(name, &folder).map_err(what())?;
+            let system = file_system(&spec.options).map_err(|fault| mount_fault(name, fault))?;
+            if let Some(system) = system {
+                put(system, &folder).map_err(|fault| mount_fault(name, fault))?;
+            }
+        }
+        Ok(folder)
+    }
+
+    fn note_use(&self, container: &ContainerSpec, specs: &[VolumeSpec]) -> io::Result<()> {
+        if specs.is_empty() {
+            return Ok(());
+        }
+        let run = self.places.container_run(&container.sandbox, &container.id);
+        let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+        fs::create_dir_all(&run)?;
+        fs::write(run.join(VOLUMES), names.join("\n"))
     }
 
     fn note_mount(&self, name: &str, folder: &Path) -> io::Result<()> {
@@ -300,6 +349,15 @@ fn mount_fault(name: &str, fault: Fault) -> RuntimeError {
 
 /// Unmounts everything that an engine mounted for its containers; its volumes' folders stay.
 pub(super) fn unmount_all(run_dir: &Path) -> io::Result<()> {
+    for sandbox in names(&run_dir.join("s"))? {
+        let run = run_dir.join("s").join(sandbox);
+        if let Some(record) = read_json::<SandboxRecord>(&run.join("sandbox.json"))?
+            // The state folder of a sandbox is STATE/s/ID; beside `s` stand the volumes.
+            && let Some(state) = record.state.parent().and_then(Path::parent)
+        {
+            plugin_volumes::unmount_all(&state.join("volumes"), &run)?;
+        }
+    }
     let notes = run_dir.join("mounts");
     for name in names(&notes)? {
         let note = notes.join(name);
@@ -324,7 +382,7 @@ mod tests {
     #[test]
     fn what_the_driver_cannot_keep_is_refused_by_name() {
         let why = |spec: VolumeSpec| check_spec(&spec).unwrap_err().to_string();
-        assert!(why(spec("rexray/ebs", &[])).contains("no volume driver \"rexray/ebs\""));
+        check_spec(&spec("vendor", &[("anything", "goes")])).unwrap();
         assert!(why(spec("local", &[("size", "1")])).contains("not \"size\""));
         assert!(why(spec("local", &[("type", "tmpfs")])).contains("both a type and a device"));
         for name in ["", "../x", "a/b", ".", "..", "-a"] {
