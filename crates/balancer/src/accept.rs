@@ -16,8 +16,8 @@ use tokio::sync::watch;
 use crate::account::ConnContext;
 use crate::conn::{Conn, ConnState, Driver, Limits};
 use crate::guard::Guard;
-use crate::serve::serve;
 use crate::io::ClientIo;
+use crate::serve::serve;
 use crate::state::ListenerRuntime;
 use crate::usage::bump;
 use crate::worker::Worker;
@@ -77,7 +77,12 @@ fn least(workers: &[Arc<Worker>], own: usize) -> usize {
     (0..workers.len()).min_by_key(|place| key(*place)).unwrap_or(own)
 }
 
-async fn connection(stream: TcpStream, client: SocketAddr, listener: Arc<ListenerRuntime>, worker: Arc<Worker>) {
+async fn connection(
+    stream: TcpStream,
+    client: SocketAddr,
+    listener: Arc<ListenerRuntime>,
+    worker: Arc<Worker>,
+) {
     // Without it answers wait for each other; a socket that is gone shows soon.
     drop(stream.set_nodelay(true));
     let client = SocketAddr::new(client.ip().to_canonical(), client.port());
@@ -103,7 +108,13 @@ async fn connection(stream: TcpStream, client: SocketAddr, listener: Arc<Listene
     match (&plan.listener.protocol, conn.http2) {
         (ListenerProtocol::Https(_), true) => http2(stream, conn).await,
         (ListenerProtocol::Https(_) | ListenerProtocol::Http, _) => http1(stream, conn).await,
-        (ListenerProtocol::Tcp | ListenerProtocol::Tls(_) | ListenerProtocol::Udp | ListenerProtocol::TcpUdp, _) => {
+        (
+            ListenerProtocol::Tcp
+            | ListenerProtocol::Tls(_)
+            | ListenerProtocol::Udp
+            | ListenerProtocol::TcpUdp,
+            _,
+        ) => {
             tcp::flow(stream, conn).await;
         }
     }
@@ -122,11 +133,14 @@ fn limits(conn: &ConnContext) -> Limits {
 async fn http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, conn: ConnContext) {
     let strictest = conn.listener.plan.load().listener.balancer.desync == DesyncMode::Strictest;
     let guard = Some(Guard::new(strictest));
-    let io = ClientIo::new(stream, guard, Arc::clone(&conn.state), Arc::clone(&conn.listener.cells));
+    let io =
+        ClientIo::new(stream, guard, Arc::clone(&conn.state), Arc::clone(&conn.listener.cells));
     let (limits, state) = (limits(&conn), Arc::clone(&conn.state));
     let conn = Arc::new(conn);
     // An idle connection keeps no future for a request.
-    let service = service_fn(move |request: http::Request<Incoming>| serve(Arc::clone(&conn), request).boxed());
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        serve(Arc::clone(&conn), request).boxed()
+    });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.half_close(false).header_read_timeout(None).max_buf_size(128 * 1024);
     let connection = builder.serve_connection(io, service).with_upgrades();
@@ -138,7 +152,9 @@ async fn http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, co
     let io = ClientIo::new(stream, None, Arc::clone(&conn.state), Arc::clone(&conn.listener.cells));
     let (limits, state) = (limits(&conn), Arc::clone(&conn.state));
     let conn = Arc::new(conn);
-    let service = service_fn(move |request: http::Request<Incoming>| serve(Arc::clone(&conn), request).boxed());
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        serve(Arc::clone(&conn), request).boxed()
+    });
     let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())

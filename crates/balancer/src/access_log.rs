@@ -127,12 +127,21 @@ impl fmt::Display for Quoted<'_> {
 
 impl fmt::Display for AccessEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = |time: Option<Duration>| Or(time.map(|time| format!("{:.3}", time.as_secs_f64())), "-1");
+        let seconds = |time: Option<Duration>| {
+            Or(time.map(|time| format!("{:.3}", time.as_secs_f64())), "-1")
+        };
         let or = |text: Option<&str>| format!("{}", Quoted(text.unwrap_or("-")));
         let micros = |instant: Timestamp| instant.rfc3339().replace('Z', "000Z");
         let target = Or(self.target, "-");
         let status = Or(self.target_status, "-");
-        write!(f, "{} {} {} {} {target} ", self.kind.name(), micros(self.time), self.balancer_name, self.client)?;
+        write!(
+            f,
+            "{} {} {} {} {target} ",
+            self.kind.name(),
+            micros(self.time),
+            self.balancer_name,
+            self.client
+        )?;
         write!(
             f,
             "{} {} {} ",
@@ -141,11 +150,23 @@ impl fmt::Display for AccessEntry {
             seconds(self.response_time)
         )?;
         write!(f, "{} {status} {} {} ", self.elb_status, self.received_bytes, self.sent_bytes)?;
-        write!(f, "{} {} ", Quoted(&self.request), or(Some(&self.user_agent).filter(|a| !a.is_empty()).map(|a| a.as_str())))?;
-        let (cipher, version) = self.tls.as_ref().map_or(("-", "-"), |(cipher, version)| (cipher, version));
+        write!(
+            f,
+            "{} {} ",
+            Quoted(&self.request),
+            or(Some(&self.user_agent).filter(|a| !a.is_empty()).map(|a| a.as_str()))
+        )?;
+        let (cipher, version) =
+            self.tls.as_ref().map_or(("-", "-"), |(cipher, version)| (cipher, version));
         write!(f, "{cipher} {version} {} ", Or(self.group.as_ref(), "-"))?;
         let certificate = self.certificate.as_ref().map(CertificateId::as_str);
-        write!(f, "{} {} {} ", Quoted(&self.trace_id), or(self.domain_name.as_deref()), or(certificate))?;
+        write!(
+            f,
+            "{} {} {} ",
+            Quoted(&self.trace_id),
+            or(self.domain_name.as_deref()),
+            or(certificate)
+        )?;
         let priority = match (self.rule_priority, self.action) {
             (Some(priority), _) => priority.to_string(),
             (None, Some(_)) => "0".to_owned(),
@@ -153,7 +174,8 @@ impl fmt::Display for AccessEntry {
         };
         write!(f, "{priority} {} {} ", micros(self.created), or(self.action))?;
         write!(f, "{} \"-\" ", or(self.redirect_url.as_deref()))?;
-        let list = |text: String| if text == "-" { "\"-\"".to_owned() } else { format!("\"{text}\"") };
+        let list =
+            |text: String| if text == "-" { "\"-\"".to_owned() } else { format!("\"{text}\"") };
         write!(f, "{} {} ", list(target.to_string()), list(status.to_string()))?;
         let class = self.refused.map(|_| "Severe");
         write!(f, "{} {}", or(class), or(self.refused))
@@ -200,7 +222,13 @@ mod tests {
              \"Root=1-58337262-36d228ad5d99923122bbe354\" \"-\" \"-\" 0 2018-07-02T22:43:24.123000Z \"forward\" \"-\" \
              \"-\" \"10.0.0.1:80\" \"200\" \"-\" \"-\""
         );
-        let refused = AccessEntry { elb_status: 400, target: None, action: None, refused: Some("x"), ..entry };
+        let refused = AccessEntry {
+            elb_status: 400,
+            target: None,
+            action: None,
+            refused: Some("x"),
+            ..entry
+        };
         assert!(refused.to_string().ends_with("\"Severe\" \"x\""));
     }
 }

@@ -41,7 +41,15 @@ impl ConnContext {
         bump(&listener.cells.new_connections);
         bump(&listener.cells.active_connections);
         let entered = worker.enter(&state);
-        Self { worker: Arc::clone(worker), listener, state, client, tls: None, http2: false, entered }
+        Self {
+            worker: Arc::clone(worker),
+            listener,
+            state,
+            client,
+            tls: None,
+            http2: false,
+            entered,
+        }
     }
 }
 
@@ -92,7 +100,11 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    pub(crate) fn begin(conn: &Arc<ConnContext>, plan: &Arc<Plan>, request: &Request<Incoming>) -> Box<Self> {
+    pub(crate) fn begin(
+        conn: &Arc<ConnContext>,
+        plan: &Arc<Plan>,
+        request: &Request<Incoming>,
+    ) -> Box<Self> {
         conn.state.request_begins();
         let wanted = plan.listener.balancer.access_log && conn.worker.common.access_log.is_some();
         let draft = wanted.then(|| Box::new(draft(conn, plan, request)));
@@ -145,7 +157,8 @@ impl Account {
     /// The head of a target's answer came.
     pub(crate) fn answered(&mut self, group: &GroupRuntime, status: u16) {
         let now = Instant::now();
-        let micros = u64::try_from((now - self.dispatched.unwrap_or(now)).as_micros()).unwrap_or(u64::MAX);
+        let micros =
+            u64::try_from((now - self.dispatched.unwrap_or(now)).as_micros()).unwrap_or(u64::MAX);
         self.answered = Some(now);
         self.status = Some(status);
         self.target_status = Some(status);
@@ -182,7 +195,8 @@ impl Drop for Account {
         });
         let Some(draft) = self.draft.take() else { return };
         let Some(log) = &self.conn.worker.common.access_log else { return };
-        let since = |from: Option<Instant>, to: Option<Instant>| -> Option<Duration> { Some(to? - from?) };
+        let since =
+            |from: Option<Instant>, to: Option<Instant>| -> Option<Duration> { Some(to? - from?) };
         let tls = self.conn.tls.as_ref();
         let entry = AccessEntry {
             balancer: draft.plan.listener.balancer.id.clone(),
@@ -197,7 +211,10 @@ impl Drop for Account {
             response_time: self.answered.map(|answered| Instant::now() - answered),
             elb_status: status,
             target_status: self.target_status,
-            received_bytes: self.progress.as_ref().map_or(0, |progress| progress.bytes.load(Ordering::Relaxed)),
+            received_bytes: self
+                .progress
+                .as_ref()
+                .map_or(0, |progress| progress.bytes.load(Ordering::Relaxed)),
             sent_bytes: self.sent,
             request: draft.request,
             user_agent: draft.user_agent,
@@ -217,7 +234,9 @@ impl Drop for Account {
 }
 
 fn draft(conn: &ConnContext, plan: &Arc<Plan>, request: &Request<Incoming>) -> Draft {
-    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let text = |name| {
+        request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    };
     let websocket = text(http::header::UPGRADE).eq_ignore_ascii_case("websocket");
     let grpc = text(CONTENT_TYPE).starts_with("application/grpc");
     let kind = match (conn.tls.is_some(), conn.http2) {
@@ -230,14 +249,20 @@ fn draft(conn: &ConnContext, plan: &Arc<Plan>, request: &Request<Incoming>) -> D
     };
     let scheme = if conn.tls.is_some() { "https" } else { "http" };
     let uri = request.uri();
-    let host = uri.authority().map_or_else(|| text(http::header::HOST), http::uri::Authority::as_str);
+    let host =
+        uri.authority().map_or_else(|| text(http::header::HOST), http::uri::Authority::as_str);
     let host = crate::headers::bare_host(host);
     let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let refused = request.method().as_str() == crate::guard::REFUSED_METHOD;
     let line = if refused {
         format!("- {scheme}://{}:{}- -", conn.client.ip(), conn.listener.port)
     } else {
-        format!("{} {scheme}://{host}:{}{path} {:?}", request.method(), conn.listener.port, request.version())
+        format!(
+            "{} {scheme}://{host}:{}{path} {:?}",
+            request.method(),
+            conn.listener.port,
+            request.version()
+        )
     };
     Draft {
         plan: Arc::clone(plan),

@@ -62,7 +62,9 @@ pub(crate) fn grpc_error(status: u16) -> Answer {
     };
     let mut answer = answer(200, Some("application/grpc"), Bytes::new());
     answer.headers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from_static(code));
-    answer.headers.insert(HeaderName::from_static("grpc-message"), HeaderValue::from_static(title(status)));
+    answer
+        .headers
+        .insert(HeaderName::from_static("grpc-message"), HeaderValue::from_static(title(status)));
     answer.headers.remove(CONTENT_LENGTH);
     answer
 }
@@ -86,7 +88,12 @@ fn answer(status: u16, content_type: Option<&str>, body: Bytes) -> Answer {
 
 /// A redirect of a rule, for a request that came to `port` with this scheme. A place that is no URI, which
 /// only the request's own parts can cause, is 400; and what it says, for the access log.
-pub(crate) fn redirect(redirect: &Redirect, facts: &Facts<'_>, https: bool, port: u16) -> (Answer, Option<String>) {
+pub(crate) fn redirect(
+    redirect: &Redirect,
+    facts: &Facts<'_>,
+    https: bool,
+    port: u16,
+) -> (Answer, Option<String>) {
     let location = location(redirect, facts, https, port);
     let Ok(value) = HeaderValue::from_str(&location) else { return (error(400), None) };
     let status = match redirect.status {
@@ -117,7 +124,11 @@ fn location(redirect: &Redirect, facts: &Facts<'_>, https: bool, port: u16) -> S
     let path = fill(&redirect.path);
     let slash = if path.starts_with('/') { "" } else { "/" };
     let scheme = fill(&redirect.protocol).to_ascii_lowercase();
-    format!("{scheme}://{}:{}{slash}{path}{mark}{query}", fill(&redirect.host), fill(&redirect.port))
+    format!(
+        "{scheme}://{}:{}{slash}{path}{mark}{query}",
+        fill(&redirect.host),
+        fill(&redirect.port)
+    )
 }
 
 #[cfg(test)]
@@ -166,7 +177,10 @@ mod tests {
         assert!(page.body.starts_with(b"<html>\r\n<head><title>502 Bad Gateway"));
         assert_eq!(page.headers[CONTENT_LENGTH], page.body.len().to_string());
         let grpc = grpc_error(503);
-        assert_eq!((grpc.status.as_u16(), &grpc.headers["grpc-status"]), (200, &HeaderValue::from_static("14")));
+        assert_eq!(
+            (grpc.status.as_u16(), &grpc.headers["grpc-status"]),
+            (200, &HeaderValue::from_static("14"))
+        );
         assert_eq!(fixed(204, Some("text/plain"), "").headers.get(CONTENT_TYPE), None);
         assert_eq!(error(463).status.as_u16(), 463);
     }

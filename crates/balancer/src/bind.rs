@@ -31,7 +31,9 @@ pub enum BindError {
         by: Option<String>,
     },
     /// The system does not allow it.
-    #[error("{address} cannot be bound: ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher port or run with it")]
+    #[error(
+        "{address} cannot be bound: ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher port or run with it"
+    )]
     Permission {
         /// Which.
         address: SocketAddr,
@@ -61,7 +63,9 @@ pub enum BindError {
 impl BindError {
     fn new(address: SocketAddr, transport: Transport, error: Errno) -> Self {
         match error {
-            Errno::ADDRINUSE => Self::InUse { address, transport, by: holder(address.port(), transport) },
+            Errno::ADDRINUSE => {
+                Self::InUse { address, transport, by: holder(address.port(), transport) }
+            }
             Errno::ACCESS | Errno::PERM => Self::Permission { address },
             Errno::ADDRNOTAVAIL => Self::NoSuchAddress { address },
             error => Self::Other { address, message: io::Error::from(error).to_string() },
@@ -70,7 +74,10 @@ impl BindError {
 }
 
 /// A socket that listens, or takes datagrams.
-pub(crate) fn take(address: SocketAddr, transport: Transport) -> Result<std::os::fd::OwnedFd, BindError> {
+pub(crate) fn take(
+    address: SocketAddr,
+    transport: Transport,
+) -> Result<std::os::fd::OwnedFd, BindError> {
     try_take(address, transport).map_err(|error| BindError::new(address, transport, error))
 }
 
@@ -98,7 +105,10 @@ fn try_take(address: SocketAddr, transport: Transport) -> Result<std::os::fd::Ow
 }
 
 /// Where a socket is bound, which was asked to be at `asked`.
-pub(crate) fn address(socket: &std::os::fd::OwnedFd, asked: SocketAddr) -> Result<SocketAddr, BindError> {
+pub(crate) fn address(
+    socket: &std::os::fd::OwnedFd,
+    asked: SocketAddr,
+) -> Result<SocketAddr, BindError> {
     let other = |message: String| BindError::Other { address: asked, message };
     let found = rustix::net::getsockname(socket).map_err(|error| other(error.to_string()))?;
     SocketAddr::try_from(found).map_err(|error| other(error.to_string()))
@@ -110,16 +120,17 @@ fn holder(port: u16, transport: Transport) -> Option<String> {
         Transport::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
         Transport::Udp => ["/proc/net/udp", "/proc/net/udp6"],
     };
-    let inode = tables.iter().filter_map(|table| fs::read_to_string(table).ok()).find_map(|table| {
-        table.lines().find_map(|line| socket_inode(line, port, transport).map(str::to_owned))
-    })?;
+    let inode =
+        tables.iter().filter_map(|table| fs::read_to_string(table).ok()).find_map(|table| {
+            table.lines().find_map(|line| socket_inode(line, port, transport).map(str::to_owned))
+        })?;
     let wanted = format!("socket:[{inode}]");
     fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
         let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-        let holds = fs::read_dir(entry.path().join("fd"))
-            .ok()?
-            .flatten()
-            .any(|fd| fs::read_link(fd.path()).is_ok_and(|link| link.as_os_str().as_bytes() == wanted.as_bytes()));
+        let holds = fs::read_dir(entry.path().join("fd")).ok()?.flatten().any(|fd| {
+            fs::read_link(fd.path())
+                .is_ok_and(|link| link.as_os_str().as_bytes() == wanted.as_bytes())
+        });
         let name = holds.then(|| fs::read_to_string(entry.path().join("comm")).ok()).flatten()?;
         Some(format!("{} (pid {pid})", name.trim()))
     })
@@ -151,7 +162,10 @@ mod tests {
         drop(first);
         assert!(take(address, Transport::Tcp).is_ok());
         let elsewhere = "192.0.2.1:1".parse().unwrap();
-        assert_eq!(take(elsewhere, Transport::Udp).unwrap_err(), BindError::NoSuchAddress { address: elsewhere });
+        assert_eq!(
+            take(elsewhere, Transport::Udp).unwrap_err(),
+            BindError::NoSuchAddress { address: elsewhere }
+        );
     }
 
     #[test]

@@ -78,7 +78,8 @@ impl Lease {
 
     /// The answer is complete.
     fn release(&mut self) {
-        let sent = self.progress.as_ref().is_none_or(|progress| progress.whole.load(Ordering::Acquire));
+        let sent =
+            self.progress.as_ref().is_none_or(|progress| progress.whole.load(Ordering::Acquire));
         match self.sender.take() {
             // A connection of HTTP/2 never left its pool.
             Some(sender @ Sender::H1(_)) if sent => {
@@ -136,10 +137,13 @@ impl Body for OutBody {
             }
             Self::Target(body) => {
                 let frame = ready!(Pin::new(&mut body.incoming).poll_frame(context));
-                if let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(Frame::data_ref)) {
+                if let Some(Ok(data)) =
+                    frame.as_ref().map(|frame| frame.as_ref().map(Frame::data_ref))
+                {
                     body.account.sent(data.map_or(0, Bytes::len));
                 }
-                let over = frame.is_none() || (matches!(frame, Some(Ok(_))) && body.incoming.is_end_stream());
+                let over = frame.is_none()
+                    || (matches!(frame, Some(Ok(_))) && body.incoming.is_end_stream());
                 if over && let Some(mut lease) = body.lease.take() {
                     lease.release();
                 }
@@ -157,7 +161,9 @@ impl Body for OutBody {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Own(bytes, _) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Own(bytes, _) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
+            }
             Self::Target(body) => body.incoming.size_hint(),
         }
     }

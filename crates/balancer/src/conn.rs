@@ -69,6 +69,11 @@ impl ConnState {
         self.active.store(self.worker.tick(), Ordering::Relaxed);
     }
 
+    /// A request is refused; the first reason counts, as nothing is read after it.
+    pub(crate) fn refuse(&self, refusal: Refusal) {
+        self.refusal.get_or_init(|| refusal);
+    }
+
     /// Whether a head is under way now.
     pub(crate) fn head(&self, under_way: bool) {
         if !under_way {
@@ -218,7 +223,13 @@ pub(crate) struct Driver<C> {
 impl<C: Conn> Driver<C> {
     pub(crate) fn new(conn: C, state: Arc<ConnState>, limits: Limits) -> Self {
         let first = Duration::from_millis(limits.idle.min(HEAD_TIME).max(1));
-        Self { conn: Box::pin(conn), state, limits, sleep: Box::pin(tokio::time::sleep(first)), finishing: false }
+        Self {
+            conn: Box::pin(conn),
+            state,
+            limits,
+            sleep: Box::pin(tokio::time::sleep(first)),
+            finishing: false,
+        }
     }
 
     fn finish(&mut self) {
@@ -274,8 +285,15 @@ mod tests {
     #[test]
     fn time_is_up_as_the_limits_say() {
         let limits = Limits { idle: 60_000, whole: 3_600_000 };
-        let facts =
-            Facts { now: 100_000, opened: 1, active: 90_000, head_since: 0, rested: 80_000, busy: false, ending: false };
+        let facts = Facts {
+            now: 100_000,
+            opened: 1,
+            active: 90_000,
+            head_since: 0,
+            rested: 80_000,
+            busy: false,
+            ending: false,
+        };
         for (facts, expected) in [
             (facts, Due::Later(40_000)),
             (Facts { rested: 40_000, ..facts }, Due::Close),
@@ -286,7 +304,10 @@ mod tests {
             (Facts { busy: true, rested: 1, ..facts }, Due::Later(55_000)),
             (Facts { busy: true, active: 35_000, ..facts }, Due::Close),
             (Facts { now: 4_000_000, rested: 3_990_000, ..facts }, Due::Finish),
-            (Facts { now: 4_000_000, rested: 3_990_000, ending: true, ..facts }, Due::Later(50_000)),
+            (
+                Facts { now: 4_000_000, rested: 3_990_000, ending: true, ..facts },
+                Due::Later(50_000),
+            ),
         ] {
             assert_eq!(due(facts, limits), expected, "{facts:?}");
         }

@@ -91,7 +91,10 @@ impl Balancer {
     /// Makes everything agree with the table, and says of each listener where it listens or why it does
     /// not. No connection is dropped but those of listeners and targets that are gone. A listener that
     /// failed is tried again with each table.
-    pub async fn apply(&self, table: Arc<Table>) -> Vec<(ListenerId, Result<SocketAddr, BindError>)> {
+    pub async fn apply(
+        &self,
+        table: Arc<Table>,
+    ) -> Vec<(ListenerId, Result<SocketAddr, BindError>)> {
         lock(&self.state).apply(&table)
     }
 
@@ -106,7 +109,8 @@ impl Balancer {
     /// What was counted since the start.
     pub fn usage(&self) -> Usage {
         let state = lock(&self.state);
-        let balancers = state.balancer_cells().map(|(id, cells)| (id.clone(), cells.read())).collect();
+        let balancers =
+            state.balancer_cells().map(|(id, cells)| (id.clone(), cells.read())).collect();
         let groups = state.groups().map(|group| {
             let view = group.view.load();
             let mut usage = group.cells.read();
@@ -132,7 +136,9 @@ impl Balancer {
             worker.end(false, |_| true);
         }
         let until = tokio::time::Instant::now() + patience;
-        while self.workers.iter().any(|worker| worker.open() > 0) && tokio::time::Instant::now() < until {
+        while self.workers.iter().any(|worker| worker.open() > 0)
+            && tokio::time::Instant::now() < until
+        {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let threads = std::mem::take(&mut self.threads);

@@ -14,9 +14,9 @@ use hyper::upgrade::OnUpgrade;
 use crate::account::{Account, ConnContext};
 use crate::body::{Lease, OutBody, Progress, UpBody};
 use crate::headers;
-use crate::serve::{has_body, is_grpc, own_error, via};
 use crate::pick::{self, Keep, Picked};
 use crate::pool::Sender;
+use crate::serve::{has_body, is_grpc, own_error, via};
 use crate::state::{GroupUse, Outstanding, TargetRuntime};
 use crate::tunnel;
 use crate::upstream::{self, ConnectFailure};
@@ -106,20 +106,32 @@ fn prepare(
 ) -> Outgoing {
     let repeatable = !has_body(&request)
         && !switch
-        && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE);
+        && matches!(
+            *request.method(),
+            Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
+        );
     let body = has_body(&request);
     let (mut parts, incoming) = request.into_parts();
     let http2 = picked.config.version != ProtocolVersion::Http1;
     headers::strip_hop_by_hop(&mut parts.headers, switch, http2);
     let plan = conn.listener.plan.load();
     let random = u128::from(conn.worker.random()) << 64 | u128::from(conn.worker.random());
-    let trace = headers::to_target(&mut parts.headers, &plan.listener.balancer, via(conn), (conn.worker.now(), random));
+    let trace = headers::to_target(
+        &mut parts.headers,
+        &plan.listener.balancer,
+        via(conn),
+        (conn.worker.now(), random),
+    );
     account.trace(&trace);
     parts.extensions = http::Extensions::new();
     if http2 {
         parts.version = Version::HTTP_2;
         let host = parts.headers.remove(HOST);
-        let scheme = if picked.config.protocol == GroupProtocol::Https { Scheme::HTTPS } else { Scheme::HTTP };
+        let scheme = if picked.config.protocol == GroupProtocol::Https {
+            Scheme::HTTPS
+        } else {
+            Scheme::HTTP
+        };
         parts.uri = absolute(&parts.uri, host.as_ref(), scheme);
     } else {
         parts.version = Version::HTTP_11;
@@ -136,9 +148,17 @@ fn prepare(
 }
 
 fn absolute(uri: &Uri, host: Option<&HeaderValue>, scheme: Scheme) -> Uri {
-    let authority = host.and_then(|host| host.to_str().ok()).filter(|host| !host.is_empty()).unwrap_or("localhost");
+    let authority = host
+        .and_then(|host| host.to_str().ok())
+        .filter(|host| !host.is_empty())
+        .unwrap_or("localhost");
     let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build().unwrap_or_default()
+    Uri::builder()
+        .scheme(scheme)
+        .authority(authority)
+        .path_and_query(path)
+        .build()
+        .unwrap_or_default()
 }
 
 /// Tries targets until one answers; the status of the balancer's own answer if none does.
@@ -170,7 +190,10 @@ async fn attempt(
         match send(sender, request, again, idle).await {
             Ok((response, sender)) => {
                 let worker = Arc::clone(&conn.worker);
-                return Ok((response, Lease { sender: Some(sender), worker, outstanding, progress }));
+                return Ok((
+                    response,
+                    Lease { sender: Some(sender), worker, outstanding, progress },
+                ));
             }
             Err(Failure::Unsent(unsent)) => {
                 request = *unsent;
@@ -211,7 +234,12 @@ async fn sender(
 }
 
 /// Counts a connection that could not be made, and says what an answer would be.
-fn connect_failed(conn: &ConnContext, picked: &Picked, target: &TargetRuntime, failure: &ConnectFailure) -> u16 {
+fn connect_failed(
+    conn: &ConnContext,
+    picked: &Picked,
+    target: &TargetRuntime,
+    failure: &ConnectFailure,
+) -> u16 {
     let cells = &conn.listener.cells;
     bump(&target.cells.connection_errors);
     bump(&picked.group.cells.connection_errors);
@@ -272,7 +300,10 @@ fn stale(error: &hyper::Error) -> bool {
     let reset = std::error::Error::source(error)
         .and_then(|source| source.downcast_ref::<std::io::Error>())
         .is_some_and(|error| {
-            matches!(error.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe)
+            matches!(
+                error.kind(),
+                std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe
+            )
         });
     error.is_incomplete_message() || error.is_closed() || error.is_canceled() || reset
 }
@@ -305,7 +336,9 @@ fn answer(
         }
         // A target that switches unasked breaks the protocol.
         (None, Some(_)) => own_error(502, false, account),
-        (Some(_) | None, None) => Response::from_parts(parts, OutBody::target(incoming, lease, account)),
+        (Some(_) | None, None) => {
+            Response::from_parts(parts, OutBody::target(incoming, lease, account))
+        }
     }
 }
 
@@ -322,7 +355,8 @@ impl Picked {
         kept.into_iter()
             .flatten()
             .flat_map(|Keep { kind, names, duration }| {
-                let ticket = crate::sticky::Ticket { kind, group: self.group.digest, target: target.digest };
+                let ticket =
+                    crate::sticky::Ticket { kind, group: self.group.digest, target: target.digest };
                 let value = sealer.seal(ticket, now + duration);
                 crate::sticky::set_cookies(names, &value, now, duration).collect::<Vec<_>>()
             })

@@ -39,8 +39,22 @@ pub(crate) struct ClientIo<S> {
 }
 
 impl<S> ClientIo<S> {
-    pub(crate) const fn new(inner: S, guard: Option<Guard>, state: Arc<ConnState>, cells: Arc<BalancerCells>) -> Self {
-        Self { inner, guard, held: Vec::new(), passed: Vec::new(), at: 0, broken: false, state, cells }
+    pub(crate) const fn new(
+        inner: S,
+        guard: Option<Guard>,
+        state: Arc<ConnState>,
+        cells: Arc<BalancerCells>,
+    ) -> Self {
+        Self {
+            inner,
+            guard,
+            held: Vec::new(),
+            passed: Vec::new(),
+            at: 0,
+            broken: false,
+            state,
+            cells,
+        }
     }
 
     fn count(&self, bytes: usize) {
@@ -51,7 +65,7 @@ impl<S> ClientIo<S> {
     }
 
     fn refuse(&mut self, refusal: Refusal) {
-        drop(self.state.refusal.set(refusal));
+        self.state.refuse(refusal);
         self.passed.extend_from_slice(REFUSED_REQUEST);
     }
 
@@ -75,7 +89,7 @@ impl<S> ClientIo<S> {
             Then::More | Then::Undecided => self.held = rest.to_vec(),
             Then::RefuseRequest(refusal) => self.refuse(refusal),
             Then::RefuseBody(refusal) => {
-                drop(self.state.refusal.set(refusal));
+                self.state.refuse(refusal);
                 self.broken = true;
             }
         }
@@ -102,7 +116,11 @@ impl<S> ClientIo<S> {
 }
 
 impl<S: AsyncRead + Unpin> ClientIo<S> {
-    fn read_plain(&mut self, context: &mut Context<'_>, out: &mut ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn read_plain(
+        &mut self,
+        context: &mut Context<'_>,
+        out: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let most = out.remaining().min(scratch.len());
             let mut buffer = ReadBuf::new(&mut scratch[..most]);
@@ -114,7 +132,11 @@ impl<S: AsyncRead + Unpin> ClientIo<S> {
     }
 
     /// Reads and looks. Says whether the client's side has ended.
-    fn read_guarded(&mut self, context: &mut Context<'_>, out: &mut ReadBufCursor<'_>) -> Poll<io::Result<bool>> {
+    fn read_guarded(
+        &mut self,
+        context: &mut Context<'_>,
+        out: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<bool>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
             ready!(Pin::new(&mut self.inner).poll_read(context, &mut buffer))?;
@@ -141,7 +163,10 @@ impl<S: AsyncRead + Unpin> Read for ClientIo<S> {
                 return Poll::Ready(Ok(()));
             }
             if this.broken {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the body is malformed")));
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the body is malformed",
+                )));
             }
             let Some(guard) = &mut this.guard else { return this.read_plain(context, &mut out) };
             if guard.is_tunnel() && this.held.is_empty() {
@@ -172,7 +197,11 @@ impl<S: AsyncRead + Unpin> Read for ClientIo<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Write for ClientIo<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.inner).poll_write(context, bytes))?;
         self.count(written);
         Poll::Ready(Ok(written))

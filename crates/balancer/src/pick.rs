@@ -40,11 +40,12 @@ impl Picked {
                 Some(Keep { kind: Kind::Target, names: &sticky::LB_COOKIES, duration: *duration })
             }
             // It follows the application's cookie.
-            Stickiness::AppCookie { name, duration } => sticky::sets_cookie(answer, name).then_some(Keep {
-                kind: Kind::App,
-                names: &[sticky::APP_COOKIE],
-                duration: *duration,
-            }),
+            Stickiness::AppCookie { name, duration } => sticky::sets_cookie(answer, name)
+                .then_some(Keep {
+                    kind: Kind::App,
+                    names: &[sticky::APP_COOKIE],
+                    duration: *duration,
+                }),
             Stickiness::SourceIp => None,
         }
     }
@@ -62,8 +63,11 @@ pub(crate) fn pick(
         ([(only, weight)], _) => (*weight > 0).then(|| Arc::clone(only.group()))?,
         (_, stickiness) => pick_group(conn, groups, stickiness.is_some(), headers, now)?,
     };
-    let keep_group =
-        stickiness.map(|duration| Keep { kind: Kind::Group, names: &sticky::GROUP_COOKIES, duration });
+    let keep_group = stickiness.map(|duration| Keep {
+        kind: Kind::Group,
+        names: &sticky::GROUP_COOKIES,
+        duration,
+    });
     let view = group.view.load_full();
     let config = Arc::clone(view.group.as_ref()?);
     let place = match kept(conn, &config, group.digest, &view.eligible, headers, now) {
@@ -87,10 +91,17 @@ fn pick_group(
         .then(|| sticky::cookie(headers, sticky::GROUP_COOKIES[0]))
         .flatten()
         .and_then(|value| conn.worker.common.sealer.open(Kind::Group, value, now))
-        .and_then(|ticket| groups.iter().find(|(group, weight)| group.group().digest == ticket.group && *weight > 0));
+        .and_then(|ticket| {
+            groups
+                .iter()
+                .find(|(group, weight)| group.group().digest == ticket.group && *weight > 0)
+        });
     let chosen = match kept {
         Some(chosen) => chosen,
-        None => &groups[choose::by_weight(groups.iter().map(|(_, weight)| *weight), conn.worker.random())?],
+        None => {
+            &groups
+                [choose::by_weight(groups.iter().map(|(_, weight)| *weight), conn.worker.random())?]
+        }
     };
     Some(Arc::clone(chosen.0.group()))
 }
@@ -125,7 +136,12 @@ fn kept(
 
 /// Another place than the one that failed, if there is one.
 pub(crate) fn another(conn: &ConnContext, picked: &Picked, failed: usize) -> usize {
-    let among = Choice { targets: &picked.view.eligible, slow_start: Duration::ZERO, now: Timestamp::EPOCH };
+    let among = Choice {
+        targets: &picked.view.eligible,
+        slow_start: Duration::ZERO,
+        now: Timestamp::EPOCH,
+    };
     let random = conn.worker.random();
-    choose::choose(picked.config.algorithm, &among, turn(&picked.group.turn), random, Some(failed)).unwrap_or(failed)
+    choose::choose(picked.config.algorithm, &among, turn(&picked.group.turn), random, Some(failed))
+        .unwrap_or(failed)
 }

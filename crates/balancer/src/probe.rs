@@ -18,7 +18,9 @@ use crate::state::{GroupRuntime, TargetRuntime, lock};
 use crate::tls::ClientTls;
 use crate::upstream::{self, ConnectFailure, Stream};
 use crate::worker::Worker;
-use crate::{Event, Failure, Health, HealthCheck, HealthProtocol, Matcher, ProbePort, ProtocolVersion};
+use crate::{
+    Event, Failure, Health, HealthCheck, HealthProtocol, Matcher, ProbePort, ProtocolVersion,
+};
 
 /// What a check calls itself.
 const AGENT: &str = "ELB-HealthChecker/2.0";
@@ -32,13 +34,19 @@ pub(crate) struct Teller(pub(crate) mpsc::UnboundedSender<Event>);
 impl Teller {
     /// Tells a target's health. Nobody may be listening any more, at the end.
     pub(crate) fn health(&self, group: &GroupRuntime, target: &TargetRuntime, health: Health) {
-        let told =
-            Event::TargetHealth { group: group.id.clone(), target: target.target.key.clone(), health };
+        let told = Event::TargetHealth {
+            group: group.id.clone(),
+            target: target.target.key.clone(),
+            health,
+        };
         drop(self.0.send(told));
     }
 
     pub(crate) fn idle(&self, group: &GroupRuntime, target: &TargetRuntime) {
-        drop(self.0.send(Event::TargetIdle { group: group.id.clone(), target: target.target.key.clone() }));
+        drop(self.0.send(Event::TargetIdle {
+            group: group.id.clone(),
+            target: target.target.key.clone(),
+        }));
     }
 }
 
@@ -88,10 +96,17 @@ pub(crate) async fn once(
         ProbePort::Port(port) => SocketAddr::new(address.ip(), port),
     };
     let deadline = Instant::now() + check.timeout;
-    tokio::time::timeout_at(deadline, ask(address, check, version, tls)).await.unwrap_or(Err(Failure::Timeout))
+    tokio::time::timeout_at(deadline, ask(address, check, version, tls))
+        .await
+        .unwrap_or(Err(Failure::Timeout))
 }
 
-async fn ask(address: SocketAddr, check: &HealthCheck, version: ProtocolVersion, tls: &ClientTls) -> Outcome {
+async fn ask(
+    address: SocketAddr,
+    check: &HealthCheck,
+    version: ProtocolVersion,
+    tls: &ClientTls,
+) -> Outcome {
     let (secure, http) = match check.protocol {
         HealthProtocol::Http => (false, true),
         HealthProtocol::Https => (true, true),
@@ -103,7 +118,9 @@ async fn ask(address: SocketAddr, check: &HealthCheck, version: ProtocolVersion,
     let stream = upstream::open(address, secure.then_some(tls), http2, Duration::MAX / 4).await;
     let stream = stream.map_err(|failure| match failure {
         ConnectFailure::Timeout => Failure::Timeout,
-        ConnectFailure::Refused(error) | ConnectFailure::Tls(error) => Failure::FailedHealthChecks(error.to_string()),
+        ConnectFailure::Refused(error) | ConnectFailure::Tls(error) => {
+            Failure::FailedHealthChecks(error.to_string())
+        }
     })?;
     if !http {
         return Ok(());
@@ -129,7 +146,11 @@ async fn request(
     version: ProtocolVersion,
 ) -> Result<Response<Incoming>, hyper::Error> {
     let grpc = version == ProtocolVersion::Grpc;
-    let mut request = Request::new(Full::new(if grpc { Bytes::from_static(EMPTY_MESSAGE) } else { Bytes::new() }));
+    let mut request = Request::new(Full::new(if grpc {
+        Bytes::from_static(EMPTY_MESSAGE)
+    } else {
+        Bytes::new()
+    }));
     let headers = request.headers_mut();
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     if grpc {
@@ -144,7 +165,8 @@ async fn request(
         }
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         *request.uri_mut() = path.parse().unwrap_or_default();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         return sender.send_request(request).await;
     }
@@ -163,6 +185,7 @@ async fn grpc_status(response: Response<Incoming>) -> Option<u16> {
     if let Some(code) = read(response.headers()) {
         return Some(code);
     }
-    let body = http_body_util::Limited::new(response.into_body(), 64 * 1024).collect().await.ok()?;
+    let body =
+        http_body_util::Limited::new(response.into_body(), 64 * 1024).collect().await.ok()?;
     body.trailers().and_then(read)
 }

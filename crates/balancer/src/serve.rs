@@ -44,7 +44,8 @@ pub(crate) async fn serve(
         // Only the guard makes this method up, and only after it said why.
         let refusal = conn.state.refusal.get();
         bump(&conn.listener.cells.refused_requests);
-        let mut response = own(answer::error(refusal.map_or(400, |refusal| refusal.status())), account);
+        let mut response =
+            own(answer::error(refusal.map_or(400, |refusal| refusal.status())), account);
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         return Ok(response);
     }
@@ -89,17 +90,27 @@ pub(crate) fn own_error(status: u16, grpc: bool, account: Box<Account>) -> Respo
 
 /// Whether a request asks for another protocol, exactly as the guard saw it.
 fn asks_for_switch(conn: &ConnContext, request: &Request<Incoming>) -> bool {
-    if conn.http2 || request.version() != Version::HTTP_11 || !request.headers().contains_key(UPGRADE) {
+    if conn.http2
+        || request.version() != Version::HTTP_11
+        || !request.headers().contains_key(UPGRADE)
+    {
         return false;
     }
     let connection = request.headers().get_all(CONNECTION).iter().any(|value| {
-        value.as_bytes().split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|part| part.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     });
-    connection && request.headers().get_all(UPGRADE).iter().any(|value| asks_for_upgrade(value.as_bytes()))
+    connection
+        && request.headers().get_all(UPGRADE).iter().any(|value| asks_for_upgrade(value.as_bytes()))
 }
 
 pub(crate) fn is_grpc(request: &Request<Incoming>) -> bool {
-    request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+    request
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// Finds the rule and prepares the request for a target, or answers.
@@ -145,7 +156,8 @@ fn decide(
         Deed::Forward { .. } => Ok((request, found)),
         Deed::Redirect(redirect) => {
             bump(&cells.redirects);
-            let (answer, url) = answer::redirect(redirect, &facts, conn.tls.is_some(), conn.listener.port);
+            let (answer, url) =
+                answer::redirect(redirect, &facts, conn.tls.is_some(), conn.listener.port);
             account.redirect(url);
             Err(answer)
         }

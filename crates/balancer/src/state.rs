@@ -162,10 +162,16 @@ impl View {
             .map(|target| match (target.target.phase, target.health()) {
                 (Phase::Draining { .. }, _) => Standing::Leaving,
                 (Phase::Registered, Health::Healthy) => Standing::Healthy,
-                (Phase::Registered, Health::Unused | Health::Initial(_) | Health::Unhealthy(_)) => Standing::NotHealthy,
+                (Phase::Registered, Health::Unused | Health::Initial(_) | Health::Unhealthy(_)) => {
+                    Standing::NotHealthy
+                }
             })
             .collect();
-        let eligible = choose::eligible(&standings, config.minimum_healthy_count, config.minimum_healthy_percent);
+        let eligible = choose::eligible(
+            &standings,
+            config.minimum_healthy_count,
+            config.minimum_healthy_percent,
+        );
         let eligible = eligible.into_iter().map(|place| Arc::clone(&all[place])).collect();
         Self { group, all, eligible }
     }
@@ -260,16 +266,24 @@ pub(crate) enum Deed {
 }
 
 impl Deed {
-    pub(crate) fn new(action: &Action, mut group: impl FnMut(&GroupId) -> Arc<GroupRuntime>) -> Self {
+    pub(crate) fn new(
+        action: &Action,
+        mut group: impl FnMut(&GroupId) -> Arc<GroupRuntime>,
+    ) -> Self {
         match action {
             Action::Forward { groups, stickiness } => Self::Forward {
-                groups: groups.iter().map(|wanted| (GroupUse::new(group(&wanted.group)), wanted.weight)).collect(),
+                groups: groups
+                    .iter()
+                    .map(|wanted| (GroupUse::new(group(&wanted.group)), wanted.weight))
+                    .collect(),
                 stickiness: *stickiness,
             },
             Action::Redirect(redirect) => Self::Redirect(redirect.clone()),
-            Action::Fixed { status, content_type, body } => {
-                Self::Fixed { status: *status, content_type: content_type.clone(), body: body.clone() }
-            }
+            Action::Fixed { status, content_type, body } => Self::Fixed {
+                status: *status,
+                content_type: content_type.clone(),
+                body: body.clone(),
+            },
         }
     }
 

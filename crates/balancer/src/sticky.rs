@@ -100,7 +100,9 @@ impl Sealer {
         if tag.len() != TAG || wrong != 0 || plain[0] != kind as u8 {
             return None;
         }
-        let word = |from: usize| plain[from..from + 8].iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+        let word = |from: usize| {
+            plain[from..from + 8].iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte))
+        };
         let expires = Timestamp::from_millis(word(17).cast_signed());
         (now < expires).then_some(Ticket { kind, group: Digest(word(1)), target: Digest(word(9)) })
     }
@@ -109,7 +111,9 @@ impl Sealer {
 /// A cookie of the request.
 pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).find_map(|value| {
-        value.split(';').find_map(|part| part.trim().split_once('=').filter(|(key, _)| *key == name).map(|(_, v)| v))
+        value.split(';').find_map(|part| {
+            part.trim().split_once('=').filter(|(key, _)| *key == name).map(|(_, v)| v)
+        })
     })
 }
 
@@ -133,19 +137,30 @@ pub(crate) fn set_cookies(
     names.iter().enumerate().filter_map(move |(twin, name)| {
         let cors = if twin == 1 { "; SameSite=None" } else { "" };
         let max_age = duration.as_secs();
-        HeaderValue::try_from(format!("{name}={value}; Expires={expires}; Max-Age={max_age}; Path=/{cors}")).ok()
+        HeaderValue::try_from(format!(
+            "{name}={value}; Expires={expires}; Max-Age={max_age}; Path=/{cors}"
+        ))
+        .ok()
     })
 }
 
 /// An instant as HTTP has it (RFC 9110, 5.6.7): `Sun, 22 Nov 2026 14:30:57 GMT`.
 pub(crate) fn http_date(instant: Timestamp) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let text = instant.rfc3339();
     let day = usize::try_from(instant.as_secs().div_euclid(86_400).rem_euclid(7)).unwrap_or(0);
     let month = text.get(5..7).and_then(|month| month.parse::<usize>().ok()).unwrap_or(1);
     let part = |range: std::ops::Range<usize>| text.get(range).unwrap_or("00");
-    format!("{}, {} {} {} {} GMT", DAYS[day], part(8..10), MONTHS[(month - 1) % 12], part(0..4), part(11..19))
+    format!(
+        "{}, {} {} {} {} GMT",
+        DAYS[day],
+        part(8..10),
+        MONTHS[(month - 1) % 12],
+        part(0..4),
+        part(11..19)
+    )
 }
 
 #[cfg(test)]

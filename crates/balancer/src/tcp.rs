@@ -39,7 +39,12 @@ pub(crate) fn way(plan: &Plan, random: u64) -> Option<Way> {
 
 impl Way {
     /// The target for a client; `avoid` is one that just failed.
-    pub(crate) fn target(&self, worker: &Worker, client: SocketAddr, avoid: Option<usize>) -> Option<usize> {
+    pub(crate) fn target(
+        &self,
+        worker: &Worker,
+        client: SocketAddr,
+        avoid: Option<usize>,
+    ) -> Option<usize> {
         let eligible = &self.view.eligible;
         if self.config.stickiness == Some(Stickiness::SourceIp) && avoid.is_none() {
             let address = client.ip().to_string();
@@ -47,7 +52,13 @@ impl Way {
             return choose::by_source(choose::source_hash(address.as_bytes()), targets);
         }
         let among = Choice { targets: eligible, slow_start: Duration::ZERO, now: worker.now() };
-        choose::choose(self.config.algorithm, &among, turn(&self.group.turn), worker.random(), avoid)
+        choose::choose(
+            self.config.algorithm,
+            &among,
+            turn(&self.group.turn),
+            worker.random(),
+            avoid,
+        )
     }
 }
 
@@ -67,7 +78,7 @@ pub(crate) async fn flow<S: AsyncRead + AsyncWrite + Unpin>(client: S, conn: Con
             () = ended => {}
         }
     };
-    drop(Abortable::new(both, registration).await);
+    Abortable::new(both, registration).await.unwrap_or_default();
     drop(link);
 }
 
@@ -108,11 +119,15 @@ async fn open(
     header: Option<Vec<u8>>,
 ) -> Result<Stream, ConnectFailure> {
     let address = target.target.address;
-    let Some(header) = header else { return upstream::open(address, tls, false, CONNECT_TIME).await };
+    let Some(header) = header else {
+        return upstream::open(address, tls, false, CONNECT_TIME).await;
+    };
     let mut stream = upstream::open(address, None, false, CONNECT_TIME).await?;
     stream.write_all(&header).await.map_err(ConnectFailure::Refused)?;
     match (stream, tls) {
-        (Stream::Plain(stream), Some(tls)) => upstream::secure(stream, address, tls, false, CONNECT_TIME).await,
+        (Stream::Plain(stream), Some(tls)) => {
+            upstream::secure(stream, address, tls, false, CONNECT_TIME).await
+        }
         (stream, _) => Ok(stream),
     }
 }

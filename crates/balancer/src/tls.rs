@@ -50,9 +50,10 @@ fn provider() -> Arc<CryptoProvider> {
 
 fn certified(certificate: &Certificate) -> Result<CertifiedKey, CertificateError> {
     let id = || certificate.id.clone();
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(certificate.chain_pem.as_bytes())
-        .collect::<Result<_, _>>()
-        .map_err(|error| CertificateError::Chain { id: id(), message: error.to_string() })?;
+    let chain: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_slice_iter(certificate.chain_pem.as_bytes())
+            .collect::<Result<_, _>>()
+            .map_err(|error| CertificateError::Chain { id: id(), message: error.to_string() })?;
     if chain.is_empty() {
         return Err(CertificateError::Chain { id: id(), message: "it is empty".to_owned() });
     }
@@ -94,7 +95,8 @@ impl Resolver {
                 .is_ok_and(|parsed| verify_server_name(&parsed, name).is_ok())
         };
         let name = name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
-        name.and_then(|name| self.0.iter().find(|(_, key)| fits(&name, key))).or_else(|| self.0.first())
+        name.and_then(|name| self.0.iter().find(|(_, key)| fits(&name, key)))
+            .or_else(|| self.0.first())
     }
 }
 
@@ -118,22 +120,29 @@ impl fmt::Debug for ServerTls {
 
 impl ServerTls {
     /// What a listener's settings come to; `http2` offers it on HTTPS listeners.
-    pub(crate) fn new(protocol: &ListenerProtocol, settings: &TlsSettings, http2: bool) -> Result<Self, CertificateError> {
-        let certificates = std::iter::once(&settings.default_certificate).chain(&settings.certificates);
+    pub(crate) fn new(
+        protocol: &ListenerProtocol,
+        settings: &TlsSettings,
+        http2: bool,
+    ) -> Result<Self, CertificateError> {
+        let certificates =
+            std::iter::once(&settings.default_certificate).chain(&settings.certificates);
         let keys = certificates
             .map(|certificate| Ok((certificate.id.clone(), Arc::new(certified(certificate)?))))
             .collect::<Result<_, CertificateError>>()?;
         let resolver = Arc::new(Resolver(keys));
-        let versions: &[&rustls::SupportedProtocolVersion] = match (settings.minimum, settings.only_tls12) {
-            (TlsVersion::Tls12, true) => &[&rustls::version::TLS12],
-            (TlsVersion::Tls12, false) => &[&rustls::version::TLS13, &rustls::version::TLS12],
-            (TlsVersion::Tls13, _) => &[&rustls::version::TLS13],
-        };
+        let versions: &[&rustls::SupportedProtocolVersion] =
+            match (settings.minimum, settings.only_tls12) {
+                (TlsVersion::Tls12, true) => &[&rustls::version::TLS12],
+                (TlsVersion::Tls12, false) => &[&rustls::version::TLS13, &rustls::version::TLS12],
+                (TlsVersion::Tls13, _) => &[&rustls::version::TLS13],
+            };
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions)
             .expect("ring has both versions of TLS");
-        let mut config =
-            builder.with_no_client_auth().with_cert_resolver(Arc::clone(&resolver) as Arc<dyn ResolvesServerCert>);
+        let mut config = builder
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&resolver) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = alpn(protocol, settings.alpn, http2);
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), resolver })
     }
@@ -168,7 +177,10 @@ fn alpn(protocol: &ListenerProtocol, policy: AlpnPolicy, http2: bool) -> Vec<Vec
             AlpnPolicy::Http2Optional => &["http/1.1", "http/1.0", "h2"],
             AlpnPolicy::Http2Preferred => &["h2", "http/1.1", "http/1.0"],
         },
-        ListenerProtocol::Http | ListenerProtocol::Tcp | ListenerProtocol::Udp | ListenerProtocol::TcpUdp => &[],
+        ListenerProtocol::Http
+        | ListenerProtocol::Tcp
+        | ListenerProtocol::Udp
+        | ListenerProtocol::TcpUdp => &[],
     };
     names.iter().map(|name| name.as_bytes().to_vec()).collect()
 }
@@ -180,7 +192,11 @@ fn openssl_name(iana: &str) -> String {
     }
     let plain = iana.strip_prefix("TLS_").unwrap_or(iana).replace("_WITH_", "_").replace('_', "-");
     let plain = plain.replace("AES-128", "AES128").replace("AES-256", "AES256");
-    plain.strip_suffix("-SHA256").filter(|name| name.contains("CHACHA20")).map(str::to_owned).unwrap_or(plain)
+    plain
+        .strip_suffix("-SHA256")
+        .filter(|name| name.contains("CHACHA20"))
+        .map(str::to_owned)
+        .unwrap_or(plain)
 }
 
 /// The balancer's side of TLS to targets.
@@ -202,8 +218,10 @@ impl ClientTls {
             let builder = ClientConfig::builder_with_provider(provider())
                 .with_safe_default_protocol_versions()
                 .expect("ring has both versions of TLS");
-            let mut config =
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate)).with_no_client_auth();
+            let mut config = builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyCertificate))
+                .with_no_client_auth();
             if http2 {
                 config.alpn_protocols = vec![b"h2".to_vec()];
             }

@@ -40,7 +40,11 @@ impl<S> Counted<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = out.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(context, out))?;
         self.count(out.filled().len() - before);
@@ -49,7 +53,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.inner).poll_write(context, bytes))?;
         self.count(written);
         Poll::Ready(Ok(written))
@@ -109,7 +117,7 @@ pub(crate) async fn after_switch(
         // The client's side counts its bytes itself.
         relay(&conn.worker, TokioIo::new(client), TokioIo::new(target), idle, None).await;
     };
-    drop(Abortable::new(relay, registration).await);
+    Abortable::new(relay, registration).await.unwrap_or_default();
     drop(link);
     drop(lease);
 }

@@ -113,7 +113,7 @@ async fn begin(
     );
     let (over, listener) = (Arc::clone(&flow.over), Arc::clone(listener));
     tokio::spawn(async move {
-        drop(Abortable::new(back, registration).await);
+        Abortable::new(back, registration).await.unwrap_or_default();
         over.store(true, Ordering::Relaxed);
         listener.cells.active_connections.fetch_sub(1, Ordering::Relaxed);
         drop((link, outstanding));
@@ -140,7 +140,9 @@ async fn answers(
         buffer.reserve(LARGEST);
         let wait = Duration::from_millis((IDLE - quiet).max(1));
         // Refused: the target has no such port now, and may have it again.
-        let Ok(Ok(length)) = tokio::time::timeout(wait, from.recv_buf(&mut buffer)).await else { continue };
+        let Ok(Ok(length)) = tokio::time::timeout(wait, from.recv_buf(&mut buffer)).await else {
+            continue;
+        };
         active.store(worker.tick(), Ordering::Relaxed);
         listener.cells.processed_bytes.fetch_add(length as u64, Ordering::Relaxed);
         drop(to.send_to(&buffer[..length], client).await);

@@ -43,7 +43,11 @@ pub(crate) enum Stream {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, out),
             Self::Tls(stream) => Pin::new(stream).poll_read(context, out),
@@ -52,7 +56,11 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
@@ -169,8 +177,9 @@ pub(crate) async fn connect(
     let http2 = version != ProtocolVersion::Http1;
     let tls = tls.then_some(&worker.common.client_tls);
     let stream = open(target.target.address, tls, http2, CONNECT_TIME).await?;
-    let sender =
-        speak(stream, version, target).await.map_err(|error| ConnectFailure::Refused(io::Error::other(error)))?;
+    let sender = speak(stream, version, target)
+        .await
+        .map_err(|error| ConnectFailure::Refused(io::Error::other(error)))?;
     if let Sender::H2(sender) = &sender {
         worker.pool.put(target.uid, Sender::H2(sender.clone()), worker.tick());
     }

@@ -76,7 +76,8 @@ impl Worker {
 
     /// Asks the connections that `which` chooses to end: after their request, or at once.
     pub(crate) fn end(&self, at_once: bool, which: impl Fn(&ConnState) -> bool) {
-        let chosen: Vec<Arc<ConnState>> = lock(&self.conns).values().filter(|c| which(c)).cloned().collect();
+        let chosen: Vec<Arc<ConnState>> =
+            lock(&self.conns).values().filter(|c| which(c)).cloned().collect();
         for state in chosen {
             state.end(at_once);
         }
@@ -88,7 +89,8 @@ impl Worker {
         ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let now = ticker.tick().await;
-            let millis = u64::try_from(now.saturating_duration_since(begun).as_millis()).unwrap_or(u64::MAX);
+            let millis =
+                u64::try_from(now.saturating_duration_since(begun).as_millis()).unwrap_or(u64::MAX);
             self.ticks.store(millis + 1, Ordering::Relaxed);
             if millis / 1000 % 5 == 0 {
                 self.pool.sweep(self.tick());
@@ -119,8 +121,13 @@ pub(crate) struct Thread {
 }
 
 /// Starts a worker.
-pub(crate) fn start(number: usize, common: Arc<Common>, chance: &mut dyn Entropy) -> io::Result<(Arc<Worker>, Thread)> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+pub(crate) fn start(
+    number: usize,
+    common: Arc<Common>,
+    chance: &mut dyn Entropy,
+) -> io::Result<(Arc<Worker>, Thread)> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let worker = Arc::new(Worker {
         handle: runtime.handle().clone(),
         common,

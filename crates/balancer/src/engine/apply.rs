@@ -19,8 +19,8 @@ use crate::tls::ServerTls;
 use crate::usage::BalancerCells;
 use crate::worker::Worker;
 use crate::{
-    BalancerId, Group, GroupId, GroupProtocol, Health, HealthCheck, Listener, ListenerId, Phase, ProtocolVersion,
-    Table, TargetKey, Transport, accept, udp,
+    BalancerId, Group, GroupId, GroupProtocol, Health, HealthCheck, Listener, ListenerId, Phase,
+    ProtocolVersion, Table, TargetKey, Transport, accept, udp,
 };
 
 /// A listener that listens.
@@ -66,6 +66,8 @@ pub(super) struct State {
     cells: BTreeMap<BalancerId, Arc<BalancerCells>>,
     /// Groups with targets that drain.
     draining: BTreeSet<GroupId>,
+    /// Groups that changed since it was last looked after them.
+    touched: BTreeSet<GroupId>,
     next: usize,
 }
 
@@ -78,6 +80,7 @@ impl State {
             groups: BTreeMap::new(),
             cells: BTreeMap::new(),
             draining: BTreeSet::new(),
+            touched: BTreeSet::new(),
             next: 0,
         }
     }
@@ -90,10 +93,15 @@ impl State {
         self.groups.values().filter(|known| known.config.is_some()).map(|known| &*known.runtime)
     }
 
-    pub(super) fn apply(&mut self, table: &Table) -> Vec<(ListenerId, Result<SocketAddr, BindError>)> {
+    pub(super) fn apply(
+        &mut self,
+        table: &Table,
+    ) -> Vec<(ListenerId, Result<SocketAddr, BindError>)> {
         self.apply_groups(&table.groups);
-        let wanted: BTreeSet<&ListenerId> = table.listeners.iter().map(|listener| &listener.id).collect();
-        let gone: Vec<ListenerId> = self.listeners.keys().filter(|id| !wanted.contains(id)).cloned().collect();
+        let wanted: BTreeSet<&ListenerId> =
+            table.listeners.iter().map(|listener| &listener.id).collect();
+        let gone: Vec<ListenerId> =
+            self.listeners.keys().filter(|id| !wanted.contains(id)).cloned().collect();
         for id in gone {
             self.end_listener(&id);
         }
@@ -102,7 +110,8 @@ impl State {
             .iter()
             .map(|listener| (listener.id.clone(), self.apply_listener(listener)))
             .collect();
-        let named: BTreeSet<&BalancerId> = table.listeners.iter().map(|listener| &listener.balancer.id).collect();
+        let named: BTreeSet<&BalancerId> =
+            table.listeners.iter().map(|listener| &listener.balancer.id).collect();
         self.cells.retain(|id, _| named.contains(id));
         self.look_after();
         outcome
@@ -122,7 +131,8 @@ impl State {
     }
 
     fn apply_listener(&mut self, listener: &Arc<Listener>) -> Result<SocketAddr, BindError> {
-        let before = self.listeners.get(&listener.id).map(|running| running.runtime.plan.load_full());
+        let before =
+            self.listeners.get(&listener.id).map(|running| running.runtime.plan.load_full());
         if let Some(before) = &before {
             if Arc::ptr_eq(&before.listener, listener) {
                 return Ok(self.listeners[&listener.id].address);
@@ -143,7 +153,8 @@ impl State {
         let sockets = sockets(listener)?;
         let address = sockets.first().map(|(address, ..)| *address).ok_or(BindError::NoAddress)?;
         let cells = Arc::clone(self.cells.entry(listener.balancer.id.clone()).or_default());
-        let runtime = Arc::new(ListenerRuntime { plan: ArcSwap::new(plan), cells, port: address.port() });
+        let runtime =
+            Arc::new(ListenerRuntime { plan: ArcSwap::new(plan), cells, port: address.port() });
         let (stop, stopped) = watch::channel(false);
         for (address, transport, socket) in sockets {
             self.begin(&runtime, transport, socket, stopped.clone())
@@ -158,11 +169,14 @@ impl State {
         let tls = match (listener.protocol.tls(), before) {
             (None, _) => None,
             (Some(_), Some(before))
-                if before.listener.protocol == listener.protocol && before.listener.balancer.http2 == http2 =>
+                if before.listener.protocol == listener.protocol
+                    && before.listener.balancer.http2 == http2 =>
             {
                 before.tls.clone()
             }
-            (Some(settings), _) => Some(Arc::new(ServerTls::new(&listener.protocol, settings, http2)?)),
+            (Some(settings), _) => {
+                Some(Arc::new(ServerTls::new(&listener.protocol, settings, http2)?))
+            }
         };
         let nothing = Router::default();
         let router = before.map_or(&nothing, |before| &before.router);
@@ -170,7 +184,9 @@ impl State {
         let (router, changed) = router.updated(&listener.rules, |rule| deed(groups, &rule.action));
         tracing::debug!(listener = %listener.id, changed, "a listener's rules");
         let default = match before {
-            Some(before) if before.listener.default_action == listener.default_action => Arc::clone(&before.default),
+            Some(before) if before.listener.default_action == listener.default_action => {
+                Arc::clone(&before.default)
+            }
             _ => Arc::new(deed(groups, &listener.default_action)),
         };
         Ok(Plan { listener: Arc::clone(listener), router, default, tls })
@@ -190,7 +206,13 @@ impl State {
         match transport {
             Transport::Tcp => {
                 let socket = tokio::net::TcpListener::from_std(socket.into())?;
-                drop(worker.handle.spawn(accept::accept(socket, runtime, own, Arc::clone(&self.workers), stop)));
+                drop(worker.handle.spawn(accept::accept(
+                    socket,
+                    runtime,
+                    own,
+                    Arc::clone(&self.workers),
+                    stop,
+                )));
             }
             Transport::Udp => {
                 let socket = tokio::net::UdpSocket::from_std(socket.into())?;
@@ -211,8 +233,11 @@ impl State {
             self.apply_group(&id, None);
         }
         for (id, group) in groups {
-            let same =
-                self.groups.get(id).and_then(|known| known.config.as_ref()).is_some_and(|old| Arc::ptr_eq(old, group));
+            let same = self
+                .groups
+                .get(id)
+                .and_then(|known| known.config.as_ref())
+                .is_some_and(|old| Arc::ptr_eq(old, group));
             if !same {
                 self.apply_group(id, Some(Arc::clone(group)));
             }
@@ -262,9 +287,9 @@ impl State {
         }
         if known.used {
             watch(known, &self.workers, &mut self.next, &self.teller);
-        } else {
-            unused(known, &self.teller);
         }
+        // Whether it is used at all shows when the listeners are as the table has them.
+        self.touched.insert(id.clone());
     }
 
     /// What time brings: groups that came into use or out of it, targets that are idle or out of time.
@@ -277,15 +302,22 @@ impl State {
                 known.used = used;
                 if used {
                     for watched in known.targets.values_mut() {
-                        let check = known.config.as_ref().map(|config| config.health_check.clone()).unwrap_or_default();
+                        let check = known
+                            .config
+                            .as_ref()
+                            .map(|config| config.health_check.clone())
+                            .unwrap_or_default();
                         *lock(&watched.runtime.course) = Course::new(&check);
-                        self.teller.health(&known.runtime, &watched.runtime, watched.runtime.health());
+                        self.teller.health(
+                            &known.runtime,
+                            &watched.runtime,
+                            watched.runtime.health(),
+                        );
                     }
                     known.runtime.refresh();
                     watch(known, &self.workers, &mut self.next, &self.teller);
-                } else {
-                    unused(known, &self.teller);
                 }
+                self.touched.insert(id.clone());
             }
             if !used && known.config.is_none() {
                 forgotten.push(id.clone());
@@ -294,8 +326,14 @@ impl State {
         for id in forgotten {
             self.groups.remove(&id);
         }
+        for id in std::mem::take(&mut self.touched) {
+            if let Some(known) = self.groups.get_mut(&id).filter(|known| !known.used) {
+                unused(known, &self.teller);
+            }
+        }
         let (groups, teller) = (&mut self.groups, &self.teller);
-        self.draining.retain(|id| groups.get_mut(id).is_some_and(|known| drain(known, teller, now)));
+        self.draining
+            .retain(|id| groups.get_mut(id).is_some_and(|known| drain(known, teller, now)));
     }
 }
 
@@ -314,7 +352,8 @@ fn deed(groups: &mut BTreeMap<GroupId, Known>, action: &crate::Action) -> Deed {
 
 /// Whether requests and flows are cut when a target's time is over.
 fn cuts(config: &Group) -> bool {
-    matches!(config.protocol, GroupProtocol::Http | GroupProtocol::Https) || config.connection_termination
+    matches!(config.protocol, GroupProtocol::Http | GroupProtocol::Https)
+        || config.connection_termination
 }
 
 fn end_target(workers: &[Arc<Worker>], config: Option<&Group>, removed: Watched) {
