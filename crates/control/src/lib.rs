@@ -8,6 +8,7 @@
 //! `store.submit`; `api` and this room do not know each other.
 
 mod acs;
+pub mod balancing;
 mod docker;
 mod handshake;
 mod merge;
