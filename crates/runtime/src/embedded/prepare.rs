@@ -62,7 +62,7 @@ pub(crate) fn prepare(
     opened: Opened,
 ) -> Result<StartOrder, RuntimeError> {
     let invalid = |why| RuntimeError::Invalid { id: container.id.to_string(), why };
-    refuse(container, &opened)?;
+    refuse(container)?;
     let oci_folder = opened.oci.as_ref().map(|_| folders.run.join("oci"));
     let network = match container.network {
         ContainerNetwork::Sandbox => sandbox.spec.network,
@@ -157,8 +157,8 @@ fn give_away(
     Ok(())
 }
 
-/// What this engine, or the other one that is to run it, does not have.
-fn refuse(container: &ContainerSpec, opened: &Opened) -> Result<(), RuntimeError> {
+/// What this engine does not have.
+fn refuse(container: &ContainerSpec) -> Result<(), RuntimeError> {
     if let crate::LogMode::Driver { name, .. } = &container.log {
         return Err(RuntimeError::Unsupported {
             what: format!("hand the output of {} to the log driver {name}", container.id),
@@ -166,13 +166,7 @@ fn refuse(container: &ContainerSpec, opened: &Opened) -> Result<(), RuntimeError
                 .to_owned(),
         });
     }
-    match opened.oci.as_ref().filter(|_| container.init) {
-        Some(program) => Err(RuntimeError::Unsupported {
-            what: format!("give {} an init process", container.id),
-            why: format!("{} has none of its own; leave --oci-runtime out", program.display()),
-        }),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Makes the folders that are to be bound and are absent.

@@ -131,6 +131,25 @@ impl Sets {
     }
 }
 
+/// The sets of a specification without what cannot be given here: other engines fail for it.
+pub(crate) fn within_reach(wanted: &LinuxCapabilities) -> LinuxCapabilities {
+    let known = known();
+    let reach = |set: &Option<Capabilities>| {
+        let has =
+            |capability: &Capability| set.as_ref().is_some_and(|set| set.contains(capability));
+        let kept =
+            ALL.iter().enumerate().filter(|(number, one)| known & 1 << number != 0 && has(one));
+        kept.map(|(_, capability)| *capability).collect::<Capabilities>()
+    };
+    let mut sets = wanted.clone();
+    sets.set_bounding(Some(reach(wanted.bounding())));
+    sets.set_effective(Some(reach(wanted.effective())));
+    sets.set_permitted(Some(reach(wanted.permitted())));
+    sets.set_inheritable(Some(reach(wanted.inheritable())));
+    sets.set_ambient(Some(reach(wanted.ambient())));
+    sets
+}
+
 /// The capabilities that this kernel knows and this process may still give: its own bounding set,
 /// which never grows.
 fn known() -> u64 {

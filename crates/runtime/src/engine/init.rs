@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Mount, Process, Spec};
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::{MountPropagationFlags, UnmountFlags};
+use rustix::mount::MountPropagationFlags;
 use serde::{Deserialize, Serialize};
 
 use super::caps::Sets;
@@ -187,7 +187,7 @@ fn container(order: &Order, handed: Vec<OwnedFd>, setup: &Setup) -> Result<(), F
     rustix::process::setsid().attempt(|| "begin a session".into())?;
     let root = build_root(order, handed, &setup.views)?;
     set_stdio(order, setup, &root)?;
-    pivot(&root)?;
+    process::enter_root(&root)?;
     drop(root);
     let slash = open_root()?;
     settle(spec, &slash)?;
@@ -271,7 +271,7 @@ fn build_root(
 /// root is not this user's to walk, so it goes on top of that; nobody looks for it by a path.
 fn take_root(made: Option<OwnedFd>) -> Result<OwnedFd, Fault> {
     let root = made.ok_or_else(|| Fault::refused("take the root", "it is missing"))?;
-    mounts::put(&root, open_root()?)?;
+    mounts::put_on_root(&root)?;
     Ok(root)
 }
 
@@ -310,15 +310,6 @@ fn set_stdio(order: &Order, setup: &Setup, root: &OwnedFd) -> Result<(), Fault> 
     sys::become_stdio(if order.open_stdin { input } else { &null }, 0).attempt(what)?;
     sys::become_stdio(if order.output { output } else { &null }, 1).attempt(what)?;
     sys::become_stdio(if order.output { error } else { &null }, 2).attempt(what)
-}
-
-fn pivot(root: &OwnedFd) -> Result<(), Fault> {
-    let what = || "enter the root".to_owned();
-    rustix::process::fchdir(root).attempt(what)?;
-    // The old root is put over the new one and then let go, so that no folder is needed for it.
-    rustix::process::pivot_root(".", ".").attempt(what)?;
-    rustix::mount::unmount(".", UnmountFlags::DETACH).attempt(what)?;
-    rustix::process::chdir("/").attempt(what)
 }
 
 /// What remains once the container's root is the root.

@@ -19,6 +19,13 @@ pub(crate) fn put(mount: impl AsFd, target: impl AsFd) -> Result<(), Fault> {
         .attempt(|| "put a mount in place".into())
 }
 
+/// Moves a detached mount onto the root of this process's mount namespace, to become the root.
+pub(crate) fn put_on_root(mount: impl AsFd) -> Result<(), Fault> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let slash = rustix::fs::open("/", flags, Mode::empty()).attempt(|| "open the root".into())?;
+    put(mount, slash)
+}
+
 /// A detached copy of what is mounted at `path` of the node.
 pub(crate) fn copy_of(path: &Path, recursive: bool) -> Result<OwnedFd, Fault> {
     copy_at(CWD, path, recursive)

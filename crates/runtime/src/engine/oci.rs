@@ -13,11 +13,15 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Spec};
+use oci_spec::runtime::{
+    Capabilities, Capability, LinuxCapabilitiesBuilder, LinuxDeviceCgroup, LinuxNamespace,
+    LinuxNamespaceType, Spec,
+};
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::MountFlags;
+use rustix::mount::{MountFlags, UnmountFlags};
 use serde::{Deserialize, Serialize};
 
+use super::caps::{self, Sets};
 use super::init::{Order, Setup};
 use super::root::Kind;
 use super::{Attempt, Fault, copy_up, mounts, pid1, plain, process, root, sys, users};
@@ -80,6 +84,7 @@ pub(crate) fn run(
     let what = || "leave the container's network".to_owned();
     let network = File::open("/proc/self/ns/net").attempt(what)?;
     sys::join_namespaces(&setup.node_network, libc::CLONE_NEWNET).attempt(what)?;
+    leave_second_hierarchy(setup)?;
     let what = || "show the processes of this namespace".to_owned();
     rustix::mount::mount("proc", "/proc", "proc", MountFlags::empty(), None::<&std::ffi::CStr>)
         .attempt(what)?;
@@ -95,11 +100,47 @@ pub(crate) fn run(
     let pid = pid.trim().parse::<i32>().map_err(io::Error::other);
     let pid = pid.attempt(|| "read the container's process".into())?;
     process::set_name(c"init");
+    withdraw()?;
     // The supervisor takes the end of its socket for the start.
     sys::close_all_but(&[]);
     // What the program keeps is in the container's folder and cgroups, and goes with them: its own
     // "delete" would take away what the kernel has counted, such as killings for want of memory.
     sys::exit_now(pid1::serve(pid, &all))
+}
+
+/// Where control groups are v1's, a v2 hierarchy beside them is not used, and crun refuses a node that
+/// has one with controllers in it: the program does not see it.
+fn leave_second_hierarchy(setup: &Setup) -> Result<(), Fault> {
+    if setup.views.iter().any(|(name, _)| name.is_empty()) {
+        return Ok(());
+    }
+    let what = || "leave the second hierarchy of control groups".to_owned();
+    let mounts = std::fs::read_to_string("/proc/self/mounts").attempt(what)?;
+    for line in mounts.lines() {
+        let mut fields = line.split(' ').skip(1);
+        if let (Some(at), Some("cgroup2")) = (fields.next(), fields.next()) {
+            rustix::mount::unmount(at, UnmountFlags::DETACH).attempt(what)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives up the node's files and every right but that to pass signals on. The container may see this
+/// process, where it has no process namespace of its own.
+fn withdraw() -> Result<(), Fault> {
+    process::withdraw()?;
+    let kill = [Capability::Kill].into();
+    let none = Capabilities::new;
+    let sets = LinuxCapabilitiesBuilder::default()
+        .bounding(none())
+        .effective(Capabilities::clone(&kill))
+        .permitted(kill)
+        .inheritable(none())
+        .ambient(none());
+    let sets = sets.build().map_err(io::Error::other).attempt(|| "give up rights".into())?;
+    let sets = Sets::of(&sets);
+    sets.drop_bounding()?;
+    sets.apply()
 }
 
 /// The specification as the program is to carry it out.
@@ -131,8 +172,18 @@ fn bundle(
         if let Some(namespace) = namespaces.iter_mut().find(own) {
             namespace.set_path(Some(PathBuf::from(network)));
         }
+        if order.init {
+            // The process that waits for the container is the first of its process namespace already:
+            // it passes signals on and reaps what is orphaned.
+            namespaces.retain(|namespace| namespace.typ() != LinuxNamespaceType::Pid);
+        }
         linux.set_namespaces(Some(namespaces));
         linux.set_cgroups_path(Some(PathBuf::from(format!("{group}/oci"))));
+        if let Some(mut resources) = linux.resources().clone() {
+            let rules = resources.devices().clone();
+            resources.set_devices(rules.map(|rules| rules.into_iter().map(any_number).collect()));
+            linux.set_resources(Some(resources));
+        }
         spec.set_linux(Some(linux));
     }
     if let Some(mut process) = spec.process().clone() {
@@ -145,9 +196,18 @@ fn bundle(
             env.push(format!("HOME={}", found.home));
         }
         process.set_env(Some(env));
+        let sets = process.capabilities().as_ref().map(caps::within_reach);
+        process.set_capabilities(sets);
         spec.set_process(Some(process));
     }
     Ok(spec)
+}
+
+/// A rule for any device in the one way in which every program reads it.
+fn any_number(mut rule: LinuxDeviceCgroup) -> LinuxDeviceCgroup {
+    rule.set_major(rule.major().filter(|number| *number >= 0));
+    rule.set_minor(rule.minor().filter(|number| *number >= 0));
+    rule
 }
 
 /// Shows a detached mount at a path that is made for it.

@@ -3,13 +3,14 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
 use rustix::pipe::PipeFlags;
 
-use super::{Attempt, Fault, sys};
+use super::{Attempt, Fault, mount_options, mounts, sys};
 
 /// A pair of connected stream sockets, closed by `execve`.
 pub(crate) fn socket_pair() -> Result<(OwnedFd, OwnedFd), Fault> {
@@ -36,6 +37,28 @@ pub(crate) fn die_with_parent() -> Result<(), Fault> {
     let signal = libc::SIGKILL.cast_unsigned();
     sys::prctl(libc::PR_SET_PDEATHSIG, u64::from(signal), 0)
         .attempt(|| "ask to be killed when the parent dies".into())
+}
+
+/// Gives up the files of the node: what remains is an empty folder that nobody can write. The process
+/// must have a mount namespace of its own.
+pub(crate) fn withdraw() -> Result<(), Fault> {
+    let what = || "leave the node's files".to_owned();
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", private).attempt(what)?;
+    let options = ["ro".to_owned(), "size=0".into(), "nr_inodes=1".into()];
+    let empty = mounts::fresh("tmpfs", "tmpfs", &mount_options::parse(&options))?;
+    mounts::put_on_root(&empty)?;
+    enter_root(&empty)
+}
+
+/// Makes a mount that is put on the root the root, and lets the old one go.
+pub(crate) fn enter_root(root: impl AsFd) -> Result<(), Fault> {
+    let what = || "enter the root".to_owned();
+    rustix::process::fchdir(root).attempt(what)?;
+    // The old root is put over the new one and then let go, so that no folder is needed for it.
+    rustix::process::pivot_root(".", ".").attempt(what)?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH).attempt(what)?;
+    rustix::process::chdir("/").attempt(what)
 }
 
 /// Names this process for `ps`.

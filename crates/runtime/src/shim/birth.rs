@@ -45,6 +45,8 @@ impl Birth {
             | flag(self.pid == PidMode::Sandbox, libc::CLONE_NEWPID)
             | flag(self.ipc == IpcMode::Sandbox, libc::CLONE_NEWIPC)
             | flag(self.users.is_some(), libc::CLONE_NEWUSER)
+            // Containers see it then, and it must not lead them to the node's files.
+            | flag(self.pid == PidMode::Sandbox, libc::CLONE_NEWNS)
     }
 }
 
@@ -171,6 +173,11 @@ fn pause(birth: &Birth) -> Result<i32, Fault> {
             }
             sys::close_all_but(&[]);
             sys::ignore_signal(libc::SIGCHLD);
+            if birth.pid == PidMode::Sandbox
+                && (process::withdraw().is_err() || sys::capset(0, 0, 0).is_err())
+            {
+                sys::exit_now(1);
+            }
             // Its memory is the shim's copy: containers that see this process must not look into it.
             if sys::prctl(libc::PR_SET_DUMPABLE, 0, 0).is_err() {
                 sys::exit_now(1);

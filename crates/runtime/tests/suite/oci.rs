@@ -1,7 +1,7 @@
 //! The same behaviour with another engine: an OCI runtime program carries out what the embedded
-//! engine's own would.
+//! engine's own would. Every case of the suite is run with each that is installed, but for those named
+//! here.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use runtime::RuntimeError;
@@ -11,80 +11,29 @@ use crate::support::{Case, Node, On, open};
 
 /// The cases of this file.
 pub(crate) fn all() -> Vec<Case> {
-    cases![On::Plain => by_runc, by_crun, by_nothing]
+    cases![On::Plain => by_nothing]
 }
 
-/// What is the same, to the letter. The programs' words for what cannot be started are their own.
-const SAME: [&str; 23] = [
-    "output_and_status",
-    "environment",
-    "users",
-    "files_of_etc",
-    "mounts",
-    "tmpfs_options",
-    "memory_limit_kills",
-    "terminal",
-    "standard_input",
-    "rlimits_and_sysctls",
-    "exec_programs",
-    "log_rotation",
-    "host_network",
-    "what_is_done_is_not_done_twice",
-    "stop",
-    "several_containers",
-    "found_again_after_a_restart",
-    "a_dead_shim_takes_everything_with_it",
-    "health_checks",
-    "networks_of_their_own",
-    "volumes_are_filled_and_shared",
-    "pipes",
-    "sessions_die_with_their_container",
-];
-
-async fn by_runc(node: Node) -> Node {
-    with("runc", node).await
-}
-
-async fn by_crun(node: Node) -> Node {
-    // It refuses nodes whose cgroup v1 stands beside a v2 with controllers.
-    let v2 = std::fs::read_to_string("/sys/fs/cgroup/unified/cgroup.controllers");
-    if v2.is_ok_and(|controllers| !controllers.trim().is_empty()) {
-        println!("  skipped: crun does not work in the hybrid mode of this node's cgroups");
-        return node;
-    }
-    with("crun", node).await
-}
-
-async fn with(program: &str, node: Node) -> Node {
-    if Command::new(program).arg("--version").output().is_err() {
-        println!("  skipped: there is no {program} here");
-        return node;
-    }
-    let mut config = node.config.clone().unwrap();
-    drop(node);
-    config.oci_runtime = Some(PathBuf::from(program));
-    let mut node = open(&config).await;
-    let lists = [
-        crate::cases::all(),
-        crate::programs::all(),
-        crate::lifecycle::all(),
-        crate::sharing::all(),
-        crate::sessions::all(),
-    ];
-    for (name, _, case) in lists.into_iter().flatten().filter(|(name, ..)| SAME.contains(name)) {
-        println!("  {name}");
-        node = case(node).await;
-        for sandbox in node.runtime.list().await.unwrap() {
-            node.runtime.remove_sandbox(&sandbox.spec.id).await.unwrap();
+/// The programs that are installed here; tells which are not.
+pub(crate) fn engines() -> Vec<&'static str> {
+    let there = |name: &&str| {
+        let there = Command::new(name).arg("--version").output().is_ok();
+        if !there {
+            println!("=== there is no {name} here: NOTHING IS RUN ON IT ===");
         }
-        while node.events.try_recv().is_ok() {}
-    }
-    let refusal = node.refusal(&[], |spec| spec.args = vec!["/nope".into()]).await;
-    let RuntimeError::Start { why, .. } = refusal else { panic!("{refusal:?}") };
-    assert!(why.contains("/nope") && why.contains("no such file or directory"), "{why}");
-    let refusal = node.refusal(&["say"], |spec| spec.init = true).await;
-    assert!(refusal.to_string().contains("init process"), "{refusal}");
-    node
+        there
+    };
+    ["runc", "crun"].into_iter().filter(there).collect()
+}
+
+/// Cases that are not for a program, and why.
+const NOT_FOR: [(&str, &str, &str); 0] = [];
+
+/// Whether a case is run with a program.
+pub(crate) fn runs(engine: &str, case: &str) -> bool {
+    !NOT_FOR
+        .iter()
+        .any(|(program, name, _)| (*program == engine || program.is_empty()) && *name == case)
 }
 
 async fn by_nothing(node: Node) -> Node {
@@ -93,6 +42,7 @@ async fn by_nothing(node: Node) -> Node {
     for name in ["no-such-engine", "/no/such/engine"] {
         let asked = runtime::EmbeddedConfig { oci_runtime: Some(name.into()), ..config.clone() };
         let refusal = runtime::Embedded::open(asked).await.unwrap_err();
+        assert!(matches!(refusal, RuntimeError::Unsupported { .. }), "{refusal:?}");
         assert!(refusal.to_string().contains(name), "{refusal}");
     }
     config.oci_runtime = None;
