@@ -15,10 +15,13 @@ use super::{End, LIFE, LIFE_JITTER, Link, SILENCE, about, pause};
 use crate::metrics::{self, Samples, Whose};
 use crate::task::{Status, TaskView};
 
-/// Between two rounds.
+/// Between two reports of health and of the instance's status, as the ECS agent has it.
 const ROUND: Duration = Duration::from_secs(20);
-/// Between two samples of what containers use.
-const SAMPLE: Duration = Duration::from_secs(5);
+/// Between two looks at what containers use, and reports of it, at the least and at the most.
+const SOONEST: u64 = 1;
+const LATEST: u64 = 20;
+/// So many tasks are looked at in a second: more of them are looked at less often.
+const TASKS_A_SECOND: usize = 10;
 
 struct Tcs {
     link: Arc<Link>,
@@ -85,8 +88,7 @@ impl Tcs {
         let mut silent = Instant::now() + about(SILENCE, SILENCE);
         let mut round = interval(ROUND);
         round.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut sample = interval(SAMPLE);
-        sample.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut look, mut idle_since) = (Instant::now(), None);
         let mut first = true;
         // Verdicts that changed while nobody listened are told with the first round.
         self.verdicts.mark_changed();
@@ -97,9 +99,19 @@ impl Tcs {
                         silent = Instant::now() + about(SILENCE, SILENCE);
                     }
                 }),
-                _ = sample.tick() => {
-                    self.sample().await;
-                    Ok(())
+                () = sleep_until(look) => {
+                    let (running, now) = (self.sample().await, Instant::now());
+                    look = now + every(running);
+                    let idle = running == 0;
+                    // That nothing runs is told once in a round.
+                    let told = idle_since.is_some_and(|since| now < since + ROUND);
+                    if idle && told {
+                        Ok(())
+                    } else {
+                        idle_since = idle.then_some(now);
+                        let frames = self.metrics();
+                        self.send(socket, url, frames).await
+                    }
                 }
                 _ = round.tick() => {
                     let frames = self.round(std::mem::take(&mut first));
@@ -126,12 +138,13 @@ impl Tcs {
         self.link.node.context().board.all()
     }
 
-    /// Looks at what every running task uses.
-    async fn sample(&mut self) {
+    /// Looks at what every running task uses; how many there are.
+    async fn sample(&mut self) -> usize {
         let tasks = self.tasks();
         self.samples.retain(&tasks);
-        let mut well = true;
+        let (mut well, mut running) = (true, 0);
         for view in tasks.iter().filter(|view| view.state.status == Status::Running) {
+            running += 1;
             let (link, sandbox) = (Arc::clone(&self.link), &view.plan.sandbox.id);
             let context = link.node.context();
             match context.runtime.usage(sandbox).await {
@@ -159,16 +172,21 @@ impl Tcs {
         if well != self.well.0 {
             self.well = (well, self.now());
         }
+        running
+    }
+
+    /// What was seen since the report before.
+    fn metrics(&mut self) -> Vec<AgentMessage> {
+        let (now, id) = (self.now(), OsEntropy.uuid());
+        let tasks = self.tasks();
+        let metrics = metrics::metrics(&self.whose, &tasks, &mut self.samples, &id, now);
+        metrics.into_iter().map(AgentMessage::PublishMetrics).collect()
     }
 
     /// What is due every 20 seconds; the instance's status not yet in the first round.
     fn round(&mut self, first: bool) -> Vec<AgentMessage> {
-        let (now, id) = (self.now(), OsEntropy.uuid());
-        let tasks = self.tasks();
-        let metrics = metrics::metrics(&self.whose, &tasks, &mut self.samples, &id, now);
-        let mut frames: Vec<AgentMessage> =
-            metrics.into_iter().map(AgentMessage::PublishMetrics).collect();
-        frames.extend(self.health());
+        let now = self.now();
+        let mut frames = self.health();
         if !first {
             let status = metrics::instance_status(&self.whose, self.well, &OsEntropy.uuid(), now);
             frames.push(AgentMessage::PublishInstanceStatus(status));
@@ -203,6 +221,14 @@ impl Tcs {
     }
 }
 
+/// How long until tasks are looked at again: a second for up to ten of them, a second more for each
+/// ten more, and never more than the ECS agent's twenty. So the work of a second is that of ten
+/// tasks, however many there are up to two hundred.
+fn every(running: usize) -> Duration {
+    let seconds = u64::try_from(running.div_ceil(TASKS_A_SECOND)).unwrap_or(LATEST);
+    Duration::from_secs(seconds.clamp(SOONEST, LATEST))
+}
+
 /// Whether a frame is a message that this agent knows: only those show that the server is there.
 fn recognised(text: &str) -> bool {
     match ServerMessage::decode(text) {
@@ -212,6 +238,20 @@ fn recognised(text: &str) -> bool {
             let error = stdx::chain(&error);
             tracing::warn!(error, "A telemetry frame from the server cannot be read.");
             false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_tasks_are_looked_at_less_often() {
+        for (running, seconds) in
+            [(0, 1), (1, 1), (10, 1), (11, 2), (50, 5), (200, 20), (1000, 20), (usize::MAX, 20)]
+        {
+            assert_eq!(every(running), Duration::from_secs(seconds), "{running} tasks");
         }
     }
 }
