@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use stdx::Entropy;
 
+use crate::crypto::hmac;
 use crate::{Credentials, Key, KeyStore, Principal, SecretString};
 
 /// The file's name in the data folder.
@@ -179,6 +180,11 @@ impl RootKey {
     /// The secret access key.
     pub const fn secret(&self) -> &SecretString {
         &self.secret
+    }
+
+    /// A key for one purpose that follows from this one and tells nothing of it.
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        hmac(self.secret.reveal().as_bytes(), purpose.as_bytes())
     }
 
     /// What a client signs with.

@@ -131,6 +131,14 @@ impl Balancer {
 
     /// Stops listening, lets requests finish for as long as `patience`, and ends.
     pub async fn shutdown(mut self, patience: Duration) {
+        self.finish(patience).await;
+        let threads = std::mem::take(&mut self.threads);
+        drop(tokio::task::spawn_blocking(move || threads.into_iter().for_each(Thread::end)).await);
+    }
+
+    /// Stops listening and lets requests finish for as long as `patience`: what [`Balancer::shutdown`]
+    /// does first, for an owner that has it shared.
+    pub async fn finish(&self, patience: Duration) {
         lock(&self.state).apply(&Table::default());
         for worker in &*self.workers {
             worker.end(false, |_| true);
@@ -141,8 +149,6 @@ impl Balancer {
         {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let threads = std::mem::take(&mut self.threads);
-        drop(tokio::task::spawn_blocking(move || threads.into_iter().for_each(Thread::end)).await);
     }
 }
 

@@ -49,6 +49,13 @@ pub(crate) struct Given {
     /// Where Docker Engine listens, for --runtime docker [default: unix:///var/run/docker.sock]
     #[arg(long, value_name = "URL", env = "WHARF_DOCKER_HOST")]
     pub(crate) docker_host: Option<String>,
+    /// Address on which load balancers listen [default: the host of --listen]
+    #[arg(long, value_name = "ADDRESS", env = "WHARF_BALANCER_ADDRESS")]
+    pub(crate) balancer_address: Option<IpAddr>,
+    /// Domain under which load balancers have their names, for clients elsewhere: it and all names
+    /// under it must resolve to --balancer-address [default: localhost, on loopback]
+    #[arg(long, value_name = "DOMAIN", env = "WHARF_BALANCER_DOMAIN")]
+    pub(crate) balancer_domain: Option<String>,
     /// How log lines are written: text or json [default: text]
     #[arg(long, value_name = "FORM", env = "WHARF_LOG_FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
@@ -68,6 +75,36 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Where load balancers are reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BalancerPlace {
+    /// Where they listen.
+    pub(crate) address: IpAddr,
+    /// How clients call them.
+    pub(crate) names: scheduler::Names,
+}
+
+impl BalancerPlace {
+    /// A name under `localhost` is loopback everywhere (RFC 6761); elsewhere a name must be given, or
+    /// clients are told the address.
+    fn new(address: IpAddr, domain: Option<String>) -> Result<Self> {
+        let names = match domain {
+            Some(domain) if domain_name(&domain) => scheduler::Names::Under(domain),
+            Some(domain) => bail!(
+                "--balancer-domain {domain:?} is not a domain's name, such as apps.example.com"
+            ),
+            None if address.is_loopback() => scheduler::Names::Under("localhost".to_owned()),
+            None => scheduler::Names::Address(address.to_string()),
+        };
+        Ok(Self { address, names })
+    }
+}
+
+fn domain_name(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    text.len() < 190 && text.split('.').all(|part| !part.is_empty() && part.bytes().all(plain))
+}
+
 /// What holds.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -79,6 +116,7 @@ pub(crate) struct Settings {
     pub(crate) create_on_push: bool,
     pub(crate) subnet: String,
     pub(crate) runtime: RuntimeChoice,
+    pub(crate) balancers: BalancerPlace,
     pub(crate) log_format: LogFormat,
     pub(crate) log: String,
 }
@@ -113,6 +151,8 @@ impl Given {
             subnet: self.subnet.or(file.subnet),
             runtime: self.runtime.or(file.runtime),
             docker_host: self.docker_host.or(file.docker_host),
+            balancer_address: self.balancer_address.or(file.balancer_address),
+            balancer_domain: self.balancer_domain.or(file.balancer_domain),
             log_format: self.log_format.or(file.log_format),
             log: self.log.or(file.log),
         }
@@ -148,6 +188,8 @@ impl Given {
         }
         let docker_host = self.docker_host.unwrap_or_else(|| DOCKER_HOST.to_owned());
         let runtime = RuntimeChoice { kind, docker_host };
+        let address = self.balancer_address.unwrap_or(listen.ip());
+        let balancers = BalancerPlace::new(address, self.balancer_domain)?;
         Ok(Settings {
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/wharf")),
             listen,
@@ -157,6 +199,7 @@ impl Given {
             create_on_push: self.create_on_push.unwrap_or(false),
             subnet: self.subnet.unwrap_or_else(|| "auto".to_owned()),
             runtime,
+            balancers,
             log_format: self.log_format.unwrap_or_default(),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
         })
@@ -179,6 +222,28 @@ mod tests {
     }
 
     #[test]
+    fn load_balancers_are_called_by_names_that_lead_to_them() {
+        let names = |listen: &str, address: Option<&str>, domain: Option<&str>| {
+            let given = Given {
+                listen: Some(listen.parse().unwrap()),
+                allow_plain_http: Some(true),
+                balancer_address: address.map(|a| a.parse().unwrap()),
+                balancer_domain: domain.map(str::to_owned),
+                ..Given::default()
+            };
+            let place = given.check().unwrap().balancers;
+            (place.address.to_string(), place.names)
+        };
+        let under = |domain: &str| scheduler::Names::Under(domain.to_owned());
+        let loopback = "127.0.0.1:4747";
+        assert_eq!(names(loopback, None, None), ("127.0.0.1".to_owned(), under("localhost")));
+        let open = names(loopback, Some("192.0.2.7"), None);
+        assert_eq!(open, ("192.0.2.7".to_owned(), scheduler::Names::Address("192.0.2.7".to_owned())));
+        let named = names("0.0.0.0:4747", None, Some("apps.example.com"));
+        assert_eq!(named, ("0.0.0.0".to_owned(), under("apps.example.com")));
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_with_the_remedy() {
         let refused = |given: Given| given.check().unwrap_err().to_string();
         let open = Given { listen: Some("0.0.0.0:4747".parse().unwrap()), ..Given::default() };
@@ -190,6 +255,8 @@ mod tests {
         assert!(refused(idle.clone()).contains("--runtime docker"));
         let docker = Given { runtime: Some(RuntimeKind::Docker), ..idle };
         assert_eq!(docker.check().unwrap().runtime.docker_host, "unix:///d.sock");
+        let domain = Given { balancer_domain: Some("a..b".into()), ..Given::default() };
+        assert!(refused(domain).contains("--balancer-domain"));
         let half =
             Given { root_access_key_id: Some("AKIDEXAMPLE00000".into()), ..Given::default() };
         assert!(refused(half).contains("both"));

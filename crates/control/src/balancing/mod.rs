@@ -17,10 +17,11 @@ use std::time::Duration;
 
 use balancer::{Balancer, BindError, Event, Transport};
 use futures_util::future::BoxFuture;
-use model::{CertificateArn, ListenerId, ListenerProtocol};
+use model::{CertificateArn, ListenerId};
 use shell::Shutdown;
 use store::Store;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use derive::Derived;
@@ -28,6 +29,8 @@ use listeners::Certificates as Loaded;
 
 /// How often certificates are looked at anew, and listeners that failed are tried again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// A shutdown waits so long for requests that have begun.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where certificates come from.
 pub trait Certificates: Debug + Send + Sync {
@@ -77,26 +80,16 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Whether a port could be taken now for a listener of this protocol.
+    /// Whether a port could be taken now.
     ///
     /// # Errors
     ///
     /// It cannot: why, and who has it.
-    pub fn check(&self, port: u16, protocol: ListenerProtocol) -> Result<(), BindError> {
-        let transports: &[Transport] = match protocol {
-            ListenerProtocol::Http
-            | ListenerProtocol::Https
-            | ListenerProtocol::Tcp
-            | ListenerProtocol::Tls => &[Transport::Tcp],
-            ListenerProtocol::Udp => &[Transport::Udp],
-            ListenerProtocol::TcpUdp => &[Transport::Tcp, Transport::Udp],
+    pub fn check(&self, port: u16, transport: Transport) -> Result<(), BindError> {
+        let free = |address: &IpAddr| {
+            self.balancer.check_bind(SocketAddr::new(*address, port), transport)
         };
-        for address in &self.bind {
-            for transport in transports {
-                self.balancer.check_bind(SocketAddr::new(*address, port), *transport)?;
-            }
-        }
-        Ok(())
+        self.bind.iter().try_for_each(free)
     }
 
     /// Why a listener does not listen, if it does not.
@@ -109,8 +102,9 @@ impl Listeners {
     }
 }
 
-/// Begins to carry: the balancer serves what the state says until shutdown.
-pub fn start(config: BalancingConfig) -> Listeners {
+/// Begins to carry: the balancer serves what the state says until shutdown. The handle ends when its
+/// clients have been answered then, or have had their time.
+pub fn start(config: BalancingConfig) -> (Listeners, JoinHandle<()>) {
     let BalancingConfig { store, balancer, events, certificates, bind, shutdown } = config;
     let listeners = Listeners { balancer, bind, troubles: Arc::default() };
     tokio::spawn(events::report(store.clone(), events, shutdown.clone()));
@@ -121,8 +115,12 @@ pub fn start(config: BalancingConfig) -> Listeners {
         certificates,
         listeners: listeners.clone(),
     };
-    tokio::spawn(carrier.run(shutdown));
-    listeners
+    let balancer = Arc::clone(&listeners.balancer);
+    let carried = tokio::spawn(async move {
+        carrier.run(shutdown).await;
+        balancer.finish(PATIENCE).await;
+    });
+    (listeners, carried)
 }
 
 struct Carrier {
