@@ -222,7 +222,7 @@ pub(crate) struct Driver<C> {
 
 impl<C: Conn> Driver<C> {
     pub(crate) fn new(conn: C, state: Arc<ConnState>, limits: Limits) -> Self {
-        let first = Duration::from_millis(limits.idle.min(HEAD_TIME).max(1));
+        let first = Duration::from_millis(limits.idle.clamp(1, HEAD_TIME));
         Self {
             conn: Box::pin(conn),
             state,

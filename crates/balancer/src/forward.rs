@@ -18,9 +18,11 @@ use crate::pick::{self, Keep, Picked};
 use crate::pool::Sender;
 use crate::serve::{has_body, is_grpc, own_error, via};
 use crate::state::{GroupUse, Outstanding, TargetRuntime};
+use crate::sticky::{self, Ticket};
 use crate::tunnel;
 use crate::upstream::{self, ConnectFailure};
 use crate::usage::bump;
+use crate::worker::Worker;
 use crate::{GroupProtocol, ProtocolVersion};
 
 /// How many targets are tried for a request that none has been given yet.
@@ -74,7 +76,7 @@ pub(crate) async fn forward(
         Err(status) => return own_error(status, grpc, account),
     };
     account.answered(&picked.group, response.status().as_u16());
-    answer(conn, &picked, response, lease, account, on_client, now)
+    answer(conn, &picked, response, lease, account, on_client)
 }
 
 fn account_idle(conn: &ConnContext) -> Duration {
@@ -316,14 +318,13 @@ fn answer(
     lease: Lease,
     account: Box<Account>,
     on_client: Option<OnUpgrade>,
-    now: stdx::Timestamp,
 ) -> Response<OutBody> {
     let switched = response.status().as_u16() == 101;
     let on_target = switched.then(|| hyper::upgrade::on(&mut response));
     let (mut parts, incoming) = response.into_parts();
     parts.version = Version::HTTP_11;
     parts.extensions = http::Extensions::new();
-    let cookies = picked.cookies(&conn.worker.common.sealer, lease.target(), &parts.headers, now);
+    let cookies = picked.cookies(&conn.worker, lease.target(), &parts.headers);
     headers::to_client(&mut parts.headers, switched);
     for cookie in cookies {
         parts.headers.append(SET_COOKIE, cookie);
@@ -344,23 +345,16 @@ fn answer(
 
 impl Picked {
     /// The cookies that keep the client with its group and its target.
-    fn cookies(
-        &self,
-        sealer: &crate::sticky::Sealer,
-        target: &TargetRuntime,
-        answer: &http::HeaderMap,
-        now: stdx::Timestamp,
-    ) -> Vec<HeaderValue> {
-        let kept = [self.keep_group, self.keep_target(answer)];
-        kept.into_iter()
-            .flatten()
-            .flat_map(|Keep { kind, names, duration }| {
-                let ticket =
-                    crate::sticky::Ticket { kind, group: self.group.digest, target: target.digest };
-                let value = sealer.seal(ticket, now + duration);
-                crate::sticky::set_cookies(names, &value, now, duration).collect::<Vec<_>>()
-            })
-            .collect()
+    fn cookies(&self, worker: &Worker, target: &TargetRuntime, answer: &http::HeaderMap) -> Vec<HeaderValue> {
+        let mut cookies = Vec::new();
+        for keep in [self.keep_group, self.keep_target(answer)].into_iter().flatten() {
+            let Keep { kind, names, duration } = keep;
+            let now = worker.now();
+            let ticket = Ticket { kind, group: self.group.digest, target: target.digest };
+            let value = worker.common.sealer.seal(ticket, now + duration);
+            cookies.extend(sticky::set_cookies(names, &value, now, duration));
+        }
+        cookies
     }
 }
 
