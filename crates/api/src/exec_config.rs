@@ -58,7 +58,8 @@ fn to(logs: &ExecuteCommandLogConfiguration) -> Result<ExecLogging, Error> {
     r.flag(&at("cloudWatchEncryptionEnabled"), encrypted, "demanding encrypted log groups is")?;
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let prefix = given(&logs.s3_key_prefix);
-    let bucket = given(&logs.s3_bucket_name).map(|name| ExecBucket { name, prefix: prefix.clone() });
+    let bucket =
+        given(&logs.s3_bucket_name).map(|name| ExecBucket { name, prefix: prefix.clone() });
     if bucket.is_none() && prefix.is_some() {
         return Err(invalid(format!("{}: it needs s3BucketName.", at("s3KeyPrefix"))));
     }

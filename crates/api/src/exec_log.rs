@@ -100,9 +100,7 @@ impl Tap {
     /// Makes what the session is logged to; none if it is logged nowhere.
     pub(crate) async fn begin(door: &Door, target: &Target, session: &str) -> Option<Self> {
         let stream = match &target.group {
-            Some(group) => {
-                Stream::begin(door.config().logs.clone(), group.clone(), session).await
-            }
+            Some(group) => Stream::begin(door.config().logs.clone(), group.clone(), session).await,
             None => None,
         };
         let transcript = match &target.bucket {

@@ -55,9 +55,14 @@ impl Line {
     }
 
     /// Closes it without waiting long; the other end may be gone.
-    async fn close(&mut self, code: u16) {
+    async fn close(mut self, code: u16) {
         let frame = CloseFrame { code, reason: "".into() };
         drop(timeout(FAREWELL, self.sink.send(Message::Close(Some(frame)))).await);
+        // What has come and was not read would turn the end of the connection into a reset, which
+        // takes along what the other end has not read yet.
+        tokio::spawn(timeout(FAREWELL, async move {
+            while let Some(Ok(_)) = self.source.next().await {}
+        }));
     }
 }
 
@@ -148,7 +153,7 @@ impl<'a> Live<'a> {
 
     async fn client_comes(&mut self, socket: WebSocket) {
         // Who comes with a new token takes over from a websocket that only seems to stand.
-        if let Some(mut old) = self.client.replace(Line::of(socket)) {
+        if let Some(old) = self.client.replace(Line::of(socket)) {
             old.close(NORMAL).await;
         }
         self.life.client_comes(Instant::now());
@@ -230,7 +235,7 @@ impl<'a> Live<'a> {
             Ended::Over(_) => NORMAL,
             Ended::Left => RESTART,
         };
-        if let Some(client) = &mut self.client {
+        if let Some(mut client) = self.client.take() {
             if let Ended::Over(why) = ended
                 && !why.words().is_empty()
             {
@@ -238,7 +243,7 @@ impl<'a> Live<'a> {
             }
             client.close(code).await;
         }
-        if let Some(agent) = &mut self.agent {
+        if let Some(agent) = self.agent.take() {
             agent.close(code).await;
         }
         if let Some(tap) = self.tap.take() {
@@ -347,8 +352,12 @@ async fn down(
         {
             tap.flush().await;
         }
+        let last = channel::is_closing(bytes);
         if to.send(message).await.is_err() {
             return Parted::Client;
+        }
+        if last {
+            return Parted::AgentLeft;
         }
     }
 }

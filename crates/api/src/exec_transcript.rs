@@ -165,7 +165,8 @@ async fn finish_left(door: &Door, objects: &Objects, bucket: &str, session: &str
             objects.abort_upload(place.0, place.1, place.2).await
         } else {
             let parts = parts.into_iter();
-            let parts = parts.map(|p| CompletedPart { number: p.number, etag: p.etag, checksum: None });
+            let parts =
+                parts.map(|p| CompletedPart { number: p.number, etag: p.etag, checksum: None });
             let none = Conditions::default();
             objects.complete_upload(place, parts.collect(), none, None).await.map(drop)
         };

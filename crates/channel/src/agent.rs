@@ -299,3 +299,9 @@ pub fn closing(session: &str, words: &str, now: Timestamp, chance: &mut dyn Entr
     };
     crate::link::control(MessageType::ChannelClosed, payload::write(&closed), now, chance)
 }
+
+/// Whether a frame tells that a session is over, without reading more of it than its header.
+pub fn is_closing(frame: &[u8]) -> bool {
+    let name = MessageType::ChannelClosed;
+    frame.get(4..).is_some_and(|rest| rest.starts_with(name.as_str().as_bytes()))
+}

@@ -15,7 +15,7 @@ mod link;
 mod message;
 mod payload;
 
-pub use agent::{AgentEvent, AgentSide, closing};
+pub use agent::{AgentEvent, AgentSide, closing, is_closing};
 pub use client::{ClientEvent, ClientSide};
 pub use link::{Full, GaveUp, Link, Received, WINDOW, control};
 pub use message::{

@@ -102,7 +102,9 @@ pub(crate) async fn run(link: Arc<Link>, message: ExecuteCommandMessage) {
         Some(why) => why,
         None => {
             // The client may be away.
-            drop(timeout(FAREWELL, wire.leave("The agent of the task's node is going down.")).await);
+            drop(
+                timeout(FAREWELL, wire.leave("The agent of the task's node is going down.")).await,
+            );
             "the agent goes down"
         }
     };

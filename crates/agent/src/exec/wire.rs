@@ -168,7 +168,13 @@ impl<'a> Wire<'a> {
         self.flush().await?;
         let Line::Up(socket) = &mut self.line else { return Err(Gone) };
         let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-        let closing = (**socket).close(Some(frame));
+        let closing = async {
+            (**socket).close(Some(frame)).await?;
+            // What has come and was not read would turn the end of the connection into a reset, which
+            // takes along what the relay has not read yet.
+            while let Some(Ok(_)) = socket.next().await {}
+            Ok::<(), tokio_tungstenite::tungstenite::Error>(())
+        };
         timeout(FAREWELL, closing).await.map_err(|_| Gone)?.map_err(|_| Gone)
     }
 }

@@ -95,7 +95,8 @@ pub(super) async fn carry(
     // A thread of its own, which nobody waits for: reading a terminal cannot be called off.
     std::thread::spawn(move || read(&send));
     let ended = Ended::default();
-    let mut client = Client { line, socket, side, typed: Vec::new(), input: Input::Open, ended, broken: false };
+    let mut client =
+        Client { line, socket, side, typed: Vec::new(), input: Input::Open, ended, broken: false };
     loop {
         if client.flush().await.is_err() {
             tokio::select! {
