@@ -171,7 +171,10 @@ fn user_mount(asked: &Mount, facts: &Facts) -> Result<OciMount, String> {
             mount(&checked(target)?, "bind", folder, &["rbind", "rprivate", access])
         }
         Mount::Tmpfs { target, size_bytes, options } => {
-            let mut all = vec!["nosuid".to_owned(), "nodev".into(), "noexec".into()];
+            // Not every engine lets a later word win over an earlier one.
+            let default = ["suid", "dev", "exec"].into_iter();
+            let default = default.filter(|word| !options.iter().any(|option| option == word));
+            let mut all: Vec<String> = default.map(|word| format!("no{word}")).collect();
             for option in options {
                 let key = option.split('=').next().unwrap_or_default();
                 let known = TMPFS_OPTIONS.contains(&option.as_str())

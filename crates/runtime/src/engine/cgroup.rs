@@ -13,7 +13,7 @@ use std::time::Duration;
 use oci_spec::runtime::LinuxResources;
 use rustix::fs::{Mode, OFlags};
 
-use super::{Attempt, Fault, cgroup_files, device_filter, sys};
+use super::{Attempt, Fault, cgroup_files, device_filter, oci, sys};
 use crate::Usage;
 
 /// The v1 controllers that are used.
@@ -273,7 +273,7 @@ impl Cgroups {
             self.read("memory", group, file).map_or(0, |text| field(&text, "oom_kill"))
         };
         // Another engine has its own group below, and v1 counts in each alone.
-        count(group).max(count(&format!("{group}/oci")))
+        count(group).max(count(&oci::group_in(group)))
     }
 
     fn read(&self, controller: &str, group: &str, file: &str) -> Option<String> {
@@ -282,6 +282,10 @@ impl Cgroups {
 
     /// What a group uses at present; what cannot be read is zero.
     pub(crate) fn usage(&self, group: &str) -> Usage {
+        // Beside another engine's group is the process that waits for it, which is not the container's.
+        let oci = oci::group_in(group);
+        let group =
+            if self.folders(&oci).first().is_some_and(|at| at.is_dir()) { &oci } else { group };
         let number = |controller, file| {
             self.read(controller, group, file)
                 .and_then(|text| text.trim().parse().ok())

@@ -17,7 +17,7 @@ use oci_spec::runtime::{
     Capabilities, Capability, LinuxCapabilitiesBuilder, LinuxDeviceCgroup, LinuxNamespace,
     LinuxNamespaceType, Spec,
 };
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
 use rustix::mount::{MountFlags, UnmountFlags};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,7 @@ impl Oci {
     /// Runs the program to its end.
     fn run(&self, mut command: Command, what: &str) -> Result<(), Fault> {
         let shown = || format!("{} {what}", self.program.display());
+        sys::with_default_signals(&mut command);
         if command.status().attempt(shown)?.success() {
             return Ok(());
         }
@@ -161,8 +162,11 @@ fn bundle(
             copy_up::fill(root, mount.destination(), &source)?;
         }
         let at = oci.folder.join(format!("mount-{number}"));
+        let kept = kept_options(&source)?;
         put(source, &at)?;
         mount.set_source(Some(at));
+        let options = mount.options().iter().flatten().cloned().chain(kept).collect();
+        mount.set_options(Some(options));
     }
     spec.set_mounts(Some(all));
     if let Some(mut linux) = spec.linux().clone() {
@@ -178,7 +182,7 @@ fn bundle(
             namespaces.retain(|namespace| namespace.typ() != LinuxNamespaceType::Pid);
         }
         linux.set_namespaces(Some(namespaces));
-        linux.set_cgroups_path(Some(PathBuf::from(format!("{group}/oci"))));
+        linux.set_cgroups_path(Some(PathBuf::from(group_in(group))));
         if let Some(mut resources) = linux.resources().clone() {
             let rules = resources.devices().clone();
             resources.set_devices(rules.map(|rules| rules.into_iter().map(any_number).collect()));
@@ -201,6 +205,19 @@ fn bundle(
         spec.set_process(Some(process));
     }
     Ok(spec)
+}
+
+/// What the node forbids on a mount, to be forbidden on every copy too: not every program keeps it.
+fn kept_options(source: &OwnedFd) -> Result<Vec<String>, Fault> {
+    let flags = rustix::fs::fstatvfs(source).attempt(|| "look at a mount".into())?.f_flag;
+    let options = [
+        (StatVfsMountFlags::RDONLY, "ro"),
+        (StatVfsMountFlags::NOSUID, "nosuid"),
+        (StatVfsMountFlags::NODEV, "nodev"),
+        (StatVfsMountFlags::NOEXEC, "noexec"),
+    ];
+    let kept = options.into_iter().filter(|(flag, _)| flags.contains(*flag));
+    Ok(kept.map(|(_, option)| option.to_owned()).collect())
 }
 
 /// A rule for any device in the one way in which every program reads it.
@@ -260,6 +277,11 @@ fn create_with_terminal(oci: &Oci, mut command: Command, setup: &Setup) -> Resul
     let master = fds.pop().ok_or_else(|| Fault::refused(what(), "it did not come"))?;
     process::send_with_fds(&setup.socket, b"T", &[master.as_fd()]).attempt(what)?;
     std::env::set_current_dir("/").attempt(what)
+}
+
+/// The cgroup that the program makes for a container, inside the one that it was given.
+pub(crate) fn group_in(group: &str) -> String {
+    format!("{group}/oci")
 }
 
 /// The container's own first process, as the node numbers it: the one child of the process that waits

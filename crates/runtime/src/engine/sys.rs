@@ -128,6 +128,19 @@ pub(crate) fn reset_signals() {
     set_mask(&[]);
 }
 
+/// Has a program start with the default action of every signal. The C library's own way to start one
+/// leaves its two internal signals ignored, which the program would pass on to a container.
+pub(crate) fn with_default_signals(command: &mut std::process::Command) {
+    // SAFETY: what runs between fork and exec only makes system calls and touches no memory but its
+    // own stack.
+    unsafe {
+        std::os::unix::process::CommandExt::pre_exec(command, || {
+            reset_signals();
+            Ok(())
+        })
+    };
+}
+
 /// Blocks exactly these signals.
 pub(crate) fn set_mask(signals: &[i32]) {
     // SAFETY: `set` is initialised by sigemptyset before it is used; null for the old mask is allowed.

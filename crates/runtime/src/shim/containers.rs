@@ -150,7 +150,8 @@ impl Shim {
         if let Some(resources) = linux.and_then(|linux| linux.resources().as_ref()) {
             let mut resources = resources.clone();
             if order.order.oci.is_some() {
-                // It limits a group of its own below, which can allow only what this one does.
+                // It limits a group of its own below, and must not be limited itself while it does.
+                resources = spec::resources(&crate::Limits::default());
                 resources.set_devices(Some(spec::all_devices()));
             }
             // Those were given to the cgroup when it was made.

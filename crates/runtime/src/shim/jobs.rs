@@ -161,7 +161,11 @@ impl Shim {
         let pid = Pid::from_raw(first).ok_or_else(missing)?;
         let target = rustix::process::pidfd_open(pid, PidfdFlags::empty())
             .attempt(|| format!("open the process of {id}"))?;
-        let entry = self.cgroups.entry(&container.record.cgroup)?;
+        let group = &container.record.cgroup;
+        let entry = match order.oci {
+            Some(_) => self.cgroups.entry(&oci::group_in(group)),
+            None => self.cgroups.entry(group),
+        }?;
         let (status, their_status) = process::socket_pair()?;
         let into = entry.for_clone();
         let enter = enter::Enter {

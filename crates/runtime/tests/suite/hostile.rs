@@ -86,8 +86,13 @@ async fn unstartable_containers(mut node: Node) -> Node {
             }
             continue;
         }
+        // An OCI runtime follows links inside the image, and has its own words for the rest.
+        if node.engine().is_some() && [4, 5, 6].contains(&at) {
+            continue;
+        }
+        let words = if node.engine().is_some() && at == 7 { "net" } else { why };
         match node.refusal(&["say", "x"], change).await {
-            RuntimeError::Start { why: found, .. } => assert!(found.contains(why), "{found}"),
+            RuntimeError::Start { why: found, .. } => assert!(found.contains(words), "{found}"),
             other => panic!("{why}: {other:?}"),
         }
     }
