@@ -58,6 +58,8 @@ impl Ecs for Door {
     writes! {
         create_cluster, CreateClusterRequest, CreateClusterResponse => clusters::create;
         update_cluster, UpdateClusterRequest, UpdateClusterResponse => clusters::update;
+        update_cluster_settings, UpdateClusterSettingsRequest, UpdateClusterSettingsResponse
+            => clusters::update_settings;
         delete_cluster, DeleteClusterRequest, DeleteClusterResponse => clusters::delete;
         deregister_task_definition, DeregisterTaskDefinitionRequest, DeregisterTaskDefinitionResponse => definitions::deregister;
         delete_task_definitions, DeleteTaskDefinitionsRequest, DeleteTaskDefinitionsResponse => definitions::delete;
@@ -68,7 +70,6 @@ impl Ecs for Door {
         stop_task, StopTaskRequest, StopTaskResponse => tasks::stop;
         update_service, UpdateServiceRequest, UpdateServiceResponse => services::update;
         delete_service, DeleteServiceRequest, DeleteServiceResponse => services::delete;
-        register_container_instance, RegisterContainerInstanceRequest, RegisterContainerInstanceResponse => agent::register;
         deregister_container_instance, DeregisterContainerInstanceRequest, DeregisterContainerInstanceResponse => instances::deregister;
         update_container_instances_state, UpdateContainerInstancesStateRequest, UpdateContainerInstancesStateResponse => instances::update_state;
         discover_poll_endpoint, DiscoverPollEndpointRequest, DiscoverPollEndpointResponse => agent::discover;
@@ -81,6 +82,7 @@ impl Ecs for Door {
 
     signs! {
         register_task_definition, RegisterTaskDefinitionRequest, RegisterTaskDefinitionResponse => definitions::register;
+        register_container_instance, RegisterContainerInstanceRequest, RegisterContainerInstanceResponse => agent::register;
         execute_command, ExecuteCommandRequest, ExecuteCommandResponse => exec::execute;
         create_service, CreateServiceRequest, CreateServiceResponse => services::create;
     }

@@ -5,7 +5,7 @@ use aws::Error;
 use aws::ecs::{
     AvailabilityZoneRebalancing, CreateServiceRequest, DeploymentCircuitBreaker,
     DeploymentConfiguration, DeploymentController, DeploymentControllerType, DeploymentStrategy,
-    GatewayConnector, LoadBalancer, MonitoringConfiguration, SchedulingStrategy,
+    GatewayConnector, MonitoringConfiguration, SchedulingStrategy,
     ServiceConnectConfiguration, ServiceRegistry, ServiceVolumeConfiguration, UpdateServiceRequest,
     VpcLatticeConfiguration,
 };
@@ -20,12 +20,10 @@ const MOST_PERCENT: u32 = 10_000;
 /// What both requests have and this build does not.
 #[derive(Debug, Default)]
 pub(crate) struct Members<'a> {
-    load_balancers: Option<&'a Vec<LoadBalancer>>,
     service_registries: Option<&'a Vec<ServiceRegistry>>,
     capacity_providers: Option<&'a Vec<aws::ecs::CapacityProviderStrategyItem>>,
     platform_version: Option<&'a String>,
     role: Option<&'a String>,
-    grace_period: Option<i32>,
     scheduling: Option<&'a SchedulingStrategy>,
     controller: Option<&'a DeploymentController>,
     connect: Option<&'a ServiceConnectConfiguration>,
@@ -40,12 +38,10 @@ impl<'a> Members<'a> {
     /// Those of CreateService.
     pub(crate) fn of_create(request: &'a CreateServiceRequest) -> Self {
         Self {
-            load_balancers: request.load_balancers.as_ref(),
             service_registries: request.service_registries.as_ref(),
             capacity_providers: request.capacity_provider_strategy.as_ref(),
             platform_version: request.platform_version.as_ref(),
             role: request.role.as_ref(),
-            grace_period: request.health_check_grace_period_seconds,
             scheduling: request.scheduling_strategy.as_ref(),
             controller: request.deployment_controller.as_ref(),
             connect: request.service_connect_configuration.as_ref(),
@@ -60,12 +56,10 @@ impl<'a> Members<'a> {
     /// Those of UpdateService.
     pub(crate) fn of_update(request: &'a UpdateServiceRequest) -> Self {
         Self {
-            load_balancers: request.load_balancers.as_ref(),
             service_registries: request.service_registries.as_ref(),
             capacity_providers: request.capacity_provider_strategy.as_ref(),
             platform_version: request.platform_version.as_ref(),
             role: None,
-            grace_period: request.health_check_grace_period_seconds,
             scheduling: None,
             controller: request.deployment_controller.as_ref(),
             connect: request.service_connect_configuration.as_ref(),
@@ -80,7 +74,6 @@ impl<'a> Members<'a> {
     /// Refuses what asks for something.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let r = PARAMETER;
-        r.list("loadBalancers", self.load_balancers, "load balancers are")?;
         r.list("serviceRegistries", self.service_registries, "service discovery is")?;
         r.list("capacityProviderStrategy", self.capacity_providers, "capacity providers are")?;
         if self.platform_version.is_some_and(|version| !version.is_empty()) {
@@ -88,12 +81,7 @@ impl<'a> Members<'a> {
                 "The platform version must be null when specifying an EC2 launch type.",
             ));
         }
-        r.text("role", self.role, "load balancers are")?;
-        if self.grace_period.is_some_and(|seconds| seconds != 0) {
-            return Err(invalid(
-                "Health check grace period is only valid for services configured to use load balancers",
-            ));
-        }
+        r.text("role", self.role, "registering targets by a role of your own is")?;
         if let Some(strategy) = self.scheduling.filter(|s| **s != SchedulingStrategy::Replica) {
             return Err(r.not_built("schedulingStrategy", &format!("{strategy} is")));
         }

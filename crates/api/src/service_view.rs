@@ -9,7 +9,7 @@ use aws::ecs::{
 };
 use model::{Deployment, DeploymentConfig, PropagateTags, RolloutState, Service, State};
 
-use crate::{placement, view};
+use crate::{placement, service_targets, view};
 
 /// A service as it is described; its tags only where they are asked for.
 pub(crate) fn service_view(state: &State, service: &Service, tags: bool) -> Wire {
@@ -20,7 +20,12 @@ pub(crate) fn service_view(state: &State, service: &Service, tags: bool) -> Wire
         service_arn: Some(realm.service(&service.key)),
         service_name: Some(service.key.service.to_string()),
         cluster_arn: Some(realm.cluster(&service.key.cluster)),
-        load_balancers: Some(Vec::new()),
+        load_balancers: Some(service_targets::view(realm, &service.load_balancers)),
+        health_check_grace_period_seconds: service_targets::grace(
+            service.health_check_grace,
+            &service.load_balancers,
+        ),
+        role_arn: service_targets::role(realm, &service.load_balancers),
         service_registries: Some(Vec::new()),
         status: Some(view::service_status(service.status).to_owned()),
         desired_count: Some(view::count(service.desired_count)),

@@ -17,7 +17,7 @@ use crate::errors::{invalid, missing};
 use crate::page::{Order, Page};
 use crate::service_members::{self, Members};
 use crate::service_view::service_view;
-use crate::{placement, refer, run, tag_list, view};
+use crate::{placement, refer, run, service_targets, tag_list, view};
 
 /// How many services can be described at once.
 const MOST_DESCRIBED: usize = 10;
@@ -95,6 +95,7 @@ pub(crate) fn read_create(
     run::check_network(request.network_configuration.as_ref(), definition)?;
     let rollout = service_members::read_deployment(request.deployment_configuration.as_ref())?;
     let bare = CreateServiceRequest { client_token: None, ..request.clone() };
+    let grace = request.health_check_grace_period_seconds;
     Ok(CreateService {
         key: ServiceKey { cluster, service: name.into() },
         definition: definition.key.clone(),
@@ -108,6 +109,9 @@ pub(crate) fn read_create(
         propagate_tags: propagate(request.propagate_tags.as_ref())?.unwrap_or(PropagateTags::None),
         enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
         enable_execute_command: request.enable_execute_command.unwrap_or(false),
+        load_balancers: service_targets::read(state.realm(), request.load_balancers.as_ref())?
+            .unwrap_or_default(),
+        health_check_grace: service_targets::read_grace(grace)?,
         by: caller.identity.principal.arn.clone(),
         client_token: run::client_token(request.client_token.as_ref(), LONGEST_TOKEN, &bare)?,
     })
@@ -147,6 +151,10 @@ pub(crate) fn read_update(
         propagate_tags: propagate(request.propagate_tags.as_ref())?,
         enable_ecs_managed_tags: request.enable_ecs_managed_tags,
         enable_execute_command: request.enable_execute_command,
+        load_balancers: service_targets::read(state.realm(), request.load_balancers.as_ref())?,
+        health_check_grace: service_targets::read_grace(
+            request.health_check_grace_period_seconds,
+        )?,
         force_new_deployment: request.force_new_deployment.unwrap_or(false),
     })
 }

@@ -151,7 +151,7 @@ async fn a_service_refuses_what_it_can_not_honour() {
         (json!({"launchType": "FARGATE"}), "FARGATE"),
         (json!({"schedulingStrategy": "DAEMON"}), "DAEMON"),
         (json!({"deploymentController": {"type": "CODE_DEPLOY"}}), "CODE_DEPLOY"),
-        (json!({"healthCheckGracePeriodSeconds": 30}), "grace period"),
+        (json!({"healthCheckGracePeriodSeconds": -1}), "healthCheckGracePeriodSeconds"),
         (json!({"serviceConnectConfiguration": {"enabled": true}}), "serviceConnectConfiguration"),
         (json!({"availabilityZoneRebalancing": "ENABLED"}), "availabilityZoneRebalancing"),
         (json!({"platformVersion": "LATEST"}), "platform version"),

@@ -1,0 +1,59 @@
+//! The balancer beside the server: it serves what the state says, in the same process.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use auth::RootKey;
+use balancer::{Balancer, Config, Transport};
+use control::balancing::{BalancingConfig, Certificates, Listeners};
+use shell::{Clock, OsEntropy, Shutdown};
+use store::Store;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::settings::BalancerPlace;
+
+/// What a balancer is started with.
+pub(crate) struct Parts<'a> {
+    pub(crate) place: &'a BalancerPlace,
+    pub(crate) root_key: &'a RootKey,
+    pub(crate) store: Store,
+    pub(crate) certificates: Arc<dyn Certificates>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) shutdown: Shutdown,
+}
+
+/// Starts it, and tells what the door has to know of it. The handle ends when its clients have been
+/// answered after a shutdown.
+pub(crate) fn start(parts: Parts<'_>) -> Result<(api::Balancing, JoinHandle<()>)> {
+    let (told, events) = mpsc::unbounded_channel();
+    // The same after a restart, so that clients stay with their targets.
+    let cookie_key = Some(parts.root_key.derive("wharf balancer cookies v1"));
+    let config = Config { cookie_key, ..Config::default() };
+    let balancer = Balancer::start(config, parts.clock, Box::new(OsEntropy), told)
+        .context("start the threads of the load balancers")?;
+    let (listeners, finished) = control::balancing::start(BalancingConfig {
+        store: parts.store,
+        balancer: Arc::new(balancer),
+        events,
+        certificates: parts.certificates,
+        bind: vec![parts.place.address],
+        shutdown: parts.shutdown,
+    });
+    let names = parts.place.names.clone();
+    Ok((api::Balancing { names, ports: Arc::new(Machine(listeners)) }, finished))
+}
+
+/// The ports of this machine.
+#[derive(Debug)]
+struct Machine(Listeners);
+
+impl api::Ports for Machine {
+    fn check(&self, port: u16, transport: api::Transport) -> Result<(), String> {
+        let transport = match transport {
+            api::Transport::Tcp => Transport::Tcp,
+            api::Transport::Udp => Transport::Udp,
+        };
+        self.0.check(port, transport).map_err(|error| error.to_string())
+    }
+}
