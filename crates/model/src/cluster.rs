@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use stdx::Timestamp;
 
-use crate::{ClusterName, Tags};
+use crate::{ClusterName, ProviderName, StrategyItem, Tags};
 
 /// A cluster. Its counts are folds over [`crate::State`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,28 @@ pub struct Cluster {
     /// Where the output of ExecuteCommand sessions is logged, if that was configured.
     #[serde(default)]
     pub exec_logging: Option<ExecLogging>,
+    /// The capacity providers that its tasks may be given to.
+    #[serde(default)]
+    pub capacity_providers: Vec<ProviderName>,
+    /// Which of them get tasks that name neither a launch type nor a strategy.
+    #[serde(default)]
+    pub default_strategy: Vec<StrategyItem>,
+    /// Which metrics of Container Insights are written.
+    #[serde(default)]
+    pub insights: Insights,
+}
+
+/// Which metrics of Container Insights are written: the setting `containerInsights`.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ClusterSetting.html>
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Insights {
+    /// None.
+    #[default]
+    Disabled,
+    /// By cluster, service and family.
+    Enabled,
+    /// By task as well.
+    Enhanced,
 }
 
 /// Where the output of ExecuteCommand sessions is logged.

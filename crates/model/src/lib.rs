@@ -27,7 +27,7 @@ pub use arn::{ArnError, Realm, Resource};
 pub use balancing::*;
 pub use capacity::*;
 pub use change::{Address, Change, Table};
-pub use cluster::{Cluster, ClusterStatus, ExecBucket, ExecLogging};
+pub use cluster::{Cluster, ClusterStatus, ExecBucket, ExecLogging, Insights};
 pub use definition::{
     ContainerSpec, DefinitionStatus, Document, LaunchType, NetworkMode, PlacementConstraint,
     PlacementStrategy, PortMapping, SpreadField, TaskDefinition, TaskSpec,

@@ -7,7 +7,7 @@ use stdx::Timestamp;
 
 use crate::{
     DefinitionKey, DeploymentId, LaunchType, PlacementConstraint, PlacementStrategy, ServiceKey,
-    ServiceTarget, Tags,
+    ServiceTarget, StrategyItem, Tags,
 };
 
 /// A replica service. Its counts are folds over its tasks.
@@ -21,6 +21,9 @@ pub struct Service {
     pub desired_count: u32,
     /// Where its capacity comes from.
     pub launch_type: LaunchType,
+    /// Which capacity providers get how much; empty for none.
+    #[serde(default)]
+    pub providers: Vec<StrategyItem>,
     /// How it is updated.
     pub config: DeploymentConfig,
     /// Where its tasks may be placed, beside what their definition says.

@@ -369,6 +369,16 @@ impl State {
         self.instance(&task.instance_key()?)
     }
 
+    /// The node that an instance is, if an Auto Scaling group started it.
+    pub fn node_of(&self, instance: &Instance) -> Option<&Arc<crate::Node>> {
+        self.capacity.node(&instance.ec2_instance_id.as_deref()?.into())
+    }
+
+    /// The capacity provider that gave an instance, if one did.
+    pub fn provider_of(&self, instance: &Instance) -> Option<&Arc<crate::CapacityProvider>> {
+        self.capacity.provider_of(&self.node_of(instance)?.group)
+    }
+
     /// The tasks that wait for an instance, oldest first.
     pub fn waiting_tasks(&self) -> impl Iterator<Item = &Task> {
         self.index.waiting.iter().filter_map(|(_, key)| self.tasks.get(key))

@@ -3,9 +3,10 @@
 use model::{
     AgentInfo, Attribute, Change, CircuitBreaker, ClusterName, ContainerName, ContainerStatus,
     DefinitionKey, DeploymentId, Document, ExecAgentStatus, ExecLogging, Family, HealthStatus,
-    InstanceId, InstanceKey, InstanceStatus, LaunchType, NetworkBinding, PlacementConstraint,
-    PlacementStrategy, PropagateTags, Resource, Resources, ServiceKey, ServiceTarget, Tags,
-    TargetKey, TaskId, TaskKey, TaskSpec, TaskStatus, VerdictReason, VerdictState,
+    Insights, InstanceId, InstanceKey, InstanceStatus, LaunchType, NetworkBinding,
+    PlacementConstraint, PlacementStrategy, PropagateTags, Resource, Resources, ServiceKey,
+    ServiceTarget, StrategyItem, Tags, TargetKey, TaskId, TaskKey, TaskSpec, TaskStatus,
+    VerdictReason, VerdictState,
 };
 use std::net::IpAddr;
 use std::time::Duration;
@@ -31,6 +32,13 @@ pub enum Command {
         name: ClusterName,
         /// Where the output of ExecuteCommand sessions is logged from now on.
         exec_logging: ExecLogging,
+    },
+    /// UpdateClusterSettings, or CreateCluster with settings.
+    SetInsights {
+        /// The cluster's name.
+        name: ClusterName,
+        /// Which metrics of Container Insights are written from now on.
+        insights: Insights,
     },
     /// DeleteCluster.
     DeleteCluster(ClusterName),
@@ -122,6 +130,9 @@ pub enum Command {
     /// A load balancer, a target group, a listener or a rule.
     Balancing(crate::BalancingCommand),
 
+    /// Groups of nodes and capacity providers.
+    Capacity(crate::CapacityCommand),
+
     // --- agents ---
     /// RegisterContainerInstance, the first time or again.
     RegisterInstance(RegisterInstance),
@@ -181,6 +192,8 @@ pub enum Command {
         /// Tasks that wait though no target of theirs is left.
         tasks: Vec<TaskKey>,
     },
+    /// A task that waits for capacity may find a place now, or has waited for too long.
+    PlaceWaiting(TaskKey),
     /// The instance of a task is gone for good: the task is stopped for the books.
     LoseTask {
         /// Which.
@@ -244,6 +257,8 @@ pub struct RunTask {
     pub count: u32,
     /// Where capacity comes from.
     pub launch_type: LaunchType,
+    /// Which capacity providers get how much; empty for none.
+    pub providers: Vec<StrategyItem>,
     /// `family:NAME` unless given.
     pub group: Option<String>,
     /// Anybody's note; at most 128 characters.
@@ -308,6 +323,8 @@ pub struct CreateService {
     pub desired_count: u32,
     /// Where capacity comes from.
     pub launch_type: LaunchType,
+    /// Which capacity providers get how much; empty for none.
+    pub providers: Vec<StrategyItem>,
     /// `(maximum, minimum)` percent where given.
     pub percents: (Option<u32>, Option<u32>),
     /// The circuit breaker where given.
@@ -343,6 +360,8 @@ pub struct UpdateService {
     pub definition: Option<DefinitionKey>,
     /// How many.
     pub desired_count: Option<u32>,
+    /// Which capacity providers get how much.
+    pub providers: Option<Vec<StrategyItem>>,
     /// `(maximum, minimum)` percent.
     pub percents: (Option<u32>, Option<u32>),
     /// The circuit breaker.

@@ -26,6 +26,7 @@ pub use balancing::{
     BalancerAttribute, BalancingCommand, BalancingLimit, BalancingRejection, GroupAttribute,
     HealthEdit, ListenerEdit, Names, NewBalancer, NewGroup, NewListener, NewRule, NewTarget,
 };
+pub use capacity::{CapacityCommand, CapacityRejection};
 pub use command::*;
 pub use decide::decide;
 pub use iam::{IamCommand, IamRejection, NewPolicy, NewRole, PolicyRef};

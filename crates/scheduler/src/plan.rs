@@ -4,12 +4,15 @@
 //! It takes no input but the state, so it may be asked at any moment and after any loss; when there
 //! is nothing to do it is empty. A service that is as it should be costs a few comparisons.
 
-use model::{RolloutState, Service, ServiceStatus, State, TaskKey};
+use model::{RolloutState, Service, ServiceStatus, State, StrategyItem, TaskKey};
 use stdx::{SeededEntropy, Timestamp};
 
+use crate::capacity::CapacityCommand;
 use crate::decide::planned::forgettable_at;
 use crate::decide::targets::drained_at;
+use crate::decide::{capacity, waiting};
 use crate::desk::Desk;
+use crate::placement::Wish;
 use crate::replicas::{self, BATCH, Tally, Terms};
 use crate::{
     Command, Failure, FailureReason, Forget, complaints, placement, rollout, timing, words,
@@ -84,6 +87,8 @@ pub fn plan(state: &State, now: Timestamp, seed: u64) -> Plan {
             planner.service(service);
         }
     }
+    planner.waiting();
+    planner.capacity();
     planner.drain();
     planner.forget();
     planner.plan
@@ -129,6 +134,22 @@ impl Planner<'_> {
     fn wake(&mut self, at: Timestamp) {
         if at > self.now {
             self.plan.wake_at = Some(self.plan.wake_at.map_or(at, |before| before.min(at)));
+        }
+    }
+
+    /// Groups of nodes that are not as they should be.
+    fn capacity(&mut self) {
+        for group in self.state.capacity().groups() {
+            let mut chance = SeededEntropy::new(self.seed);
+            let mut desk = Desk::new(self.state, self.now, &mut chance);
+            let wake = capacity::step(&mut desk, &group.name);
+            if !desk.is_idle() {
+                let step = CapacityCommand::StepGroup(group.name.clone());
+                self.plan.commands.push(Command::Capacity(step));
+            }
+            if let Some(at) = wake {
+                self.wake(at);
+            }
         }
     }
 
@@ -179,7 +200,11 @@ impl Planner<'_> {
             deployment: primary.id.clone(),
             count,
         };
-        let failure = match placement::somewhere(self.state, &terms.wish(service)) {
+        let found = match self.may_wait(service) {
+            true => Ok(()),
+            false => self.somewhere(service, &terms),
+        };
+        let failure = match found {
             Ok(()) => {
                 let mut left = count;
                 while left > 0 {
@@ -200,6 +225,41 @@ impl Planner<'_> {
         let reason = failure.reason;
         self.report(service, Waiting::Place(failure));
         Some(reason)
+    }
+
+    /// Whether a task of the service that finds no place may wait for one.
+    fn may_wait(&self, service: &Service) -> bool {
+        let grows =
+            |item: &StrategyItem| waiting::grows(self.state, Some(&item.provider)).is_some();
+        service.providers.iter().any(grows)
+            && waiting::count(self.state, &service.key.cluster) < waiting::MOST_WAITING
+    }
+
+    /// Whether one task of the service finds a place, with any of its capacity providers.
+    fn somewhere(&self, service: &Service, terms: &Terms) -> Result<(), Failure> {
+        let mut found = placement::somewhere(self.state, &terms.wish(service));
+        for item in &service.providers {
+            let wish = Wish { provider: Some(&item.provider), ..terms.wish(service) };
+            found = placement::somewhere(self.state, &wish);
+            if found.is_ok() {
+                break;
+            }
+        }
+        found
+    }
+
+    /// Tasks that wait for capacity and find some, or have waited for too long.
+    fn waiting(&mut self) {
+        for task in self.state.waiting_tasks() {
+            let over = waiting::given_up_at(task);
+            let wish = waiting::wish(self.state, &task.facts);
+            let fits = wish.is_some_and(|wish| placement::somewhere(self.state, &wish).is_ok());
+            if fits || over <= self.now {
+                self.plan.commands.push(Command::PlaceWaiting(task.facts.key.clone()));
+            } else {
+                self.wake(over);
+            }
+        }
     }
 
     /// Moves the deployments on if that would change anything.

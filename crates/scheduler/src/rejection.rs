@@ -2,7 +2,7 @@
 
 use model::{
     ClusterName, ContainerName, DefinitionKey, Family, GroupId, HostPort, InstanceId, InstanceKey,
-    NetworkMode, ServiceKey, TargetKind, TaskKey,
+    NetworkMode, ProviderName, ServiceKey, TargetKind, TaskKey,
 };
 
 /// Why a command is refused. The door turns each into an AWS error and a sentence, in one place.
@@ -64,6 +64,8 @@ pub enum Rejection {
     Limit(String),
     /// A service's tasks cannot be the targets that are asked for.
     Misfit(Misfit),
+    /// Capacity refuses it.
+    Capacity(crate::CapacityRejection),
     /// IAM refuses it.
     Iam(crate::IamRejection),
     /// Application Auto Scaling refuses it.
@@ -77,6 +79,12 @@ pub enum Rejection {
 impl From<crate::ScalingRejection> for Rejection {
     fn from(refusal: crate::ScalingRejection) -> Self {
         Self::Scaling(refusal)
+    }
+}
+
+impl From<crate::CapacityRejection> for Rejection {
+    fn from(refusal: crate::CapacityRejection) -> Self {
+        Self::Capacity(refusal)
     }
 }
 
@@ -160,6 +168,8 @@ pub enum Lack {
     Unknown,
     /// It is of another launch type.
     LaunchType,
+    /// This capacity provider has not given it.
+    Provider(ProviderName),
     /// CPU units: wanted and left.
     Cpu {
         /// Wanted.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    Book, DeploymentId, DesiredStatus, HealthStatus, InstanceId, InstanceStatus, Resources,
-    RolloutState, Service, ServiceStatus, State, TargetState, Task, TaskDefinition, TaskId,
-    TaskKey,
+    Book, DeploymentId, DesiredStatus, HealthStatus, InstanceId, InstanceStatus, PlacementTerms,
+    Resources, RolloutState, Service, ServiceStatus, State, TargetState, Task, TaskDefinition,
+    TaskId, TaskKey,
 };
 use stdx::Timestamp;
 
@@ -163,7 +163,7 @@ fn proof(service: &Service) -> Duration {
     if doubtful { timing::TRIAL } else { timing::SETTLES }
 }
 
-fn small(n: usize) -> u32 {
+pub(crate) fn small(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
@@ -419,11 +419,22 @@ impl Terms {
         Some(Self { definition, needs, distinct })
     }
 
+    /// What a task asks of an instance, should it have to wait for one.
+    pub(crate) fn for_later(&self, service: &Service) -> PlacementTerms {
+        PlacementTerms {
+            constraints: service.constraints.clone(),
+            strategy: placement::service_strategy(&service.strategy),
+            attributes: Vec::new(),
+            gpus: self.definition.spec.gpus(),
+        }
+    }
+
     /// The same as a wish.
     pub(crate) fn wish<'a>(&'a self, service: &'a Service) -> Wish<'a> {
         Wish {
             cluster: &service.key.cluster,
             launch_type: service.launch_type,
+            provider: None,
             needs: &self.needs,
             gpus: self.definition.spec.gpus(),
             attributes: &self.definition.spec.required_attributes,

@@ -32,6 +32,24 @@ pub const SAME_AGAIN: Duration = Duration::from_secs(6 * 60 * 60);
 /// … and something new about it not more often than this.
 pub const OTHER_AGAIN: Duration = Duration::from_secs(60);
 
+/// A node that a group has started and whose agent has not joined within this is given up.
+pub const NODES_JOIN_WITHIN: Duration = Duration::from_secs(10 * 60);
+
+/// A node whose agent has been away for so long is lost. AWS asks EC2; here the agent is asked.
+pub const NODES_LOST_AFTER: Duration = Duration::from_secs(60);
+
+/// A node that is to end waits so long for its tasks to have been drained, as AWS's hook does.
+pub const NODES_DRAIN_WITHIN: Duration = Duration::from_secs(48 * 60 * 60);
+
+/// A node without tasks is not called idle before this: what is started next finds it.
+pub const NODES_IDLE_FOR: Duration = Duration::from_secs(15);
+
+/// A task that waits for capacity is given up after this.
+pub const CAPACITY_AWAITED: Duration = Duration::from_secs(30 * 60);
+
+/// After a node could not be started the next is tried after this, doubling.
+pub const NODES_RETRIED_AFTER: Duration = Duration::from_secs(5);
+
 /// How long a deployment waits before its next task after so many failures in a row: the first
 /// replacement is immediate, then one second, doubling.
 pub fn backoff(failures_in_a_row: u32) -> Duration {

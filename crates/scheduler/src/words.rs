@@ -241,6 +241,9 @@ pub fn failure(failure: &Failure) -> (String, String) {
     (reason.to_owned(), detail + ".")
 }
 
+/// A task has waited for capacity long enough.
+pub(crate) const CAPACITY_UNAVAILABLE: &str = "Capacity is unavailable at this time. Please try again later or in a different availability zone";
+
 /// What an instance lacks: the rest of a sentence about it.
 pub fn lack(lack: &Lack) -> String {
     match lack {
@@ -250,6 +253,7 @@ pub fn lack(lack: &Lack) -> String {
         Lack::Draining => "is draining and takes no tasks".to_owned(),
         Lack::Unknown => "is not registered in the cluster".to_owned(),
         Lack::LaunchType => "is of another launch type".to_owned(),
+        Lack::Provider(provider) => format!("is not of the capacity provider {provider}"),
         Lack::Cpu { wants, has } => format!(
             "has {has} CPU units left and the task wants {wants}: {} are missing",
             wants.saturating_sub(*has)
@@ -377,6 +381,7 @@ pub fn rejection(rejection: &Rejection, realm: &Realm) -> String {
         Rejection::NotBuilt(what) => format!("Wharf does not support {what} yet."),
         Rejection::Limit(sentence) => sentence.clone(),
         Rejection::Iam(refusal) => refusal.to_string(),
+        Rejection::Capacity(refusal) => refusal.to_string(),
         Rejection::Scaling(refusal) => refusal.to_string(),
         Rejection::Balancing(refusal) => refusal.to_string(),
         Rejection::Misfit(misfit) => self::misfit(misfit, realm),

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use model::{Change, Cluster, ClusterName, ClusterStatus, ExecLogging, ServiceStatus, Tags, Task};
+use model::{
+    Change, Cluster, ClusterName, ClusterStatus, ExecLogging, Insights, ServiceStatus, Tags, Task,
+};
 
 use crate::desk::Desk;
 use crate::{Rejection, Reply};
@@ -22,6 +24,9 @@ pub(super) fn create(
             tags: tags.clone(),
             created_at: desk.now,
             exec_logging: None,
+            capacity_providers: Vec::new(),
+            default_strategy: Vec::new(),
+            insights: Insights::Disabled,
         })));
     }
     Ok(Reply::Cluster(name.clone()))
@@ -38,6 +43,21 @@ pub(super) fn configure(
     if cluster.exec_logging.as_ref() != Some(exec_logging) {
         let exec_logging = Some(exec_logging.clone());
         let next = Cluster { exec_logging, ..Cluster::clone(cluster) };
+        desk.put(Change::PutCluster(Arc::new(next)));
+    }
+    Ok(Reply::Cluster(name.clone()))
+}
+
+/// UpdateClusterSettings.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateClusterSettings.html>
+pub(super) fn set_insights(
+    desk: &mut Desk<'_>,
+    name: &ClusterName,
+    insights: Insights,
+) -> Result<Reply, Rejection> {
+    let cluster = super::active_cluster(desk.state, name)?;
+    if cluster.insights != insights {
+        let next = Cluster { insights, ..Cluster::clone(cluster) };
         desk.put(Change::PutCluster(Arc::new(next)));
     }
     Ok(Reply::Cluster(name.clone()))

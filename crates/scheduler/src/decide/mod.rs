@@ -1,6 +1,7 @@
 //! Decisions: what a command does to a state, or why it is refused. One file for each family.
 
 mod balancing;
+pub(crate) mod capacity;
 mod clusters;
 mod definitions;
 mod instances;
@@ -15,6 +16,7 @@ mod services;
 mod tags;
 pub(crate) mod targets;
 mod tokens;
+pub(crate) mod waiting;
 
 pub(crate) use services::MOST_TASKS;
 
@@ -48,6 +50,7 @@ fn answer(desk: &mut Desk<'_>, command: &Command) -> Result<Reply, Rejection> {
         Command::ConfigureCluster { name, exec_logging } => {
             clusters::configure(desk, name, exec_logging)
         }
+        Command::SetInsights { name, insights } => clusters::set_insights(desk, name, *insights),
         Command::DeleteCluster(name) => clusters::delete(desk, name),
         Command::RegisterDefinition { family, document, spec, tags, by } => {
             let registered = definitions::Registered { document, spec, tags, by };
@@ -82,6 +85,8 @@ fn answer(desk: &mut Desk<'_>, command: &Command) -> Result<Reply, Rejection> {
         Command::Forget(what) => planned::forget(desk, what),
         Command::DisconnectAll => instances::disconnect_all(desk),
         Command::Iam(command) => roles::decide(desk, command),
+        Command::PlaceWaiting(key) => waiting::place(desk, key),
+        Command::Capacity(command) => capacity::decide(desk, command),
         Command::Scaling(command) => scaling::decide(desk, command),
         Command::Balancing(command) => balancing::decide(desk, command),
     }

@@ -2,15 +2,16 @@
 //! percentages, and it is refused as stale or done in part.
 
 use model::{
-    Change, DefinitionKey, DefinitionStatus, DeploymentId, PropagateTags, Service, ServiceKey,
-    ServiceStatus, State, StopCode, Tags, Task, TaskFacts, TaskId, TaskKey, TaskStatus, TokenKey,
+    Change, DefinitionKey, DefinitionStatus, DeploymentId, PropagateTags, ProviderName, Service,
+    ServiceKey, ServiceStatus, State, StopCode, Tags, Task, TaskFacts, TaskId, TaskKey, TaskStatus,
+    TokenKey,
 };
 
-use super::run_task::{containers, stamp, told_to_stop};
-use super::{instances, progress, targets};
+use super::run_task::{containers, counted, stamp, told_to_stop};
+use super::{instances, progress, targets, waiting};
 use crate::complaints::complain;
 use crate::desk::Desk;
-use crate::placement::Board;
+use crate::placement::{Board, Wish};
 use crate::replicas::{self, BATCH, Tally, Terms};
 use crate::{Forget, Rejection, Reply, StopCause, failures, rollout, timing, words};
 
@@ -28,15 +29,34 @@ pub(super) fn launch(
     let tally = Tally::new(desk.state, &service, desk.now);
     let count = replicas::launch(&service, &tally, desk.now).count.min(count).min(BATCH);
     let terms = Terms::of(desk.state, &service).filter(|_| count > 0).ok_or(Rejection::Stale)?;
-    let template = template(desk, &service, deployment, &terms);
-    let mut board = Board::new(desk.state, terms.wish(&service));
+    let mut template = template(desk, &service, deployment, &terms);
+    let has = |provider: &ProviderName| {
+        let theirs = |m: &&replicas::Member<'_>| m.task.facts.provider.as_ref() == Some(provider);
+        replicas::small(tally.members.iter().filter(|m| m.flaw.is_none()).filter(theirs).count())
+    };
+    let shared = waiting::providers(desk.state, &key.cluster, &service.providers, has, count);
+    let shared = shared.map_err(|_| Rejection::Stale)?;
+    let mut waiting = waiting::count(desk.state, &key.cluster);
     let (mut placed, mut failed) = (Vec::new(), None);
-    for _ in 0..count {
-        match board.place(desk.ids) {
-            Ok(place) => placed.push(stamp(desk, &template, place)),
-            Err(failure) => {
-                failed = Some(failure);
-                break;
+    for (provider, count) in counted(shared) {
+        template.provider.clone_from(&provider);
+        let wish = Wish { provider: provider.as_ref(), ..terms.wish(&service) };
+        let mut board = Board::new(desk.state, wish);
+        for _ in 0..count {
+            let failure = match board.place(desk.ids) {
+                Ok(place) => {
+                    placed.push(stamp(desk, &template, place));
+                    continue;
+                }
+                Err(failure) => failure,
+            };
+            let terms = terms.for_later(&service);
+            match waiting::wait(desk, &template, provider.as_ref(), &terms, &mut waiting) {
+                Some(task) => placed.push(task),
+                None => {
+                    failed = Some(failure);
+                    break;
+                }
             }
         }
     }

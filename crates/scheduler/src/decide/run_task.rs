@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use model::{
-    Change, ContainerFacts, DesiredStatus, InstanceId, LaunchType, StopCode, Tags, TaskDefinition,
-    TaskFacts, TaskKey, TaskSpec, TaskStatus,
+    Change, ContainerFacts, DesiredStatus, InstanceId, LaunchType, PlacementTerms, ProviderName,
+    StopCode, Tags, TaskDefinition, TaskFacts, TaskKey, TaskSpec, TaskStatus,
 };
 
-use super::targets;
 use super::tokens::Use;
+use super::{targets, waiting};
 use crate::desk::Desk;
 use crate::placement::{self, Board, Group, Place, Wish};
 use crate::{Failure, Rejection, Reply, Resize, RunTask, words};
@@ -30,13 +30,28 @@ pub(super) fn run(desk: &mut Desk<'_>, run: &RunTask) -> Result<Reply, Rejection
         return Err(invalid("count", format!("{} is not from 1 to {most}", run.count)));
     }
     let (definition, distinct) = admit(desk, run)?;
-    let template = template(desk, run, &definition);
-    let mut board = Board::new(desk.state, wish(run, &definition, &template, distinct));
+    let mut template = template(desk, run, &definition);
+    let terms = terms(run, &definition);
+    let shared = waiting::providers(desk.state, &run.cluster, &run.providers, |_| 0, run.count)?;
+    let mut waiting = waiting::count(desk.state, &run.cluster);
     let (mut placed, mut failures) = (Vec::new(), Vec::new());
-    for _ in 0..run.count {
-        match board.place(desk.ids) {
-            Ok(place) => placed.push(stamp(desk, &template, place)),
-            Err(failure) => failures.push(failure),
+    for (provider, count) in counted(shared) {
+        template.provider.clone_from(&provider);
+        let wish =
+            Wish { provider: provider.as_ref(), ..wish(run, &definition, &template, distinct) };
+        let mut board = Board::new(desk.state, wish);
+        for _ in 0..count {
+            let failure = match board.place(desk.ids) {
+                Ok(place) => {
+                    placed.push(stamp(desk, &template, place));
+                    continue;
+                }
+                Err(failure) => failure,
+            };
+            match waiting::wait(desk, &template, provider.as_ref(), &terms, &mut waiting) {
+                Some(key) => placed.push(key),
+                None => failures.push(failure),
+            }
         }
     }
     Ok(settle(desk, &token, placed, failures))
@@ -144,6 +159,7 @@ fn wish<'a>(
     Wish {
         cluster: &run.cluster,
         launch_type: run.launch_type,
+        provider: None,
         needs: &template.reserved,
         gpus: resized(&definition.spec, &run.resize).gpus(),
         attributes: &definition.spec.required_attributes,
@@ -195,18 +211,62 @@ pub(super) fn containers(spec: &TaskSpec) -> Vec<ContainerFacts> {
     spec.containers.iter().map(|c| named(&c.name)).collect()
 }
 
+/// What a task of this call asks of an instance, should it have to wait for one.
+fn terms(run: &RunTask, definition: &TaskDefinition) -> PlacementTerms {
+    PlacementTerms {
+        constraints: run.constraints.clone(),
+        strategy: placement::run_strategy(&run.strategy),
+        attributes: run.resize.attributes.clone(),
+        gpus: resized(&definition.spec, &run.resize).gpus(),
+    }
+}
+
+/// How many times each comes, in the order of their first.
+pub(super) fn counted<T: PartialEq>(all: Vec<T>) -> Vec<(T, u32)> {
+    let mut counts: Vec<(T, u32)> = Vec::new();
+    for one in all {
+        match counts.iter_mut().find(|(known, _)| *known == one) {
+            Some((_, n)) => *n += 1,
+            None => counts.push((one, 1)),
+        }
+    }
+    counts
+}
+
+/// Makes a task that waits for an instance from a template.
+pub(super) fn stamp_waiting(
+    desk: &mut Desk<'_>,
+    template: &TaskFacts,
+    provider: ProviderName,
+    terms: PlacementTerms,
+) -> TaskKey {
+    let mut facts = template.clone();
+    (facts.provider, facts.terms) = (Some(provider), Some(terms));
+    make(desk, facts)
+}
+
+/// Gives a task the place that was found for it.
+pub(super) fn give(facts: &mut TaskFacts, place: Place) {
+    facts.instance = Some(place.instance);
+    facts.reserved.gpus = place.gpus.iter().flatten().cloned().collect();
+    for (container, gpus) in facts.containers.iter_mut().zip(place.gpus) {
+        container.gpus = gpus;
+    }
+}
+
 /// Makes a task from a template: draws its ids and commits it to its instance, with the GPUs that it
 /// has there.
 pub(super) fn stamp(desk: &mut Desk<'_>, template: &TaskFacts, place: Place) -> TaskKey {
     let mut facts = template.clone();
+    give(&mut facts, place);
+    make(desk, facts)
+}
+
+/// Draws a task's ids, and makes it.
+fn make(desk: &mut Desk<'_>, mut facts: TaskFacts) -> TaskKey {
     facts.key.task = desk.ids.hex32().into();
-    facts.instance = Some(place.instance);
-    facts.reserved.gpus = place.gpus.iter().flatten().cloned().collect();
     for container in &mut facts.containers {
         container.id = desk.ids.uuid();
-    }
-    for (container, gpus) in facts.containers.iter_mut().zip(place.gpus) {
-        container.gpus = gpus;
     }
     let key = facts.key.clone();
     desk.put(Change::PutTask(Arc::new(facts)));

@@ -6,9 +6,8 @@ use model::{
 };
 
 use super::run_task::compatible;
-use super::targets;
 use super::tokens::Use;
-use super::{active_cluster, active_definition};
+use super::{active_cluster, active_definition, targets, waiting};
 use crate::desk::Desk;
 use crate::{CreateService, Rejection, Reply, UpdateService, placement, rollout};
 
@@ -36,6 +35,7 @@ pub(super) fn create(desk: &mut Desk<'_>, create: &CreateService) -> Result<Repl
     compatible(definition, create.launch_type)?;
     placement::distinct(&definition.spec, &create.constraints)?;
     targets::fit(desk.state, &definition.spec, &create.load_balancers, &[])?;
+    waiting::providers(desk.state, &key.cluster, &create.providers, |_| 0, 0)?;
     few_enough(create.desired_count)?;
     let before = DeploymentConfig::default();
     let config = configured(before, create.percents, create.circuit_breaker)?;
@@ -45,6 +45,7 @@ pub(super) fn create(desk: &mut Desk<'_>, create: &CreateService) -> Result<Repl
         status: ServiceStatus::Active,
         desired_count: create.desired_count,
         launch_type: create.launch_type,
+        providers: create.providers.clone(),
         config,
         constraints: create.constraints.clone(),
         strategy: create.strategy.clone(),
@@ -97,6 +98,10 @@ pub(super) fn update(desk: &mut Desk<'_>, update: &UpdateService) -> Result<Repl
         update.enable_ecs_managed_tags.unwrap_or(next.enable_ecs_managed_tags);
     next.enable_execute_command =
         update.enable_execute_command.unwrap_or(next.enable_execute_command);
+    if let Some(providers) = &update.providers {
+        waiting::providers(desk.state, &key.cluster, providers, |_| 0, 0)?;
+        next.providers.clone_from(providers);
+    }
     let wanted = update.definition.as_ref().unwrap_or(&primary.definition);
     let changed = *wanted != primary.definition;
     let aims = update.load_balancers.as_ref().unwrap_or(&primary.load_balancers);
@@ -108,6 +113,7 @@ pub(super) fn update(desk: &mut Desk<'_>, update: &UpdateService) -> Result<Repl
     if changed || moved {
         targets::fit(desk.state, &definition.spec, aims, &primary.load_balancers)?;
     }
+    let moved = moved || next.providers != before.providers;
     if changed || moved || update.force_new_deployment {
         let deployment = rollout::deployment(desk, wanted.clone(), next.desired_count);
         let (launch_type, load_balancers) = (before.launch_type, aims.clone());

@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use model::{
-    ClusterName, Family, GpuId, Instance, InstanceId, InstanceStatus, LaunchType,
-    PlacementConstraint, PlacementStrategy, Resources, ServiceKey, SpreadField, State, Task,
-    TaskSpec,
+    ClusterName, Family, GpuId, Instance, InstanceId, InstanceStatus, LaunchType, NodeState,
+    PlacementConstraint, PlacementStrategy, ProviderName, Resources, ServiceKey, SpreadField,
+    State, Task, TaskSpec,
 };
 use stdx::Entropy;
 
@@ -30,6 +30,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) cluster: &'a ClusterName,
     /// On which kind of instance.
     pub(crate) launch_type: LaunchType,
+    /// Of which capacity provider, if it is to be one's.
+    pub(crate) provider: Option<&'a ProviderName>,
     /// What each task reserves.
     pub(crate) needs: &'a Resources,
     /// How many GPUs each of its containers has for its own, in the order of the task definition.
@@ -143,7 +145,7 @@ impl<'a> Seat<'a> {
         } else {
             state.free_gpus(instance).collect()
         };
-        Self { instance, cpu, memory, gpus, here, placed: 0, never: never(instance, wish) }
+        Self { instance, cpu, memory, gpus, here, placed: 0, never: never(state, instance, wish) }
     }
 
     /// What it lacks for one more task, by the first filter that it does not pass.
@@ -271,6 +273,7 @@ fn explain<'a>(seats: impl Iterator<Item = (&'a InstanceId, Lack)>) -> Failure {
 fn closeness(lack: &Lack) -> (u8, std::cmp::Reverse<u32>) {
     let (passed, short) = match lack {
         Lack::Unknown => (0, 0),
+        Lack::Provider(_) => (1, 0),
         Lack::LaunchType => (1, 0),
         Lack::Draining => (2, 0),
         Lack::AgentDisconnected => (3, 0),
@@ -290,7 +293,7 @@ fn reason(lack: &Lack) -> FailureReason {
         Lack::Unknown => FailureReason::Missing,
         Lack::Draining => FailureReason::Inactive,
         Lack::AgentDisconnected => FailureReason::Agent,
-        Lack::LaunchType | Lack::Attribute(_) => FailureReason::Attribute,
+        Lack::LaunchType | Lack::Provider(_) | Lack::Attribute(_) => FailureReason::Attribute,
         Lack::NotDistinct | Lack::Expression(_) => FailureReason::Constraint,
         Lack::Cpu { .. } => FailureReason::Cpu,
         Lack::Memory { .. } => FailureReason::Memory,
@@ -304,12 +307,22 @@ fn failure(id: &InstanceId, lack: Lack) -> Failure {
 }
 
 /// What rules an instance out whatever it has left.
-fn never(instance: &Instance, wish: &Wish<'_>) -> Option<Lack> {
+fn never(state: &State, instance: &Instance, wish: &Wish<'_>) -> Option<Lack> {
     if instance.status == InstanceStatus::Draining {
         return Some(Lack::Draining);
     }
     if !instance.agent.connected {
         return Some(Lack::AgentDisconnected);
+    }
+    // A node of a group takes tasks while it is in service.
+    let node = state.node_of(instance);
+    if node.is_some_and(|node| node.state != NodeState::InService) {
+        return Some(Lack::Draining);
+    }
+    if let Some(wanted) = wish.provider
+        && state.provider_of(instance).is_none_or(|given| given.name != *wanted)
+    {
+        return Some(Lack::Provider(wanted.clone()));
     }
     let external = wish.launch_type == LaunchType::External;
     if instance.external != external {

@@ -72,6 +72,7 @@ pub(crate) fn definition(text: &str) -> model::DefinitionKey {
 
 pub(crate) fn create(name: &str, definition: &str, desired: u32) -> CreateService {
     CreateService {
+        providers: Vec::new(),
         key: service(name),
         definition: self::definition(definition),
         desired_count: desired,
@@ -99,6 +100,7 @@ pub(crate) fn update(name: &str) -> UpdateService {
 
 pub(crate) fn run(definition: &str, count: u32) -> RunTask {
     RunTask {
+        providers: Vec::new(),
         cluster: ClusterName::from(CLUSTER),
         definition: self::definition(definition),
         count,

@@ -3,6 +3,7 @@
 
 mod balanced;
 mod build;
+mod capacity;
 mod gpus;
 mod histories;
 mod invariants;
@@ -10,5 +11,6 @@ mod lifecycle;
 mod placing;
 mod protection;
 mod refusals;
+mod scaling;
 mod scenarios;
 mod world;
