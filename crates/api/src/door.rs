@@ -16,6 +16,7 @@ use store::{Committed, Store, SubmitError};
 use telemetry::Logs;
 use vault::Vault;
 
+use crate::elbv2::Balancing;
 use crate::errors;
 use crate::exec_relay::Exec;
 use crate::metrics::Metrics;
@@ -48,6 +49,8 @@ pub struct DoorConfig {
     pub exec: Exec,
     /// Where clients and agents find what.
     pub endpoints: Endpoints,
+    /// How load balancers are called, and whether their ports are free.
+    pub balancing: Balancing,
     /// The version of this build, for `/metrics`.
     pub version: &'static str,
 }

@@ -18,6 +18,11 @@ impl Realm {
         format!("arn:aws:secretsmanager:{}:{}:secret:", self.region, self.account)
     }
 
+    /// `arn:aws:acm:<region>:<account>:certificate/<id>`.
+    pub(crate) fn certificate(&self, id: &str) -> String {
+        format!("arn:aws:acm:{}:{}:certificate/{id}", self.region, self.account)
+    }
+
     /// `arn:aws:ssm:<region>:<account>:parameter/<name>`; a name's own first slash is that slash.
     pub(crate) fn parameter(&self, name: &str) -> String {
         let name = name.strip_prefix('/').unwrap_or(name);

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use crate::MasterKeyError;
 
-/// Which of the two services a call is for.
+/// Which of the services a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// AWS Secrets Manager.
     SecretsManager,
     /// Systems Manager Parameter Store.
     ParameterStore,
+    /// Certificate Manager.
+    CertificateManager,
 }
 
 /// A refused or failed call. `Display` is what the service tells its clients.

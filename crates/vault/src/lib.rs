@@ -1,5 +1,5 @@
-//! Secrets of AWS Secrets Manager and parameters of Systems Manager Parameter Store: storage and
-//! rules.
+//! Secrets of AWS Secrets Manager, parameters of Systems Manager Parameter Store and certificates of
+//! Certificate Manager: storage and rules.
 //!
 //! [`Vault`] keeps everything in one redb file. Each value is sealed by AES-256-GCM under a key of
 //! its own, which is wrapped by a key derived from the master key, a file beside the database; name
@@ -11,6 +11,7 @@
 //! value, and plain values are wiped from memory when they are dropped.
 
 mod arn;
+mod certificates;
 mod error;
 mod key;
 mod parameters;
@@ -24,6 +25,9 @@ mod vault;
 #[cfg(test)]
 mod tests;
 
+pub use certificates::{
+    Certificate, CertificateOrigin, ImportCertificate, KeyKind, RequestCertificate,
+};
 pub use error::{Service, VaultError};
 pub use key::MasterKeyError;
 pub use parameters::{

@@ -1,13 +1,14 @@
 //! What is in the file: tables, keys and records.
 
 use redb::{
-    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table,
-    TableDefinition, WriteTransaction,
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable,
+    ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::VaultError;
+use crate::certificates::CertificateRecord;
 use crate::parameters::ParameterRecord;
 use crate::secrets::SecretRecord;
 
@@ -20,6 +21,12 @@ const PARAMETERS: TableDefinition<&str, &[u8]> = TableDefinition::new("parameter
 /// Name, version → sealed value.
 const PARAMETER_VALUES: TableDefinition<(&str, u64), &[u8]> =
     TableDefinition::new("parameter_values");
+/// ARN → record.
+const CERTIFICATES: TableDefinition<&str, &[u8]> = TableDefinition::new("certificates");
+/// ARN → sealed private key.
+const CERTIFICATE_KEYS: TableDefinition<&str, &[u8]> = TableDefinition::new("certificate_keys");
+/// Token of a request → ARN.
+const CERTIFICATE_TOKENS: TableDefinition<&str, &str> = TableDefinition::new("certificate_tokens");
 /// Facts of the file itself.
 const FACTS: TableDefinition<&str, &[u8]> = TableDefinition::new("facts");
 
@@ -32,6 +39,9 @@ pub(crate) struct Tables<'t> {
     pub(crate) secret_values: Table<'t, (&'static str, &'static str), &'static [u8]>,
     parameters: Table<'t, &'static str, &'static [u8]>,
     pub(crate) parameter_values: Table<'t, (&'static str, u64), &'static [u8]>,
+    certificates: Table<'t, &'static str, &'static [u8]>,
+    certificate_keys: Table<'t, &'static str, &'static [u8]>,
+    certificate_tokens: Table<'t, &'static str, &'static str>,
     facts: Table<'t, &'static str, &'static [u8]>,
 }
 
@@ -43,6 +53,9 @@ impl<'t> Tables<'t> {
             secret_values: transaction.open_table(SECRET_VALUES)?,
             parameters: transaction.open_table(PARAMETERS)?,
             parameter_values: transaction.open_table(PARAMETER_VALUES)?,
+            certificates: transaction.open_table(CERTIFICATES)?,
+            certificate_keys: transaction.open_table(CERTIFICATE_KEYS)?,
+            certificate_tokens: transaction.open_table(CERTIFICATE_TOKENS)?,
             facts: transaction.open_table(FACTS)?,
         })
     }
@@ -101,12 +114,65 @@ impl<'t> Tables<'t> {
     }
 }
 
+impl Tables<'_> {
+    pub(crate) fn certificate(&self, arn: &str) -> Result<Option<CertificateRecord>, VaultError> {
+        self.certificates.get(arn)?.map(|record| decode(arn, record.value())).transpose()
+    }
+
+    /// How many certificates there are.
+    pub(crate) fn certificates(&self) -> Result<usize, VaultError> {
+        Ok(usize::try_from(self.certificates.len()?).unwrap_or(usize::MAX))
+    }
+
+    /// Puts a certificate in, with its sealed key if that is new.
+    pub(crate) fn put_certificate(
+        &mut self,
+        record: &CertificateRecord,
+        key: Option<&[u8]>,
+    ) -> Result<(), VaultError> {
+        let bytes = encode(&record.arn, record)?;
+        self.certificates.insert(record.arn.as_str(), bytes.as_slice())?;
+        if let Some(key) = key {
+            self.certificate_keys.insert(record.arn.as_str(), key)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a certificate away with its key.
+    pub(crate) fn remove_certificate(&mut self, arn: &str) -> Result<(), VaultError> {
+        self.certificates.remove(arn)?;
+        self.certificate_keys.remove(arn)?;
+        self.certificate_tokens.retain(|_, named| named != arn)?;
+        Ok(())
+    }
+
+    /// The certificate that a request with that token made.
+    pub(crate) fn certificate_by_token(
+        &self,
+        token: &str,
+    ) -> Result<Option<CertificateRecord>, VaultError> {
+        let arn = self.certificate_tokens.get(token)?.map(|arn| arn.value().to_owned());
+        arn.map_or(Ok(None), |arn| self.certificate(&arn))
+    }
+
+    pub(crate) fn put_certificate_token(
+        &mut self,
+        token: &str,
+        arn: &str,
+    ) -> Result<(), VaultError> {
+        self.certificate_tokens.insert(token, arn)?;
+        Ok(())
+    }
+}
+
 /// Every table that queries read, in one snapshot.
 pub(crate) struct Snapshot {
     secrets: ReadOnlyTable<&'static str, &'static [u8]>,
     secret_values: ReadOnlyTable<(&'static str, &'static str), &'static [u8]>,
     parameters: ReadOnlyTable<&'static str, &'static [u8]>,
     parameter_values: ReadOnlyTable<(&'static str, u64), &'static [u8]>,
+    certificates: ReadOnlyTable<&'static str, &'static [u8]>,
+    certificate_keys: ReadOnlyTable<&'static str, &'static [u8]>,
     /// Keeps the snapshot's pages.
     _transaction: ReadTransaction,
 }
@@ -119,6 +185,8 @@ impl Snapshot {
             secret_values: transaction.open_table(SECRET_VALUES)?,
             parameters: transaction.open_table(PARAMETERS)?,
             parameter_values: transaction.open_table(PARAMETER_VALUES)?,
+            certificates: transaction.open_table(CERTIFICATES)?,
+            certificate_keys: transaction.open_table(CERTIFICATE_KEYS)?,
             _transaction: transaction,
         })
     }
@@ -129,6 +197,19 @@ impl Snapshot {
 
     pub(crate) fn secrets(&self) -> Result<Vec<SecretRecord>, VaultError> {
         all(&self.secrets)
+    }
+
+    pub(crate) fn certificate(&self, arn: &str) -> Result<Option<CertificateRecord>, VaultError> {
+        self.certificates.get(arn)?.map(|record| decode(arn, record.value())).transpose()
+    }
+
+    pub(crate) fn certificates(&self) -> Result<Vec<CertificateRecord>, VaultError> {
+        all(&self.certificates)
+    }
+
+    /// A certificate's sealed key.
+    pub(crate) fn certificate_key(&self, arn: &str) -> Result<Option<Vec<u8>>, VaultError> {
+        Ok(self.certificate_keys.get(arn)?.map(|value| value.value().to_vec()))
     }
 
     pub(crate) fn secret_value(&self, arn: &str, id: &str) -> Result<Option<Vec<u8>>, VaultError> {

@@ -19,6 +19,7 @@ pub(crate) fn check(service: Service, tags: &Tags) -> Result<(), VaultError> {
         let code = match service {
             Service::SecretsManager => "LimitExceededException",
             Service::ParameterStore => "TooManyTagsError",
+            Service::CertificateManager => "TooManyTagsException",
         };
         let message =
             format!("There would be {} tags; a resource can have at most {MOST}.", tags.len());
@@ -28,6 +29,7 @@ pub(crate) fn check(service: Service, tags: &Tags) -> Result<(), VaultError> {
         let code = match service {
             Service::SecretsManager => "InvalidParameterException",
             Service::ParameterStore => "ValidationException",
+            Service::CertificateManager => "InvalidTagException",
         };
         Err(VaultError::refused(code, message))
     };

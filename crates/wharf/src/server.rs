@@ -25,7 +25,9 @@ use store::{RedbEngine, Store};
 use telemetry::{Logs, LogsConfig, Metrics, MetricsConfig};
 use vault::{Vault, VaultConfig};
 
+use crate::balancing;
 use crate::checks;
+use crate::measure::Sink;
 use crate::mint::TaskMint;
 use crate::places::Places;
 use crate::settings::Settings;
@@ -72,6 +74,7 @@ pub(crate) async fn start(
     let registry = open_registry(settings, places, &clock)?;
     let logs = open_logs(settings, places, &clock)?;
     let metrics = open_metrics(settings, places, &clock)?;
+    crate::scaling::start(&realm, &store, &metrics, &clock, &shutdown);
     tokio::spawn(telemetry::metrics::alarm::watch(metrics.clone(), shutdown.clone()));
     let vault = open_vault(settings, places, &clock)?;
     tokio::spawn(registry.clone().maintain(shutdown.clone()));
@@ -80,10 +83,20 @@ pub(crate) async fn start(
     let ecr_token = Arc::new(EcrToken::new(root_key.secret()));
     let sessions = Arc::new(SessionMint::new(root_key.secret()));
     let mint = Arc::new(TaskMint { store: store.clone(), sessions: sessions.clone() });
+    let sink = Arc::new(Sink(metrics.clone()));
+    let stop = shutdown.clone();
+    let chance = Box::new(OsEntropy);
     let (sockets, agents) =
-        control::start(store.clone(), clock.clone(), Box::new(OsEntropy), mint, shutdown.clone())
-            .await?;
+        control::start(store.clone(), clock.clone(), chance, mint, sink, stop).await?;
     let exec = Exec::new(Arc::new(Reach(agents)), shutdown.clone());
+    let (balancing, balanced) = balancing::start(balancing::Parts {
+        place: &settings.balancers,
+        root_key: &root_key,
+        store: store.clone(),
+        certificates: Arc::new(NoCertificates),
+        clock: clock.clone(),
+        shutdown: shutdown.clone(),
+    })?;
     let door = Door::new(DoorConfig {
         realm,
         store: store.clone(),
@@ -98,6 +111,7 @@ pub(crate) async fn start(
         clock: clock.clone(),
         exec: exec.clone(),
         endpoints: Endpoints::under(&endpoint),
+        balancing,
         version: env!("CARGO_PKG_VERSION"),
     });
     let passwords =
@@ -119,12 +133,29 @@ pub(crate) async fn start(
     profile.save(&places.data).context("tell tools on this machine where the server is")?;
     let serving = serve(listener, routes, shutdown)?;
     let served = tokio::spawn(async move {
-        let served = serving.await;
+        let (served, finished) = tokio::join!(serving, balanced);
+        if let Err(error) = finished {
+            tracing::error!(%error, "The load balancers did not end in order.");
+        }
         // Sessions of ExecuteCommand are no requests any more, and have a log to finish.
         exec.drained().await;
         served
     });
     Ok(Server { endpoint, root_key, store, ready, served })
+}
+
+/// Until the vault has certificates.
+#[derive(Debug)]
+struct NoCertificates;
+
+impl control::balancing::Certificates for NoCertificates {
+    fn find<'a>(
+        &'a self,
+        _: &'a model::CertificateArn,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Option<control::balancing::CertificatePem>> + Send + 'a>>
+    {
+        Box::pin(std::future::ready(None))
+    }
 }
 
 /// Sessions of ExecuteCommand go to agents by the sockets that they hold.

@@ -120,6 +120,7 @@ impl Bench {
             clock: shared,
             exec: Exec::new(Arc::new(asked.clone()), shell::shutdown().1),
             endpoints: Endpoints::under("http://127.0.0.1:4747/"),
+            balancing: crate::Balancing::default(),
             version: "0.0.0",
         });
         let credentials = root.credentials();
