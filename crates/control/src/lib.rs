@@ -11,11 +11,13 @@ mod acs;
 pub mod balancing;
 mod docker;
 mod handshake;
+mod measure;
 mod merge;
 mod mint;
 mod outbox;
 mod payload;
 mod planner;
+pub mod scaling;
 mod sessions;
 mod tcs;
 
@@ -32,6 +34,7 @@ use sessions::Sessions;
 
 pub use sessions::Agents;
 
+pub use measure::{Measured, Metric, MetricSink, Scope};
 pub use mint::{Mint, MintError, RolePurpose};
 
 /// What the sessions share.
@@ -42,6 +45,10 @@ pub(crate) struct Control {
     pub(crate) sessions: Arc<Sessions>,
     /// Makes the credentials of tasks' roles.
     pub(crate) mint: Arc<dyn Mint>,
+    /// Where measurements go.
+    pub(crate) sink: Arc<dyn MetricSink>,
+    /// What each task uses.
+    pub(crate) usage: Arc<measure::Shared>,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -58,6 +65,7 @@ pub async fn start(
     clock: Arc<dyn Clock>,
     chance: Box<dyn Entropy>,
     mint: Arc<dyn Mint>,
+    sink: Arc<dyn MetricSink>,
     shutdown: Shutdown,
 ) -> Result<(Router, Agents), SubmitError> {
     store.submit(Command::DisconnectAll).await?;
@@ -68,9 +76,12 @@ pub async fn start(
         clock: clock.clone(),
         sessions,
         mint,
+        sink,
+        usage: Arc::default(),
         shutdown: shutdown.clone(),
     };
     tokio::spawn(sessions::route(control.clone()));
+    tokio::spawn(measure::run(control.clone()));
     tokio::spawn(planner::run(store, clock, chance, shutdown));
     let routes = Router::new()
         .route("/acs/ws", get(acs::connect))

@@ -3,8 +3,10 @@
 //! This room only composes: it reads the configuration, checks the machine, puts the other rooms
 //! together and turns signals into an orderly end. It decides nothing about clusters.
 
+mod balancing;
 mod checks;
 mod down;
+mod measure;
 mod mint;
 mod node;
 mod node_options;
@@ -13,6 +15,7 @@ mod places;
 mod promises;
 mod pull;
 mod run;
+mod scaling;
 mod server;
 mod settings;
 

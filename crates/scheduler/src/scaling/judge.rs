@@ -11,7 +11,6 @@ use model::{
 use stdx::Timestamp;
 
 use super::command::{NotScale, Scale};
-use super::metric::{self, Totals};
 use super::window::Seen;
 use super::{pace, text};
 use crate::decide::MOST_TASKS;
@@ -100,10 +99,8 @@ pub(crate) fn judge(
     views: &[View<'_>],
     now: Timestamp,
 ) -> Judgement {
-    let high: Vec<(&View<'_>, Seen)> = views
-        .iter()
-        .filter_map(|view| Some((view, view.seen.filter(|s| is_high(view, s))?)))
-        .collect();
+    let high: Vec<(&View<'_>, Seen)> =
+        views.iter().filter_map(|view| Some((view, view.seen.filter(|seen| seen.high)?))).collect();
     if high.is_empty() {
         return scale_in(state, target, service, views, now);
     }
@@ -132,15 +129,6 @@ pub(crate) fn judge(
     }
     let why = NotScaled { max: Some(target.max), ..not_scaled(NotScaledCode::AtMax) };
     Judgement::NotScale(NotScale { policy, out: true, why, saw })
-}
-
-/// The mean is above the target, and it is not by a few data points alone.
-fn is_high(view: &View<'_>, seen: &Seen) -> bool {
-    let often = match metric::totals(&view.tracking.metric) {
-        Totals::Level => seen.above * 2 >= seen.points,
-        Totals::PerMinute => true,
-    };
-    often && seen.value > view.tracking.target.get()
 }
 
 fn scale_in(
@@ -205,7 +193,7 @@ fn lowest<'v, 'a>(views: &'v [View<'a>], current: u32) -> Option<Lowest<'v, 'a>>
             continue;
         }
         let seen = view.seen?;
-        let peak = seen.peak.filter(|peak| *peak < target * LOW && view.base == current)?;
+        let peak = seen.peak.filter(|_| view.base == current)?;
         let wants = wanted(view.base, peak, target * LOW);
         exact = exact.max(wanted(view.base, peak, target));
         floor = floor.max(wants);

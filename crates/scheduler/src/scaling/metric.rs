@@ -39,6 +39,8 @@ pub struct Series {
     pub dimensions: Vec<(String, String)>,
     /// How data points are put together.
     pub stat: MetricStat,
+    /// Only those in this unit; none is all.
+    pub unit: Option<String>,
 }
 
 /// What a data point stands for when several are put together.
@@ -53,7 +55,7 @@ pub(crate) enum Totals {
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What to ask for a policy's metric.
-pub(crate) fn question(service: &ServiceKey, metric: &TrackedMetric) -> (Question, Duration) {
+pub fn question(service: &ServiceKey, metric: &TrackedMetric) -> (Question, Duration) {
     let pair = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
     let of_service = |name: &str| {
         Question::Series(Series {
@@ -64,18 +66,20 @@ pub(crate) fn question(service: &ServiceKey, metric: &TrackedMetric) -> (Questio
                 pair("ServiceName", &service.service),
             ],
             stat: MetricStat::Average,
+            unit: None,
         })
     };
     match metric {
         TrackedMetric::Cpu { .. } => (of_service("CPUUtilization"), SECOND),
         TrackedMetric::Memory { .. } => (of_service("MemoryUtilization"), SECOND),
         TrackedMetric::Requests { group, .. } => (Question::Series(requests(group)), SECOND),
-        TrackedMetric::Custom(CustomMetric { namespace, name, dimensions, statistic, .. }) => {
+        TrackedMetric::Custom(CustomMetric { namespace, name, dimensions, statistic, unit }) => {
             let series = Series {
                 namespace: namespace.clone(),
                 name: name.clone(),
                 dimensions: dimensions.clone(),
                 stat: *statistic,
+                unit: unit.clone(),
             };
             (Question::Series(series), SECOND)
         }
@@ -89,6 +93,7 @@ fn requests(group: &GroupId) -> Series {
         name: "RequestCountPerTarget".to_owned(),
         dimensions: vec![("TargetGroup".to_owned(), format!("targetgroup/{group}"))],
         stat: MetricStat::Sum,
+        unit: None,
     }
 }
 

@@ -7,10 +7,11 @@
 //!
 //! The rule of target tracking. Data points are looked at in windows: ten seconds, or three data
 //! points where they come less often. A policy scales out when the mean of the newest window is above
-//! the target, and half of its data points are: to the count at which the metric would be at the
-//! target. It scales in when each of the last six windows was below 90 % of the target: to the count
-//! at which the highest of them would be at 90 %. Only windows since the service's last task came or
-//! went count, so that a change is judged by what came of it. Without data it does nothing.
+//! the target, and so are four of five of its data points (of an amount, such as requests, each third
+//! of the window): to the count at which the metric would be at the target. It scales in when each of
+//! the last seven windows was below 90 % of the target: to the count at which the highest of the
+//! newest six would be at 90 %. Only windows since the service's last task came or went count, so that
+//! a change is judged by what came of it. Without data it does nothing.
 
 mod command;
 mod cron;
@@ -27,7 +28,7 @@ pub use command::{
     AlarmFired, NewAction, NewPolicy as NewScalingPolicy, NotScale, Scale, ScalingCommand,
     ScalingRejection, TargetBounds,
 };
-pub use metric::{Ask, Question, Series};
+pub use metric::{Ask, Question, Series, question};
 pub use schedule::{due, parse_schedule};
 pub use steps::check_steps;
 pub use watch::{Answer, asks, enough, is_idle, looks, watch};

@@ -105,7 +105,8 @@ fn track(
             let seen = points.filter(|_| base > 0).and_then(|points| {
                 let since = judge::since(state, service, policy);
                 let totals = metric::totals(&tracking.metric);
-                window::look(points, totals, tracking.target.get(), now, since)
+                let target = tracking.target.get();
+                window::look(points, totals, (target, target * judge::LOW), now, since)
             });
             Some(View { policy, tracking, base, seen })
         })

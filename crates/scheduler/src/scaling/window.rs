@@ -13,17 +13,20 @@ pub type Points = Vec<(Timestamp, f64)>;
 pub(crate) const WINDOW: Duration = Duration::from_secs(10);
 /// A window has at least so many data points' time.
 const POINTS: u32 = 3;
-/// A policy scales in after so many windows below.
+/// By the highest of so many windows a policy scales in; the one before them has to be low too, so
+/// that none of them is half of another time.
 pub(crate) const LOW_WINDOWS: u32 = 6;
+/// A window is above, or below, when this part of its data points is.
+const MOST_OF: f64 = 0.8;
 /// Data points that are further apart than this are not taken for a series.
 const WIDEST: Duration = Duration::from_secs(300);
 /// The newest data point may be later than it should by so much, or by two of its kind.
 const LATE: Duration = Duration::from_secs(5);
 
 /// So far back a first look goes: enough for data points of a second.
-pub(crate) const GLANCE: Duration = Duration::from_secs(75);
+pub(crate) const GLANCE: Duration = Duration::from_secs(90);
 /// So far back a second look goes, when the first found little: enough for those of a minute.
-pub(crate) const LOOK: Duration = Duration::from_secs(1_260);
+pub(crate) const LOOK: Duration = Duration::from_secs(1_500);
 
 /// What is seen of a metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,9 +37,9 @@ pub(crate) struct Seen {
     pub(crate) points: usize,
     /// The length of a window.
     pub(crate) window: Duration,
-    /// Of the data points in it, so many were above the target.
-    pub(crate) above: usize,
-    /// The highest value of the last six windows; none while there are not as many.
+    /// Whether it is above the target, throughout and not by a few data points.
+    pub(crate) high: bool,
+    /// The highest value of the last six windows, if they and the one before are low.
     pub(crate) peak: Option<f64>,
 }
 
@@ -50,7 +53,7 @@ pub(crate) fn is_dense(points: &[(Timestamp, f64)]) -> bool {
 pub(crate) fn look(
     points: &[(Timestamp, f64)],
     totals: Totals,
-    target: f64,
+    (target, low): (f64, f64),
     now: Timestamp,
     since: Timestamp,
 ) -> Option<Seen> {
@@ -69,9 +72,17 @@ pub(crate) fn look(
     let newest = cut(points, end - window, end);
     let enough = u32::try_from(newest.len()).is_ok_and(|n| n >= POINTS);
     let value = value(newest, totals, window).filter(|_| enough)?;
-    let above = newest.iter().filter(|(_, value)| *value > target).count();
-    let peak = peak(points, totals, end, window, since);
-    Some(Seen { value, points: newest.len(), window, above, peak })
+    let throughout = match totals {
+        Totals::Level => most(newest, |value| value > target),
+        // Single amounts say little: each third does.
+        Totals::PerMinute => (0..3).all(|nth| {
+            let (to, third) = (end - window / 3 * nth, window / 3);
+            self::value(cut(newest, to - third, to), totals, third).is_some_and(|v| v > target)
+        }),
+    };
+    let high = value > target && throughout;
+    let peak = peak(points, totals, low, (end, window, since));
+    Some(Seen { value, points: newest.len(), window, high, peak })
 }
 
 /// Those that are numbers and not from the future.
@@ -108,22 +119,40 @@ fn value(points: &[(Timestamp, f64)], totals: Totals, window: Duration) -> Optio
     }
 }
 
-/// The highest of the last windows; none if one of them is empty or older than what counts.
+/// Whether most of the data points are so.
+#[expect(clippy::cast_precision_loss, reason = "there are never so many data points")]
+fn most(points: &[(Timestamp, f64)], is: impl Fn(f64) -> bool) -> bool {
+    let count = points.iter().filter(|(_, value)| is(*value)).count();
+    count as f64 >= points.len() as f64 * MOST_OF
+}
+
+/// The highest of the last windows, if all are below `low` and so is the one before; none if one of
+/// them is empty or older than what counts.
 fn peak(
     points: &[(Timestamp, f64)],
     totals: Totals,
-    end: Timestamp,
-    window: Duration,
-    since: Timestamp,
+    low: f64,
+    (end, window, since): (Timestamp, Duration, Timestamp),
 ) -> Option<f64> {
     let mut peak = f64::NEG_INFINITY;
-    for nth in 0..LOW_WINDOWS {
+    for nth in 0..=LOW_WINDOWS {
         let to = end - window * nth;
         let from = to - window;
         if from < since {
             return None;
         }
-        peak = peak.max(value(cut(points, from, to), totals, window)?);
+        let points = cut(points, from, to);
+        let value = value(points, totals, window)?;
+        let throughout = match totals {
+            Totals::Level => most(points, |value| value < low),
+            Totals::PerMinute => value < low,
+        };
+        if !throughout || value >= low {
+            return None;
+        }
+        if nth < LOW_WINDOWS {
+            peak = peak.max(value);
+        }
     }
     Some(peak)
 }
@@ -146,14 +175,14 @@ mod tests {
     }
 
     fn at(points: &Points, totals: Totals, since: u64) -> Option<Seen> {
-        look(points, totals, 50.0, T0 + secs(1000), T0 + secs(since))
+        look(points, totals, (50.0, 45.0), T0 + secs(1000), T0 + secs(since))
     }
 
     #[test]
     fn a_window_is_ten_seconds_or_three_points() {
         let dense = at(&series(1, &[80.0; 20]), Totals::Level, 0).unwrap();
         assert_eq!((dense.value, dense.points, dense.window), (80.0, 10, secs(10)));
-        assert_eq!((dense.above, dense.peak), (10, None));
+        assert_eq!((dense.high, dense.peak), (true, None));
         let sparse = at(&series(20, &[10.0, 20.0, 30.0, 40.0]), Totals::Level, 0).unwrap();
         assert_eq!((sparse.value, sparse.points, sparse.window), (30.0, 3, secs(60)));
         let minutes = at(&series(60, &[10.0, 60.0, 60.0, 60.0]), Totals::Level, 0).unwrap();
@@ -169,26 +198,53 @@ mod tests {
     }
 
     #[test]
-    fn the_peak_is_that_of_six_windows() {
-        let mut values = [10.0; 60];
-        values[5] = 40.0;
+    fn a_window_is_high_when_most_of_it_is() {
+        let mut values = [100.0; 20];
+        values[10] = 1.0;
+        values[11] = 1.0;
+        assert!(at(&series(1, &values), Totals::Level, 0).unwrap().high);
+        values[12] = 1.0;
+        assert!(!at(&series(1, &values), Totals::Level, 0).unwrap().high, "as it begins");
+        let mut values = [10.0; 20];
+        values[19] = 1000.0;
+        assert!(!at(&series(1, &values), Totals::Level, 0).unwrap().high, "a spike");
+        // Of three, all.
+        assert!(!at(&series(60, &[60.0, 40.0, 90.0, 90.0]), Totals::Level, 0).unwrap().high);
+        // Amounts: 1 a second is 60 a minute.
+        let mut values = [0.0; 21];
+        values[12..].fill(1.0);
+        assert!(at(&series(1, &values), Totals::PerMinute, 0).unwrap().value > 50.0);
+        values[12..15].fill(0.0);
+        values[19] = 99.0;
+        assert!(!at(&series(1, &values), Totals::PerMinute, 0).unwrap().high);
+    }
+
+    #[test]
+    fn the_peak_is_that_of_six_windows_after_a_seventh() {
+        let mut values = [10.0; 70];
+        values[15] = 40.0;
         let seen = at(&series(1, &values), Totals::Level, 0).unwrap();
         assert_eq!((seen.value, seen.peak), (10.0, Some(13.0)));
-        assert_eq!(at(&series(1, &values[10..]), Totals::Level, 0).unwrap().peak, None);
-        // Data points of a minute: 18 minutes, as AWS takes 15.
-        assert!(at(&series(60, &[1.0; 18]), Totals::Level, 0).is_none_or(|s| s.peak.is_none()));
-        let long =
-            look(&series(60, &[1.0; 18]), Totals::Level, 50.0, T0 + secs(1000), T0 - secs(80));
-        assert_eq!(long.and_then(|s| s.peak), Some(1.0));
+        // The seventh may be as it was before, but for a little.
+        values[..2].fill(90.0);
+        assert_eq!(at(&series(1, &values), Totals::Level, 0).unwrap().peak, Some(13.0));
+        values[..3].fill(90.0);
+        assert_eq!(at(&series(1, &values), Totals::Level, 0).unwrap().peak, None);
+        assert_eq!(at(&series(1, &[10.0; 60]), Totals::Level, 0).unwrap().peak, None);
+        // Data points of a minute: 21 minutes, where AWS takes 15.
+        let minutes = series(60, &[1.0; 21]);
+        let seen = |since| look(&minutes, Totals::Level, (50.0, 45.0), T0 + secs(1000), since);
+        assert_eq!(seen(T0 - secs(260)).and_then(|s| s.peak), Some(1.0));
+        assert_eq!(seen(T0).and_then(|s| s.peak), None);
     }
 
     #[test]
     fn what_was_before_the_last_change_does_not_count() {
-        let dense = series(1, &[80.0; 70]);
+        let dense = series(1, &[8.0; 80]);
         assert!(at(&dense, Totals::Level, 990).is_some());
         assert_eq!(at(&dense, Totals::Level, 991), None);
-        assert_eq!(at(&dense, Totals::Level, 940).unwrap().peak, Some(80.0));
-        assert_eq!(at(&dense, Totals::Level, 941).unwrap().peak, None);
+        assert_eq!(at(&dense, Totals::Level, 930).unwrap().peak, Some(8.0));
+        assert_eq!(at(&dense, Totals::Level, 931).unwrap().peak, None);
     }
 
     #[test]
@@ -198,7 +254,7 @@ mod tests {
         }
         // The last ended 1000 s in.
         let dense = series(1, &[80.0; 20]);
-        let seen = |now: u64| look(&dense, Totals::Level, 50.0, T0 + secs(now), T0);
+        let seen = |now: u64| look(&dense, Totals::Level, (50.0, 45.0), T0 + secs(now), T0);
         assert!(seen(1005).is_some());
         assert_eq!(seen(1006), None);
         assert_eq!(at(&series(400, &[80.0; 9]), Totals::Level, 0), None);
@@ -206,7 +262,7 @@ mod tests {
         broken[18].1 = f64::NAN;
         assert_eq!(at(&broken, Totals::Level, 0), None);
         // From the future.
-        let seen = look(&series(1, &[80.0; 20]), Totals::Level, 50.0, T0 + secs(981), T0);
+        let seen = look(&series(1, &[80.0; 20]), Totals::Level, (50.0, 45.0), T0 + secs(981), T0);
         assert_eq!(seen, None);
     }
 
