@@ -47,10 +47,30 @@ const ALWAYS: &[&str] = &[
 /// Drivers of a runtime that ECS has a name for, beside those of [`ALWAYS`].
 const DRIVERS: &[&str] = &["fluentd", "gelf", "journald", "splunk", "syslog"];
 
+/// The driver by which output reaches a log router.
+const FLUENTD: &str = "fluentd";
+
+/// What a node with that driver does for a log router (FireLens).
+const ROUTERS: &[&str] = &[
+    "com.amazonaws.ecs.capability.logging-driver.awsfirelens",
+    "ecs.capability.firelens.fluentbit",
+    "ecs.capability.firelens.fluentd",
+    "ecs.capability.firelens.options.config.file",
+    "ecs.capability.firelens.options.config.s3",
+    "ecs.capability.logging-driver.awsfirelens.log-driver-buffer-limit",
+];
+
 /// What this node can do: `facts` tell its runtime and its setup, `apparmor` whether its kernel
 /// confines programs by profiles.
 pub fn of(facts: &NodeFacts, apparmor: bool) -> Vec<String> {
     let mut all: Vec<String> = ALWAYS.iter().map(|name| (*name).to_owned()).collect();
+    // A runtime with drivers of its own sends by them, any other leaves it to the agent.
+    if facts.log_drivers.is_empty() || facts.log_drivers.iter().any(|name| name == FLUENTD) {
+        all.extend(ROUTERS.iter().map(|name| (*name).to_owned()));
+    }
+    if facts.log_drivers.is_empty() {
+        all.push(format!("com.amazonaws.ecs.capability.logging-driver.{FLUENTD}"));
+    }
     let drivers = facts.log_drivers.iter().filter(|name| DRIVERS.contains(&name.as_str()));
     all.extend(drivers.map(|name| format!("com.amazonaws.ecs.capability.logging-driver.{name}")));
     all.extend(facts.volume_drivers.iter().flat_map(|name| plugin(name)));
@@ -86,7 +106,7 @@ mod tests {
     #[test]
     fn a_runtime_and_a_setup_add_to_what_every_node_does() {
         let plain = of(&NodeFacts::default(), false);
-        assert_eq!(plain.len(), ALWAYS.len());
+        assert_eq!(plain.len(), ALWAYS.len() + ROUTERS.len() + 1);
         let facts = NodeFacts {
             log_drivers: ["json-file", "local", "syslog"].map(str::to_owned).to_vec(),
             volume_drivers: ["nas", "vendor/ebs:latest", "x:1"].map(str::to_owned).to_vec(),

@@ -73,6 +73,7 @@ impl AgentConfig {
         NodeFacts {
             region: self.region.clone(),
             volumes_dir: self.data_dir.join("volumes"),
+            firelens_dir: self.data_dir.join("firelens"),
             stop_timeout: self.stop_timeout,
             file_systems: self.file_systems.clone(),
             gpus: self.gpus.clone(),

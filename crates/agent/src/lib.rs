@@ -27,6 +27,7 @@ mod cleanup;
 mod config;
 pub mod endpoints;
 mod exec;
+mod fluent;
 pub mod gpu;
 mod images;
 mod metrics;

@@ -1,17 +1,18 @@
 //! Where a container's output goes: `logConfiguration`.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use aws::ecs;
 use runtime::LogMode;
 use serde::{Deserialize, Serialize};
 
-use super::Refusal;
+use super::{Refusal, firelens, fluentd};
 
 /// A log file is turned at this size, and with `awslogs` at most `MAX_LOG_FILES` of them wait to
 /// be shipped: a server that is away for longer than it takes to fill them loses the oldest.
 pub const MAX_LOG_BYTES: u64 = 16 << 20;
-const MAX_LOG_FILES: u32 = 64;
+pub(super) const MAX_LOG_FILES: u32 = 64;
 /// Docker's default for `max-buffer-size`.
 const DEFAULT_BUFFER: u64 = 1 << 20;
 
@@ -24,8 +25,43 @@ pub enum LogPlan {
     Files,
     /// To CloudWatch Logs.
     AwsLogs(AwsLogs),
+    /// To a receiver of Fluentd's forward protocol, such as the task's log router.
+    Fluent(Fluent),
     /// To a log driver of the container runtime's own.
     Driver,
+}
+
+/// A container's output in Fluentd's forward protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fluent {
+    /// Who takes it.
+    pub address: FluentAddress,
+    /// What each message is tagged with.
+    pub tag: String,
+    /// The field `container_name`.
+    pub name: String,
+    /// Further fields.
+    pub fields: Vec<(String, String)>,
+    /// So many lines are in memory at most.
+    pub at_once: usize,
+}
+
+/// Who takes messages of the forward protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FluentAddress {
+    /// A socket of this node.
+    Unix(PathBuf),
+    /// A host and a port.
+    Tcp(String, u16),
+}
+
+impl std::fmt::Display for FluentAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Tcp(host, port) => write!(f, "tcp://{host}:{port}"),
+        }
+    }
 }
 
 /// The options of the `awslogs` driver.
@@ -51,6 +87,12 @@ pub(super) struct Writer<'a> {
     pub(super) region: &'a str,
     /// What the container runtime has.
     pub(super) drivers: &'a [String],
+    /// The family and the number of the task definition.
+    pub(super) definition: (&'a str, &'a str),
+    /// The container's image.
+    pub(super) image: &'a str,
+    /// The socket of the task's log router, if it has one.
+    pub(super) router: Option<&'a Path>,
 }
 
 /// What `logConfiguration` asks for: where the output goes and how the runtime keeps it. Without one,
@@ -74,19 +116,21 @@ pub(super) fn log(
         "json-file" => files(name, options),
         "awslogs" => awslogs(writer, options),
         "none" => Ok((LogPlan::None, LogMode::None)),
+        firelens::DRIVER => fluentd::routed(writer, options),
         _ if writer.drivers.iter().any(|known| known == driver) => {
             let mode = LogMode::Driver { name: driver.to_owned(), options: options.clone() };
             Ok((LogPlan::Driver, mode))
         }
+        "fluentd" => fluentd::plain(writer, options, wanted.secret_options.as_deref()),
         _ => {
-            let mut all = vec!["awslogs", "json-file", "none"];
+            let mut all = vec!["awslogs", "json-file", "none", "fluentd", "awsfirelens"];
             all.extend(writer.drivers.iter().map(String::as_str));
             Err(Refusal::new(member(), format!("this node has {}", all.join(", "))))
         }
     }
 }
 
-fn option(name: &str, key: &str) -> String {
+pub(super) fn option(name: &str, key: &str) -> String {
     format!("container {name}: logConfiguration.options {key}")
 }
 
@@ -204,7 +248,7 @@ fn datetime_pattern(format: &str) -> Option<String> {
 }
 
 /// The buffer of `mode=non-blocking`.
-fn buffer(name: &str, options: &BTreeMap<String, String>) -> Result<Option<u64>, Refusal> {
+pub(super) fn buffer(name: &str, options: &BTreeMap<String, String>) -> Result<Option<u64>, Refusal> {
     let wrong = |key: &str, value: &str| {
         Refusal::new(option(name, key), format!("\"{value}\" cannot be read"))
     };

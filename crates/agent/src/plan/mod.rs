@@ -8,12 +8,15 @@ mod container;
 mod depends;
 pub(crate) mod devices;
 mod env_file;
+mod firelens;
+mod fluentd;
 mod health;
 mod logs;
 mod mounts;
 mod needs;
 mod ports;
 mod refuse;
+mod router_config;
 mod security;
 mod task;
 mod volumes;
@@ -33,7 +36,8 @@ use serde::{Deserialize, Serialize};
 pub use self::container::{Circumstances, container_spec};
 pub use self::depends::Link;
 pub use self::env_file::parse as parse_env_file;
-pub use self::logs::{AwsLogs, LogPlan, MAX_LOG_BYTES};
+pub use self::firelens::{PORT as ROUTER_PORT, RouterPlan};
+pub use self::logs::{AwsLogs, Fluent, FluentAddress, LogPlan, MAX_LOG_BYTES};
 pub use self::needs::{EnvFile, Given, GivenContainer, Needs, Secret, SecretSource, SecretTarget};
 pub use self::ports::{PortAsk, bindings as network_bindings};
 pub(crate) use self::task::container_id;
@@ -49,6 +53,8 @@ pub struct NodeFacts {
     pub region: String,
     /// Under it, each task's empty volumes.
     pub volumes_dir: PathBuf,
+    /// Under it, what each task's log router has.
+    pub firelens_dir: PathBuf,
     /// Grace between SIGTERM and SIGKILL for containers that name none.
     pub stop_timeout: Duration,
     /// Where the file systems are that EFS volumes name, by their ids.
@@ -125,6 +131,10 @@ pub struct ContainerPlan {
     pub restart: Option<RestartPolicy>,
     /// Where its output goes.
     pub log: LogPlan,
+    /// The log router that its output goes to: another container of the task.
+    pub router: Option<usize>,
+    /// What it has as the task's log router, if it is that.
+    pub routes: Option<RouterPlan>,
     /// The ports that it is reached at.
     pub ports: Vec<PortAsk>,
     /// Containers that it knows by name and by legacy variables.
@@ -220,6 +230,11 @@ impl TaskPlan {
             .enumerate()
             .filter(move |(_, c)| c.depends_on.iter().any(|d| d.container == container))
             .map(|(index, _)| index)
+    }
+
+    /// What its log router has, if it has one.
+    pub fn router(&self) -> Option<&RouterPlan> {
+        self.containers.iter().find_map(|container| container.routes.as_ref())
     }
 
     /// Where its empty volumes are, which are removed with it.

@@ -14,6 +14,8 @@ pub struct Needs {
     pub secrets: Vec<Secret>,
     /// `environmentFiles`, in order: the first that names a variable counts.
     pub env_files: Vec<EnvFile>,
+    /// The configuration that a log router includes.
+    pub router_config: Option<EnvFile>,
     /// `repositoryCredentials`: a secret with members `username` and `password`.
     pub registry: Option<SecretSource>,
 }
@@ -89,6 +91,8 @@ pub struct GivenContainer {
     pub environment: Vec<(String, String)>,
     /// Options of the log driver that are secrets.
     pub log_options: Vec<(String, String)>,
+    /// The configuration that a log router includes.
+    pub router_config: Option<String>,
     /// The registry's user and password.
     pub registry: Option<runtime::Credentials>,
 }
@@ -146,7 +150,7 @@ pub(super) fn needs(
         .and_then(|c| c.credentials_parameter.clone())
         .filter(|id| !id.is_empty())
         .map(|id| SecretSource::Secret { id, key: None, stage: None, version: None });
-    Ok(Needs { secrets, env_files, registry })
+    Ok(Needs { secrets, env_files, router_config: None, registry })
 }
 
 /// Reads a `valueFrom`.

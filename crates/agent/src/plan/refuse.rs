@@ -15,8 +15,6 @@ pub(super) fn check_container(
 ) -> Result<(), Refusal> {
     let asked = [
         ("credentialSpecs", given(definition.credential_specs.as_ref())),
-        ("resourceRequirements", given(definition.resource_requirements.as_ref())),
-        ("firelensConfiguration", definition.firelens_configuration.is_some()),
     ];
     if let Some((member, _)) = asked.into_iter().find(|(_, asked)| *asked) {
         return Err(Refusal::unbuilt(format!("container {name}: {member}")));

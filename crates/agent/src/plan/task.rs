@@ -12,7 +12,7 @@ use runtime::{
 use super::logs::Writer;
 use super::volumes::Volumes;
 use super::{ContainerPlan, NetworkPlan, NodeFacts, Refusal, RestartPolicy, TaskPlan};
-use super::{container, depends, devices, health, logs, mounts, needs, ports, refuse, security, volumes};
+use super::{container, depends, devices, firelens, health, logs, mounts, needs, ports, refuse, security, volumes};
 use crate::order::Order;
 
 /// ECS's default of `restartPolicy.restartAttemptPeriod`, in seconds.
@@ -42,6 +42,7 @@ pub fn task(order: &Order, node: &NodeFacts) -> Result<TaskPlan, Refusal> {
     let mut containers = (0..order.containers.len())
         .map(|index| one(order, index, network, &volumes, node))
         .collect::<Result<Vec<_>, _>>()?;
+    firelens::join(order, &mut containers, network, node)?;
     depends::acyclic(&containers)?;
     place(&mut containers, network);
     let sandbox = SandboxSpec {
@@ -149,12 +150,16 @@ fn one(
     };
     refuse::check_container(name, definition)?;
     let id = container_id(order.task_id(), index);
+    let router = firelens::socket(order, node);
     let writer = Writer {
         name,
         task_id: order.task_id(),
         runtime_id: id.as_str(),
         region: &node.region,
         drivers: &node.log_drivers,
+        definition: (&order.family, &order.version),
+        image: &image,
+        router: router.as_deref(),
     };
     let (log, log_mode) = logs::log(writer, definition.log_configuration.as_ref())?;
     let mut template = blank(&id, order.task_id(), log_mode);
@@ -185,6 +190,8 @@ fn one(
         stop_timeout,
         restart: restart(definition.restart_policy.as_ref()),
         log,
+        router: None,
+        routes: None,
         ports: ports::asks(definition, network)?,
         links,
         needs: needs::needs(definition, node)?,

@@ -310,14 +310,9 @@ fn what_is_not_built_is_refused_by_name() {
     let host = |mode: &str| json!({"networkMode": mode});
     all_refused(vec![
         (
-            one("resourceRequirements", json!([{"type": "GPU", "value": "1"}])),
+            one("firelensConfiguration", json!({"type": "logstash"})),
             json!({}),
-            "resourceRequirements",
-        ),
-        (
-            one("firelensConfiguration", json!({"type": "fluentbit"})),
-            json!({}),
-            "firelensConfiguration",
+            "firelensConfiguration.type",
         ),
         (one("dockerSecurityOptions", json!(["label:x"])), json!({}), "label:x"),
         (one("linuxParameters", json!({"maxSwap": 3})), json!({}), "maxSwap"),

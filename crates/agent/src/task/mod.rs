@@ -289,6 +289,8 @@ impl TaskView {
                 pulled: None,
                 logs: match container.log {
                     LogPlan::AwsLogs(_) => LogState::Idle,
+                    // Nothing has to be made for it.
+                    LogPlan::Fluent(_) => LogState::Ready,
                     LogPlan::None | LogPlan::Files | LogPlan::Driver => LogState::Unneeded,
                 },
                 place: None,

@@ -14,6 +14,9 @@ use super::{
 const DEPENDENCY: &str = "CannotStartContainerError: dependency graph: ";
 const DEPENDENCY_CODE: i32 = 143;
 
+/// A log router outlives the containers whose output it takes by so long at most.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// Something to do. Once it is under way, [`TaskView::begin`] has noted it and [`step`] goes on to
 /// the next; when it is done, a [`super::Happening`] says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,6 +161,7 @@ fn failure(container: &ContainerState) -> Option<&str> {
 
 fn stop(view: &TaskView, limits: &Limits, now: Timestamp) -> Step {
     let state = &view.state;
+    let mut until: Option<Timestamp> = None;
     for (index, container) in state.containers.iter().enumerate() {
         match &container.run {
             Run::Waiting | Run::Restarting(_) => {
@@ -165,13 +169,16 @@ fn stop(view: &TaskView, limits: &Limits, now: Timestamp) -> Step {
                 return Step::Do(Action::Skip { container: index, reason, code: None });
             }
             Run::Running { .. } if !has_live_dependents(view, index) => {
-                return Step::Do(Action::StopContainer(index));
+                match routes_until(view, index).filter(|at| *at > now) {
+                    None => return Step::Do(Action::StopContainer(index)),
+                    wait => until = earliest(until, wait),
+                }
             }
             _ => {}
         }
     }
     if state.containers.iter().any(|c| c.status() != Status::Stopped) {
-        return Step::WaitUntil(None);
+        return Step::WaitUntil(until);
     }
     if state.network == NetworkState::Attached {
         return Step::Do(Action::DetachNetwork);
@@ -190,6 +197,15 @@ fn has_live_dependents(view: &TaskView, index: usize) -> bool {
             .get(other)
             .is_some_and(|c| !matches!(c.run, Run::Waiting | Run::Over(_)))
     })
+}
+
+/// Until when a log router is left running for the last words of containers that are over, so that they
+/// are routed too; none if nothing is on its way to it.
+fn routes_until(view: &TaskView, index: usize) -> Option<Timestamp> {
+    let on_its_way = view.containers().filter(|(_, plan, state)| {
+        plan.router == Some(index) && state.started_at.is_some() && state.logs == LogState::Ready
+    });
+    on_its_way.filter_map(|(_, _, state)| Some(state.ended_at? + LAST_WORDS)).max()
 }
 
 fn clean_up(view: &TaskView, limits: &Limits, now: Timestamp) -> Step {

@@ -12,7 +12,7 @@ use super::network::{attach, detach};
 use super::start::start;
 use super::{Context, fetch};
 use crate::awslogs;
-use crate::plan::{Given, LogPlan, TaskPlan};
+use crate::plan::{Given, LogPlan, RouterPlan, TaskPlan};
 use crate::task::{Action, Happening, TaskView, render};
 
 /// What cannot fail for good is tried again after so long at most.
@@ -66,6 +66,14 @@ async fn create_sandbox(context: &Context, plan: &TaskPlan) -> Happening {
             ));
         }
     }
+    if let Some(router) = plan.router()
+        && let Err(error) = router_files(router).await
+    {
+        return Happening::SandboxFailed(format!(
+            "ResourceInitializationError: make the log router's folder {}: {error}",
+            router.folder.display()
+        ));
+    }
     let (volumes, sandbox) =
         tokio::join!(volumes(context, plan), context.runtime.create_sandbox(&plan.sandbox));
     let made = sandbox.map_err(|error| chain(&error)).and(volumes);
@@ -73,6 +81,20 @@ async fn create_sandbox(context: &Context, plan: &TaskPlan) -> Happening {
         Ok(()) => Happening::SandboxReady,
         Err(why) => Happening::SandboxFailed(format!("ResourceInitializationError: {why}")),
     }
+}
+
+/// Makes a log router's configuration, and the folder of its socket. The socket is made by the router
+/// as whichever user it runs, so anybody who sees the folder may write it: that is the router alone.
+async fn router_files(router: &RouterPlan) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let (socket, config) = (router.socket_folder(), router.config_file());
+    tokio::fs::create_dir_all(&socket).await?;
+    tokio::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o777)).await?;
+    if let Some(folder) = config.parent() {
+        tokio::fs::create_dir_all(folder).await?;
+    }
+    tokio::fs::write(&config, &router.config).await?;
+    tokio::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o644)).await
 }
 
 /// Makes the task's volumes.
@@ -116,11 +138,12 @@ async fn remove_sandbox(context: &Context, plan: &TaskPlan) -> Happening {
             tracing::warn!(task = plan.id, volume = name, error, "A task's volume is left behind.");
         }
     }
-    if let Some(volumes) = plan.volumes_root()
-        && let Err(error) = tokio::fs::remove_dir_all(&volumes).await
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!(path = %volumes.display(), %error, "A task's volumes could not be removed.");
+    for folder in plan.volumes_root().into_iter().chain(plan.router().map(|r| r.folder.clone())) {
+        if let Err(error) = tokio::fs::remove_dir_all(&folder).await
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %folder.display(), %error, "A task's folder could not be removed.");
+        }
     }
     Happening::SandboxRemoved
 }
@@ -163,7 +186,9 @@ async fn logs(context: &Context, plan: &TaskPlan, at: usize) -> Happening {
                 Err(reason) => Happening::LogsFailed(at, reason),
             }
         }
-        Some(LogPlan::None | LogPlan::Files | LogPlan::Driver) | None => Happening::LogsReady(at),
+        Some(LogPlan::None | LogPlan::Files | LogPlan::Fluent(_) | LogPlan::Driver) | None => {
+            Happening::LogsReady(at)
+        }
     }
 }
 

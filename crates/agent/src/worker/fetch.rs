@@ -51,6 +51,10 @@ pub(super) async fn fetch(
     let mut given = Given::default();
     for (container, env_files) in plan.containers.iter().zip(files) {
         let mut own = GivenContainer { env_files, ..GivenContainer::default() };
+        if let Some(file) = &container.needs.router_config {
+            let text = text_of(&calls, file, "firelens config file").await;
+            own.router_config = Some(text.map_err(|why| format!("ResourceInitializationError: {why}"))?);
+        }
         for secret in &container.needs.secrets {
             let Some(value) = values.get(&secret.source) else { continue };
             let pair = (secret.name.clone(), value.clone());
@@ -232,14 +236,15 @@ async fn env_files(
     calls: &Arc<dyn Calls>,
     files: &[EnvFile],
 ) -> Result<Vec<Vec<(String, String)>>, String> {
-    let texts = join_all(files.iter().map(|file| env_file(calls, file))).await;
+    let texts = join_all(files.iter().map(|file| text_of(calls, file, "env file"))).await;
     texts.into_iter().map(|text| text.map(|text| parse_env_file(&text))).collect()
 }
 
-async fn env_file(calls: &Arc<dyn Calls>, file: &EnvFile) -> Result<String, String> {
+/// A file of text from S3; `what` it is, for messages.
+async fn text_of(calls: &Arc<dyn Calls>, file: &EnvFile, what: &str) -> Result<String, String> {
     let EnvFile { bucket, key } = file;
     let words = |why: String| {
-        format!("unable to download env file with key {key} from bucket {bucket}, error: {why}")
+        format!("unable to download {what} with key {key} from bucket {bucket}, error: {why}")
     };
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     let mut tries = 1;

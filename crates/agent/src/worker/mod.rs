@@ -22,6 +22,7 @@ use crate::board::Board;
 use crate::calls::Calls;
 use crate::cleanup::Tracked;
 use crate::endpoints::Directory;
+use crate::fluent::Forwarder;
 use crate::images::Images;
 use crate::networking::Networking;
 use crate::plan::LogPlan;
@@ -49,6 +50,12 @@ pub(crate) struct Context {
     pub(crate) recorder: Recorder,
     pub(crate) board: Board,
     pub(crate) shutdown: Shutdown,
+}
+
+/// What sends a container's output.
+enum Sender {
+    AwsLogs(Shipper),
+    Fluent(Forwarder),
 }
 
 /// Drives one task.
@@ -157,7 +164,9 @@ impl Worker {
     /// Has the logs of every container that has begun sent, and tells the end of those that are over.
     fn ship(&mut self) {
         for (index, plan, state) in self.view.containers() {
-            let LogPlan::AwsLogs(logs) = &plan.log else { continue };
+            if !matches!(plan.log, LogPlan::AwsLogs(_) | LogPlan::Fluent(_)) {
+                continue;
+            }
             let over = matches!(state.run, Run::Over(_));
             if let Some(shipper) = self.shippers.get(&index) {
                 shipper.send_replace(over);
@@ -170,27 +179,41 @@ impl Worker {
             let id = plan.id.as_str();
             let from = Shipper::start(&self.context.recorder, id);
             let tail = self.context.runtime.log_path(&self.view.plan.sandbox.id, &plan.id);
-            self.context.recorder.write(&log_target_file(id), logs);
-            let role = self.view.plan.order.execution_role.as_ref();
-            let shipper = Shipper {
-                calls: Arc::clone(&self.context.calls),
-                role: role.map(|role| ShipAs {
-                    roles: self.context.roles.clone(),
-                    credentials_id: role.credentials_id.clone(),
-                }),
-                recorder: self.context.recorder.clone(),
-                container: id.to_owned(),
-                logs: logs.clone(),
-                over,
-            };
+            let sender = self.sender(id, &plan.log, over);
             let mail = self.mail.clone();
             self.under_way.spawn(async move {
-                if let Some(path) = tail {
-                    shipper.run(Box::new(runtime::log::LogReader::open(path, from))).await;
+                if let (Some(path), Some(sender)) = (tail, sender) {
+                    let tail = Box::new(runtime::log::LogReader::open(path, from));
+                    match sender {
+                        Sender::AwsLogs(shipper) => shipper.run(tail).await,
+                        Sender::Fluent(forwarder) => forwarder.run(tail).await,
+                    }
                 }
                 drop(mail.send(Happening::LogsShipped(index)));
             });
             self.shippers.insert(index, told);
+        }
+    }
+
+    /// What sends a container's output, if anything of the agent's does.
+    fn sender(&self, id: &str, log: &LogPlan, over: watch::Receiver<bool>) -> Option<Sender> {
+        let recorder = self.context.recorder.clone();
+        let container = id.to_owned();
+        match log {
+            LogPlan::AwsLogs(logs) => {
+                recorder.write(&log_target_file(id), logs);
+                let role = self.view.plan.order.execution_role.as_ref();
+                let role = role.map(|role| ShipAs {
+                    roles: self.context.roles.clone(),
+                    credentials_id: role.credentials_id.clone(),
+                });
+                let (calls, logs) = (Arc::clone(&self.context.calls), logs.clone());
+                Some(Sender::AwsLogs(Shipper { calls, role, recorder, container, logs, over }))
+            }
+            LogPlan::Fluent(to) => {
+                Some(Sender::Fluent(Forwarder { to: to.clone(), recorder, container, over }))
+            }
+            LogPlan::None | LogPlan::Files | LogPlan::Driver => None,
         }
     }
 

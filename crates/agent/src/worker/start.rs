@@ -11,7 +11,9 @@ use stdx::chain;
 use super::Context;
 use super::act::nowhere;
 use super::network::{attach_one, requests};
-use crate::plan::{Circumstances, ContainerPlan, NetworkPlan, TaskPlan, container_spec};
+use crate::plan::{
+    Circumstances, ContainerPlan, NetworkPlan, ROUTER_PORT, RouterPlan, TaskPlan, container_spec,
+};
 use crate::task::{Fetch, Happening, Place, TaskView};
 
 /// Starts a container.
@@ -35,11 +37,13 @@ pub(super) fn start(
         Err(why) => return refused(why),
     };
     let role = view.plan.order.task_role.as_ref().map(|role| role.credentials_id.as_str());
+    let mut environment = context.directory.environment(&plan.id, role);
+    environment.extend(router_address(view, plan));
     let circumstances = Circumstances {
         address: view.place(at).and_then(|place| place.address).map(|a| a.to_string()),
         hosts: hosts(view, plan),
         linked: linked(view, plan),
-        environment: context.directory.environment(&plan.id, role),
+        environment,
         given: view.given.of(at),
         ports,
     };
@@ -52,9 +56,17 @@ pub(super) fn start(
         && view.plan.network == NetworkPlan::Bridge
         && plan.template.network == ContainerNetwork::Own;
     let whole = Arc::clone(&view.plan);
+    let external = plan.routes.as_ref().map(RouterPlan::external_file);
+    let external = external.zip(view.given.of(at).and_then(|given| given.router_config.clone()));
     async move {
         if moved && let Err(why) = attach_one(&context, &whole, at).await {
             return Happening::StartFailed(at, format!("CannotStartContainerError: {why}"));
+        }
+        if let Some((path, text)) = external
+            && let Err(error) = tokio::fs::write(&path, text).await
+        {
+            let why = format!("CannotCreateContainerError: write {}: {error}", path.display());
+            return Happening::StartFailed(at, why);
         }
         match context.runtime.start_container(&spec).await {
             Ok(started) => Happening::Started(at, started.at, place(&whole, at, &started)),
@@ -108,6 +120,16 @@ fn place(task: &TaskPlan, at: usize, started: &Started) -> Option<Place> {
         })
     });
     Some(Place { address: started.address, bindings: bindings.collect() })
+}
+
+/// Where a program on the bridge reaches its task's log router by itself, as the ECS agent tells it.
+fn router_address(view: &TaskView, plan: &ContainerPlan) -> Vec<(String, String)> {
+    let place = plan.router.and_then(|router| view.place(router));
+    let Some(address) = place.and_then(|place| place.address) else { return Vec::new() };
+    vec![
+        ("FLUENT_HOST".to_owned(), address.to_string()),
+        ("FLUENT_PORT".to_owned(), ROUTER_PORT.to_string()),
+    ]
 }
 
 /// The names that linked containers are known by.

@@ -20,6 +20,7 @@ const ROUTER: super::Sample = Task(
 );
 
 const SPLUNK: &str = "com.amazonaws.ecs.capability.logging-driver.splunk";
+const FLUENTD: &str = "com.amazonaws.ecs.capability.logging-driver.fluentd";
 const FIRELENS: &str = "com.amazonaws.ecs.capability.logging-driver.awsfirelens";
 
 /// A driver that Docker Engine has and the embedded engine has not.
@@ -28,10 +29,10 @@ const fn engines(path: &'static str, sample: &'static str, attribute: &'static s
     Member::yes(path, Container(sample)).on(Standing::Lacking(attribute), having, having)
 }
 
-/// A log router is a thing of AWS's agent so far.
+/// A log router: on Docker Engine it is reached by the Engine's own driver `fluentd`.
 const fn routed(path: &'static str) -> Member {
-    let lacking = Standing::Lacking(FIRELENS);
-    Member::yes(path, ROUTER).on(lacking, lacking, Standing::Having(FIRELENS))
+    let having = Standing::Having(FIRELENS);
+    Member::yes(path, ROUTER).on(Standing::Honoured, having, having)
 }
 
 pub(super) const MEMBERS: &[Member] = &[
@@ -67,10 +68,16 @@ pub(super) const MEMBERS: &[Member] = &[
         r#"{"logConfiguration":{"logDriver":"gelf","options":{"gelf-address":"udp://10.0.0.1:12201"}}}"#,
         "com.amazonaws.ecs.capability.logging-driver.gelf",
     ),
-    engines(
+    Member::yes(
         "containerDefinitions[].logConfiguration.logDriver=fluentd",
-        r#"{"logConfiguration":{"logDriver":"fluentd","options":{"fluentd-async":"true"}}}"#,
-        "com.amazonaws.ecs.capability.logging-driver.fluentd",
+        Container(
+            r#"{"logConfiguration":{"logDriver":"fluentd","options":{"fluentd-async":"true"}}}"#,
+        ),
+    )
+    .on(Standing::Honoured, Standing::Having(FLUENTD), Standing::Having(FLUENTD))
+    .note(
+        "The embedded engine's has no TLS, no acknowledgements and no `labels` and `env`; they stop the \
+         task with their name.",
     ),
     engines(
         "containerDefinitions[].logConfiguration.logDriver=splunk",
