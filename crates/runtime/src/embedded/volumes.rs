@@ -123,7 +123,19 @@ fn file_system(options: &BTreeMap<String, String>) -> Result<Option<OwnedFd>, Fa
         (Some(server), Some(path)) => format!("{server}:{path}"),
         _ => device.clone(),
     };
-    mounts::fresh(kind, &source, &options).map(Some)
+    mounts::fresh(kind, &source, &options).map(Some).map_err(|fault| unknown(kind, fault))
+}
+
+/// Says what a kernel means that does not know a kind of file system.
+fn unknown(kind: &str, fault: Fault) -> Fault {
+    if fault.source.raw_os_error() != Some(libc::ENODEV) {
+        return fault;
+    }
+    let why = format!(
+        "this node's kernel has no file system \"{kind}\" (see /proc/filesystems); load its module, \
+         such as nfsv4, or boot a kernel that has it"
+    );
+    Fault::refused(fault.attempt, why)
 }
 
 impl Places {

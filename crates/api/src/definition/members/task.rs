@@ -135,8 +135,9 @@ pub(super) const VOLUMES: &[Member] = &[
     docker("volumes[].dockerVolumeConfiguration.autoprovision")
         .note("With scope `task` it is left out or true, as in ECS."),
     docker("volumes[].dockerVolumeConfiguration.driver").having(LOCAL).note(
-        "Every node has `local`; another driver asks for `ecs.capability.docker-plugin.NAME`, which a \
-         node has whose Docker Engine has the plugin.",
+        "Every node has `local`; another driver asks for `ecs.capability.docker-plugin.NAME`. A node \
+         tells the plugins that answered when its agent started: those in `/run/docker/plugins` and \
+         `/etc/docker/plugins`, and with Docker Engine the Engine's own.",
     ),
     docker("volumes[].dockerVolumeConfiguration.driverOpts"),
     docker("volumes[].dockerVolumeConfiguration.labels"),
