@@ -7,8 +7,9 @@ use aws::ecs::{
     ClusterSettingName, CreateClusterRequest, CreateClusterResponse, DeleteClusterRequest,
     DeleteClusterResponse, DescribeClustersRequest, DescribeClustersResponse, KeyValuePair,
     ListClustersRequest, ListClustersResponse, UpdateClusterRequest, UpdateClusterResponse,
+    UpdateClusterSettingsRequest, UpdateClusterSettingsResponse,
 };
-use model::{Cluster, ClusterName, ClusterStatus, LaunchType, ServiceStatus, State};
+use model::{Cluster, ClusterName, ClusterStatus, Insights, LaunchType, ServiceStatus, State};
 use scheduler::{Command, Reply};
 
 use crate::door::{Door, odd_reply};
@@ -33,7 +34,7 @@ pub(crate) async fn create(
     door: &Door,
     request: CreateClusterRequest,
 ) -> Result<CreateClusterResponse, Error> {
-    check_settings(request.settings.as_deref())?;
+    let insights = read_settings(request.settings.as_deref())?;
     let exec_logging = exec_config::read(request.configuration.as_ref())?;
     check_connect(request.service_connect_defaults.as_ref())?;
     let providers = request.capacity_providers.as_ref();
@@ -52,6 +53,10 @@ pub(crate) async fn create(
     let active = |cluster: &&std::sync::Arc<Cluster>| cluster.status == ClusterStatus::Active;
     let fresh = before.cluster(&name).filter(active).is_none();
     let mut committed = door.submit(Command::CreateCluster { name: name.clone(), tags }).await?;
+    if let Some(insights) = insights.filter(|_| fresh) {
+        let name = name.clone();
+        committed = door.submit(Command::SetInsights { name, insights }).await?;
+    }
     if let Some(exec_logging) = exec_logging.filter(|_| fresh) {
         committed = door.submit(Command::ConfigureCluster { name, exec_logging }).await?;
     }
@@ -62,22 +67,40 @@ pub(crate) async fn create(
     Ok(CreateClusterResponse { cluster: find(&committed.state, name, shown) })
 }
 
-/// Of the settings, all that can be honoured already holds; the others are refused.
+/// UpdateCluster.
 pub(crate) async fn update(
     door: &Door,
     request: UpdateClusterRequest,
 ) -> Result<UpdateClusterResponse, Error> {
     let mut state = door.snapshot();
     let name = refer::cluster(&state, request.cluster.as_deref())?;
-    check_settings(request.settings.as_deref())?;
+    let insights = read_settings(request.settings.as_deref())?;
     let exec_logging = exec_config::read(request.configuration.as_ref())?;
     check_connect(request.service_connect_defaults.as_ref())?;
+    if let Some(insights) = insights {
+        let command = Command::SetInsights { name: name.clone(), insights };
+        state = door.submit(command).await?.state;
+    }
     if let Some(exec_logging) = exec_logging {
         let command = Command::ConfigureCluster { name: name.clone(), exec_logging };
         state = door.submit(command).await?.state;
     }
     let shown = Shown { tags: true, statistics: false };
     Ok(UpdateClusterResponse { cluster: find(&state, &name, shown) })
+}
+
+/// UpdateClusterSettings.
+pub(crate) async fn update_settings(
+    door: &Door,
+    request: UpdateClusterSettingsRequest,
+) -> Result<UpdateClusterSettingsResponse, Error> {
+    let mut state = door.snapshot();
+    let name = refer::cluster(&state, request.cluster.as_deref())?;
+    if let Some(insights) = read_settings(request.settings.as_deref())? {
+        let command = Command::SetInsights { name: name.clone(), insights };
+        state = door.submit(command).await?.state;
+    }
+    Ok(UpdateClusterSettingsResponse { cluster: find(&state, &name, Shown::default()) })
 }
 
 /// Deleted clusters are described too, as inactive.
@@ -134,12 +157,19 @@ pub(crate) async fn delete(
     Ok(DeleteClusterResponse { cluster: find(&committed.state, &name, Shown::default()) })
 }
 
-fn check_settings(settings: Option<&[ClusterSetting]>) -> Result<(), Error> {
+/// What the settings say of Container Insights, if they do.
+fn read_settings(settings: Option<&[ClusterSetting]>) -> Result<Option<Insights>, Error> {
+    let mut insights = None;
     for setting in settings.unwrap_or_default() {
         match (&setting.name, setting.value.as_deref()) {
-            (Some(ClusterSettingName::ContainerInsights), Some("disabled")) => {}
-            (Some(ClusterSettingName::ContainerInsights), Some("enabled" | "enhanced")) => {
-                return Err(PARAMETER.not_built("settings", "containerInsights is"));
+            (Some(ClusterSettingName::ContainerInsights), Some("disabled")) => {
+                insights = Some(Insights::Disabled);
+            }
+            (Some(ClusterSettingName::ContainerInsights), Some("enabled")) => {
+                insights = Some(Insights::Enabled);
+            }
+            (Some(ClusterSettingName::ContainerInsights), Some("enhanced")) => {
+                insights = Some(Insights::Enhanced);
             }
             (Some(ClusterSettingName::ContainerInsights), value) => {
                 return Err(invalid(format!(
@@ -156,7 +186,7 @@ fn check_settings(settings: Option<&[ClusterSetting]>) -> Result<(), Error> {
             }
         }
     }
-    Ok(())
+    Ok(insights)
 }
 
 fn check_connect(defaults: Option<&ClusterServiceConnectDefaultsRequest>) -> Result<(), Error> {
@@ -189,12 +219,20 @@ pub(crate) fn cluster_view(state: &State, cluster: &Cluster, shown: Shown) -> Wi
         tags: Some(if shown.tags { view::tags(&cluster.tags) } else { Vec::new() }),
         settings: Some(vec![ClusterSetting {
             name: Some(ClusterSettingName::ContainerInsights),
-            value: Some("disabled".to_owned()),
+            value: Some(insights(cluster.insights).to_owned()),
         }]),
         configuration: cluster.exec_logging.as_ref().map(exec_config::show),
         capacity_providers: Some(Vec::new()),
         default_capacity_provider_strategy: Some(Vec::new()),
         ..Wire::default()
+    }
+}
+
+const fn insights(insights: Insights) -> &'static str {
+    match insights {
+        Insights::Disabled => "disabled",
+        Insights::Enabled => "enabled",
+        Insights::Enhanced => "enhanced",
     }
 }
 

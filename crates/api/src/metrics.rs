@@ -168,11 +168,11 @@ fn family(text: &mut String, name: &str, help: &str, kind: &str, samples: &[(Str
     }
 }
 
-fn head(text: &mut String, name: &str, help: &str, kind: &str) {
+pub(crate) fn head(text: &mut String, name: &str, help: &str, kind: &str) {
     let _infallible = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
-fn line(text: &mut String, name: &str, labels: &str, value: &dyn std::fmt::Display) {
+pub(crate) fn line(text: &mut String, name: &str, labels: &str, value: &dyn std::fmt::Display) {
     let _infallible = if labels.is_empty() {
         writeln!(text, "{name} {value}")
     } else {

@@ -24,7 +24,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::authenticate::{dialect, guard, refusal, wrong_service};
 use crate::door::{Caller, Door};
-use crate::{answer, authorize, errors, exec_relay};
+use crate::{answer, authorize, compressed, errors, exec_relay, metrics_series};
 
 /// The largest body.
 const MOST: usize = 2 * 1024 * 1024;
@@ -74,13 +74,14 @@ async fn ready(State(door): State<Door>) -> Response {
 
 async fn metrics(State(door): State<Door>) -> Response {
     let store = &door.config().store;
-    let text = door.metrics().render(
+    let mut text = door.metrics().render(
         &door.snapshot(),
         store.revision(),
         store.stats(),
         door.exec().counts(),
         door.config().version,
     );
+    metrics_series::render(&mut text, &door.config().telemetry);
     answer::text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
 }
 
@@ -162,6 +163,7 @@ async fn admit(
             Bytes::from(plain)
         }
     };
+    let body = compressed::plain(&parts.headers, body)?;
     if head.path != "/" && !head.path.starts_with("/service/") {
         return Err(nothing_there(&head));
     }

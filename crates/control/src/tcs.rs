@@ -1,11 +1,13 @@
-//! The telemetry service: health verdicts become commands. Metrics are acknowledged so that the agent
-//! stays connected; storing them comes with CloudWatch.
+//! The telemetry service: health verdicts become commands, metrics become measurements of services and
+//! clusters. Both are acknowledged, so that the agent stays connected.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use aws::agent::acs::Rejection;
 use aws::agent::tcs::{
-    AgentMessage, ConnectQuery, Frame, PublishHealthRequest, ServerMessage, TaskHealth,
+    AgentMessage, ConnectQuery, Frame, PublishHealthRequest, PublishMetricsRequest, ServerMessage,
+    TaskHealth,
 };
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{RawQuery, State};
@@ -16,6 +18,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::Control;
 use crate::handshake::{Refusal, instance};
+use crate::measure::{self, Reports};
 
 /// An agent reconnects after a minute without a word.
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -45,12 +48,13 @@ async fn session(control: Control, mut socket: WebSocket) {
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut shutdown = control.shutdown.clone();
+    let mut reports = Reports::new();
     loop {
         let answer = tokio::select! {
             () = shutdown.wait() => break,
             _ = heartbeat.tick() => Some(ServerMessage::Heartbeat { healthy: true }),
             message = socket.recv() => match message {
-                Some(Ok(Message::Text(text))) => received(&control, &text).await,
+                Some(Ok(Message::Text(text))) => received(&control, &mut reports, &text).await,
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_))) => None,
                 None | Some(Err(_) | Ok(Message::Close(_))) => break,
             },
@@ -65,11 +69,14 @@ async fn session(control: Control, mut socket: WebSocket) {
     drop(socket.send(Message::Close(None)).await);
 }
 
-async fn received(control: &Control, text: &str) -> Option<ServerMessage> {
+async fn received(control: &Control, reports: &mut Reports, text: &str) -> Option<ServerMessage> {
     let message = String::new();
     match Frame::decode(text) {
         Ok(frame) => match frame.message {
-            AgentMessage::PublishMetrics(_) => Some(ServerMessage::AckPublishMetric { message }),
+            AgentMessage::PublishMetrics(metrics) => {
+                take_metrics(control, reports, &metrics);
+                Some(ServerMessage::AckPublishMetric { message })
+            }
             AgentMessage::PublishHealth(health) => {
                 take_health(control, health).await;
                 Some(ServerMessage::AckPublishHealth { message })
@@ -84,6 +91,17 @@ async fn received(control: &Control, text: &str) -> Option<ServerMessage> {
             tracing::warn!(error, "A telemetry frame cannot be read.");
             None
         }
+    }
+}
+
+fn take_metrics(control: &Control, reports: &mut Reports, request: &PublishMetricsRequest) {
+    let (state, now) = (control.store.snapshot(), control.clock.now());
+    let measured = {
+        let mut book = control.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        measure::take(&state, &mut book, reports, request, now)
+    };
+    if !measured.is_empty() {
+        control.sink.record(measured);
     }
 }
 

@@ -120,6 +120,14 @@ fn run() -> Command {
     })
 }
 
+/// Measures nothing.
+#[derive(Debug)]
+struct Deaf;
+
+impl control::MetricSink for Deaf {
+    fn record(&self, _: Vec<control::Measured>) {}
+}
+
 async fn world() -> World {
     let chance = || Box::new(SeededEntropy::new(3));
     let realm = Realm::new("us-east-1", "123456789012");
@@ -141,10 +149,10 @@ async fn world() -> World {
         panic!("an instance registers");
     };
     let (trigger, stop) = shutdown();
-    let (routes, _agents) =
-        control::start(store.clone(), SystemClock::shared(), chance(), Arc::new(Coins), stop)
-            .await
-            .unwrap();
+    let (mint, sink) = (Arc::new(Coins), Arc::new(Deaf));
+    let clock = SystemClock::shared();
+    let started = control::start(store.clone(), clock, chance(), mint, sink, stop).await;
+    let (routes, _agents) = started.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move { axum::serve(listener, routes).await });

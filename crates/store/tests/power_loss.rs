@@ -26,6 +26,7 @@ fn put(name: u64, value: i64) -> Change {
         status: ClusterStatus::Active,
         tags: Tags::default(),
         exec_logging: None,
+        insights: model::Insights::Disabled,
         created_at: Timestamp::from_millis(value),
     }))
 }

@@ -12,7 +12,7 @@ async fn clusters_come_and_go_with_what_clients_rely_upon() {
             "CreateCluster",
             json!({
                 "clusterName": "c1", "tags": [{"key": "team", "value": "a"}],
-                "settings": [{"name": "containerInsights", "value": "disabled"}],
+                "settings": [{"name": "containerInsights", "value": "enhanced"}],
                 "capacityProviders": [],
             }),
         )
@@ -39,7 +39,7 @@ async fn clusters_come_and_go_with_what_clients_rely_upon() {
         assert_eq!(cluster["defaultCapacityProviderStrategy"], json!([]));
         assert_eq!(
             cluster["settings"],
-            json!([{"name": "containerInsights", "value": "disabled"}])
+            json!([{"name": "containerInsights", "value": "enhanced"}])
         );
         assert_eq!(cluster["tags"], json!([]));
         let names = cluster["statistics"].as_array().unwrap();
@@ -67,7 +67,7 @@ async fn clusters_come_and_go_with_what_clients_rely_upon() {
 async fn a_cluster_refuses_by_name_what_is_not_built() {
     let bench = Bench::new();
     for (body, member) in [
-        (json!({"settings": [{"name": "containerInsights", "value": "enabled"}]}), "settings"),
+        (json!({"settings": [{"name": "containerInsights", "value": "on"}]}), "settings"),
         (json!({"capacityProviders": ["FARGATE"]}), "capacityProviders"),
         (json!({"configuration": {"executeCommandConfiguration": {"kmsKeyId": "k"}}}), "kmsKeyId"),
         (json!({"serviceConnectDefaults": {"namespace": "x"}}), "serviceConnectDefaults"),
