@@ -1,5 +1,6 @@
 //! Listening sockets: taking connections, and giving each to the worker with the fewest.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,11 +15,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::account::ConnContext;
-use crate::conn::{Conn, ConnState, Driver, Limits};
+use crate::conn::{Conn, ConnState, Driver, End, Limits};
 use crate::guard::Guard;
-use crate::io::ClientIo;
+use crate::io::{ClientIo, Readable};
 use crate::serve::serve;
-use crate::state::ListenerRuntime;
+use crate::state::{ListenerRuntime, Plan};
 use crate::usage::bump;
 use crate::worker::Worker;
 use crate::{DesyncMode, ListenerProtocol, tcp};
@@ -88,18 +89,25 @@ async fn connection(
     let client = SocketAddr::new(client.ip().to_canonical(), client.port());
     let plan = listener.plan.load_full();
     let state = ConnState::new(plan.listener.id.clone(), Arc::clone(&worker));
-    let mut conn = ConnContext::new(&worker, Arc::clone(&listener), state, client);
-    let Some(tls) = &plan.tls else {
-        if plan.listener.protocol.is_http() {
-            http1(stream, conn).await;
-        } else {
-            tcp::flow(stream, conn).await;
-        }
-        return;
-    };
+    let conn = ConnContext::new(&worker, Arc::clone(&listener), state, client);
+    // What most connections are stays small; the others have their room elsewhere.
+    if plan.tls.is_some() {
+        Box::pin(secure(stream, conn, plan)).await;
+    } else if plan.listener.protocol.is_http() {
+        drop(plan);
+        drop(listener);
+        drop(worker);
+        http1(stream, conn, false).await;
+    } else {
+        Box::pin(tcp::flow(stream, conn)).await;
+    }
+}
+
+async fn secure(stream: TcpStream, mut conn: ConnContext, plan: Arc<Plan>) {
+    let Some(tls) = &plan.tls else { return };
     let handshake = tokio::time::timeout(HANDSHAKE_TIME, tls.acceptor.accept(stream)).await;
     let Ok(Ok(stream)) = handshake else {
-        bump(&listener.cells.client_tls_errors);
+        bump(&conn.listener.cells.client_tls_errors);
         return;
     };
     let session = stream.get_ref().1;
@@ -107,7 +115,7 @@ async fn connection(
     conn.http2 = session.alpn_protocol() == Some(b"h2");
     match (&plan.listener.protocol, conn.http2) {
         (ListenerProtocol::Https(_), true) => http2(stream, conn).await,
-        (ListenerProtocol::Https(_) | ListenerProtocol::Http, _) => http1(stream, conn).await,
+        (ListenerProtocol::Https(_) | ListenerProtocol::Http, _) => http1(stream, conn, true).await,
         (
             ListenerProtocol::Tcp
             | ListenerProtocol::Tls(_)
@@ -129,22 +137,45 @@ fn limits(conn: &ConnContext) -> Limits {
     }
 }
 
-/// Requests one after the other.
-async fn http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, conn: ConnContext) {
+/// Requests one after the other. Between them, and before the first one, a connection that rests has
+/// neither buffers nor the library's state. `begun` says that something may have been read already.
+async fn http1<S>(stream: S, conn: ConnContext, begun: bool)
+where
+    S: AsyncRead + AsyncWrite + Readable + Unpin + Send + 'static,
+{
     let strictest = conn.listener.plan.load().listener.balancer.desync == DesyncMode::Strictest;
-    let guard = Some(Guard::new(strictest));
-    let io =
-        ClientIo::new(stream, guard, Arc::clone(&conn.state), Arc::clone(&conn.listener.cells));
-    let (limits, state) = (limits(&conn), Arc::clone(&conn.state));
-    let conn = Arc::new(conn);
-    // An idle connection keeps no future for a request.
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        serve(Arc::clone(&conn), request).boxed()
-    });
+    let (limits, conn) = (limits(&conn), Arc::new(conn));
+    let state = Arc::clone(&conn.state);
+    let mut io = ClientIo::new(
+        stream,
+        Some(Guard::new(strictest)),
+        Arc::clone(&state),
+        Arc::clone(&conn.listener.cells),
+    );
+    let mut rests = !begun;
+    loop {
+        if rests && !state.rest(limits, |context| io.poll_readable(context)).await {
+            return;
+        }
+        match Driver::new(library(io, &conn), Arc::clone(&state), limits).await {
+            End::Over => return,
+            End::Parked(parked) => io = parked,
+        }
+        rests = true;
+    }
+}
+
+/// The HTTP library on a connection.
+fn library<S>(io: ClientIo<S>, conn: &Arc<ConnContext>) -> impl Conn<Io = ClientIo<S>> + use<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let conn = Arc::clone(conn);
+    let service =
+        service_fn(move |request: http::Request<Incoming>| serve(Arc::clone(&conn), request));
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.half_close(false).header_read_timeout(None).max_buf_size(128 * 1024);
-    let connection = builder.serve_connection(io, service).with_upgrades();
-    Driver::new(connection, state, limits).await;
+    builder.half_close(false).header_read_timeout(None).max_buf_size(128 * 1024).writev(false);
+    builder.serve_connection(io, service).with_upgrades()
 }
 
 /// Requests side by side.
@@ -162,20 +193,35 @@ async fn http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, co
         .max_header_list_size(HEAD_LIMIT)
         .adaptive_window(true);
     let connection = builder.serve_connection(io, service);
-    Driver::new(connection, state, limits).await;
+    match Driver::new(connection, state, limits).await {
+        End::Over => {}
+        End::Parked(never) => match never {},
+    }
 }
 
-impl<I, B, S> Conn for hyper::server::conn::http1::UpgradeableConnection<I, S>
+impl<I, B, S> Conn for hyper::server::conn::http1::UpgradeableConnection<ClientIo<I>, S>
 where
     S: hyper::service::HttpService<Incoming, ResBody = B>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     B: hyper::body::Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    Self: Unpin,
 {
+    type Io = ClientIo<I>;
+
     fn finish(self: std::pin::Pin<&mut Self>) {
         self.graceful_shutdown();
     }
+
+    fn park(self) -> Option<ClientIo<I>> {
+        let parts = self.into_parts()?;
+        let mut io = parts.io;
+        io.unread(&parts.read_buf);
+        Some(io)
+    }
+
+    const PARKS: bool = true;
 }
 
 impl<I, B, S, E> Conn for hyper::server::conn::http2::Connection<I, S, E>
@@ -186,8 +232,17 @@ where
     B: hyper::body::Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     E: hyper::rt::bounds::Http2ServerConnExec<S::Future, B>,
+    Self: Unpin,
 {
+    type Io = Infallible;
+
     fn finish(self: std::pin::Pin<&mut Self>) {
         self.graceful_shutdown();
     }
+
+    fn park(self) -> Option<Infallible> {
+        None
+    }
+
+    const PARKS: bool = false;
 }

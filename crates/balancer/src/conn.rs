@@ -17,6 +17,8 @@ use crate::worker::Worker;
 const GRACE: u64 = 5_000;
 /// How long a head may take, from its first byte.
 const HEAD_TIME: u64 = 60_000;
+/// After how long without a request a connection gives back its buffers.
+const PARK: u64 = 1_000;
 
 const UNDECIDED: u8 = 0;
 const SWITCHED: u8 = 1;
@@ -42,6 +44,8 @@ pub(crate) struct ConnState {
     driver: AtomicWaker,
     switched: AtomicU8,
     switch: AtomicWaker,
+    /// Bytes wait until the client takes more.
+    stuck: AtomicBool,
 }
 
 impl ConnState {
@@ -61,12 +65,18 @@ impl ConnState {
             driver: AtomicWaker::new(),
             switched: AtomicU8::new(UNDECIDED),
             switch: AtomicWaker::new(),
+            stuck: AtomicBool::new(false),
         })
     }
 
     /// Bytes came or went.
     pub(crate) fn touch(&self) {
         self.active.store(self.worker.tick(), Ordering::Relaxed);
+    }
+
+    /// Whether bytes wait until the client takes more.
+    pub(crate) fn stuck(&self, stuck: bool) {
+        self.stuck.store(stuck, Ordering::Relaxed);
     }
 
     /// A request is refused; the first reason counts, as nothing is read after it.
@@ -137,6 +147,29 @@ impl ConnState {
             rested: self.rested.load(Ordering::Relaxed),
             busy: self.in_flight.load(Ordering::Relaxed) > 0,
             ending: self.ending.load(Ordering::Acquire) > 0,
+            stuck: self.stuck.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Waits until there is something to read, and says whether there is: or else the connection is over.
+    pub(crate) async fn rest(
+        &self,
+        limits: Limits,
+        mut readable: impl FnMut(&mut Context<'_>) -> Poll<bool>,
+    ) -> bool {
+        let readable = std::future::poll_fn(|context| readable(context));
+        let silent = async {
+            while let Due::Later(wait) =
+                due(Facts { busy: false, head_since: 0, ..self.facts() }, limits)
+            {
+                tokio::time::sleep(Duration::from_millis(wait)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            readable = readable => readable,
+            () = self.until_ended() => false,
+            () = silent => false,
         }
     }
 }
@@ -160,6 +193,7 @@ struct Facts {
     rested: u64,
     busy: bool,
     ending: bool,
+    stuck: bool,
 }
 
 /// What a connection's time says.
@@ -205,73 +239,110 @@ fn due(facts: Facts, limits: Limits) -> Due {
     }
 }
 
+/// Whether a connection rests: nothing is under way, and what was written is on its way.
+fn rests(facts: Facts) -> bool {
+    !facts.busy
+        && !facts.ending
+        && !facts.stuck
+        && facts.head_since == 0
+        && facts.rested + PARK <= facts.now
+}
+
 /// A connection of the HTTP library.
-pub(crate) trait Conn: Future {
+pub(crate) trait Conn: Future + Unpin {
+    /// What is left of it when it rests.
+    type Io;
+
     /// No further requests are taken.
     fn finish(self: Pin<&mut Self>);
+
+    /// Gives back everything but its bytes; none if it cannot, and is over.
+    fn park(self) -> Option<Self::Io>;
+
+    /// Whether it can be parked at all.
+    const PARKS: bool;
 }
 
 /// Drives a connection until it ends or its time is over.
 pub(crate) struct Driver<C> {
-    conn: Pin<Box<C>>,
+    conn: Option<Box<C>>,
     state: Arc<ConnState>,
     limits: Limits,
     sleep: Pin<Box<Sleep>>,
     finishing: bool,
 }
 
+/// Why a connection is not driven any more.
+#[derive(Debug)]
+pub(crate) enum End<I> {
+    /// It is over.
+    Over,
+    /// It rests.
+    Parked(I),
+}
+
 impl<C: Conn> Driver<C> {
     pub(crate) fn new(conn: C, state: Arc<ConnState>, limits: Limits) -> Self {
-        let first = Duration::from_millis(limits.idle.clamp(1, HEAD_TIME));
-        Self {
-            conn: Box::pin(conn),
-            state,
-            limits,
-            sleep: Box::pin(tokio::time::sleep(first)),
-            finishing: false,
-        }
+        let first = Duration::from_millis(limits.idle.clamp(1, PARK));
+        let sleep = Box::pin(tokio::time::sleep(first));
+        Self { conn: Some(Box::new(conn)), state, limits, sleep, finishing: false }
+    }
+
+    fn conn(&mut self) -> Option<Pin<&mut C>> {
+        self.conn.as_deref_mut().map(Pin::new)
+    }
+
+    fn poll_conn(&mut self, context: &mut Context<'_>) -> bool {
+        self.conn().is_none_or(|conn| conn.poll(context).is_ready())
     }
 
     fn finish(&mut self) {
         if !self.finishing {
             self.finishing = true;
             self.state.end(false);
-            self.conn.as_mut().finish();
+            if let Some(conn) = self.conn() {
+                conn.finish();
+            }
         }
     }
 }
 
 impl<C: Conn> Future for Driver<C> {
-    type Output = ();
+    type Output = End<C::Io>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<End<C::Io>> {
         let this = &mut *self;
         this.state.driver.register(context.waker());
         match this.state.ending.load(Ordering::Acquire) {
             0 => {}
             1 => this.finish(),
-            _ => return Poll::Ready(()),
+            _ => return Poll::Ready(End::Over),
         }
-        if this.conn.as_mut().poll(context).is_ready() {
-            return Poll::Ready(());
+        if this.poll_conn(context) {
+            return Poll::Ready(End::Over);
         }
         while this.sleep.as_mut().poll(context).is_ready() {
-            let wait = match due(this.state.facts(), this.limits) {
-                Due::Later(wait) => wait,
-                Due::Close => return Poll::Ready(()),
+            let facts = this.state.facts();
+            if C::PARKS && rests(facts) {
+                let parked = this.conn.take().and_then(|conn| conn.park());
+                return Poll::Ready(parked.map_or(End::Over, End::Parked));
+            }
+            let wait = match due(facts, this.limits) {
+                Due::Later(wait) => wait.min(PARK),
+                Due::Close => return Poll::Ready(End::Over),
                 Due::Head => {
                     this.state.head_late.store(true, Ordering::Relaxed);
                     this.state.head(false);
-                    1000
+                    PARK
                 }
                 Due::Finish => {
                     this.finish();
-                    1000
+                    PARK
                 }
             };
             this.sleep.as_mut().reset(Instant::now() + Duration::from_millis(wait));
-            if this.conn.as_mut().poll(context).is_ready() {
-                return Poll::Ready(());
+            if this.poll_conn(context) {
+                return Poll::Ready(End::Over);
             }
         }
         Poll::Pending
@@ -293,6 +364,7 @@ mod tests {
             rested: 80_000,
             busy: false,
             ending: false,
+            stuck: false,
         };
         for (facts, expected) in [
             (facts, Due::Later(40_000)),
@@ -310,6 +382,15 @@ mod tests {
             ),
         ] {
             assert_eq!(due(facts, limits), expected, "{facts:?}");
+        }
+        assert!(rests(facts));
+        for facts in [
+            Facts { busy: true, ..facts },
+            Facts { stuck: true, ..facts },
+            Facts { head_since: 1, ..facts },
+            Facts { rested: 99_500, ..facts },
+        ] {
+            assert!(!rests(facts), "{facts:?}");
         }
     }
 }

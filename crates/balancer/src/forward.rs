@@ -232,7 +232,10 @@ async fn sender(
         return Ok((sender, true));
     }
     let tls = picked.config.protocol == GroupProtocol::Https;
-    Ok((upstream::connect(&conn.worker, target, tls, picked.config.version).await?, false))
+    // Rare and large: it has its room elsewhere.
+    let connected =
+        Box::pin(upstream::connect(&conn.worker, target, tls, picked.config.version)).await;
+    Ok((connected?, false))
 }
 
 /// Counts a connection that could not be made, and says what an answer would be.
@@ -345,7 +348,12 @@ fn answer(
 
 impl Picked {
     /// The cookies that keep the client with its group and its target.
-    fn cookies(&self, worker: &Worker, target: &TargetRuntime, answer: &http::HeaderMap) -> Vec<HeaderValue> {
+    fn cookies(
+        &self,
+        worker: &Worker,
+        target: &TargetRuntime,
+        answer: &http::HeaderMap,
+    ) -> Vec<HeaderValue> {
         let mut cookies = Vec::new();
         for keep in [self.keep_group, self.keep_target(answer)].into_iter().flatten() {
             let Keep { kind, names, duration } = keep;

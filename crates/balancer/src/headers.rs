@@ -1,5 +1,6 @@
 //! How a request's and an answer's header fields change on their way.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{CONNECTION, EXPECT, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
@@ -44,6 +45,10 @@ pub(crate) fn too_many_forwards(headers: &HeaderMap) -> bool {
 /// Takes away what concerns one connection only (RFC 9110, 7.6.1). `switch` keeps what asks for another
 /// protocol, and `trailers` what says that trailers are understood.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap, switch: bool, trailers: bool) {
+    // Most requests have none of them, and a look at the names is cheaper than a search for each.
+    if !headers.keys().any(concerns_connection) {
+        return;
+    }
     let upgrade = if switch { headers.get(UPGRADE).cloned() } else { None };
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
@@ -74,6 +79,19 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap, switch: bool, trailers: 
         headers.insert(UPGRADE, upgrade);
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
+}
+
+fn concerns_connection(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+            | "te"
+    )
 }
 
 /// What a request's fields become on their way to a target: RFC 9110's rules, and the fields that an ALB
@@ -175,11 +193,14 @@ fn drop_invalid(headers: &mut HeaderMap) {
 
 /// The trace of a request: a new root, or the balancer's own part before the client's root.
 fn trace_id(given: Option<&HeaderValue>, now: Timestamp, random: u128) -> HeaderValue {
-    let seconds = now.as_secs() & 0xffff_ffff;
-    let id = format!("1-{seconds:08x}-{:024x}", random >> 32);
+    let mut id = String::with_capacity(41);
+    id.push_str("Root=1-");
+    push_hex(&mut id, u128::from(now.as_secs().cast_unsigned()), 8);
+    id.push('-');
+    push_hex(&mut id, random >> 32, 24);
     let given = given.and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty());
     let text = match given {
-        None => format!("Root={id}"),
+        None => id,
         Some(text) => {
             let kept: Vec<&str> =
                 text.split(';').filter(|part| !part.trim().starts_with("Self=")).collect();
@@ -188,10 +209,18 @@ fn trace_id(given: Option<&HeaderValue>, now: Timestamp, random: u128) -> Header
             } else {
                 "Root"
             };
-            format!("{name}={id};{}", kept.join(";"))
+            format!("{name}={};{}", &id["Root=".len()..], kept.join(";"))
         }
     };
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("-"))
+}
+
+/// The last digits of a number.
+fn push_hex(text: &mut String, number: u128, digits: u32) {
+    for digit in (0..digits).rev() {
+        let nibble = (number >> (digit * 4)) & 0xf;
+        text.push(char::from_digit(u32::try_from(nibble).unwrap_or(0), 16).unwrap_or('0'));
+    }
 }
 
 /// What an answer's fields become on their way to the client. `named` keeps which trailers are announced.
@@ -204,12 +233,16 @@ pub(crate) fn to_client(headers: &mut HeaderMap, switch: bool) {
 }
 
 /// The host that rules look at: in lower case, without port.
-pub(crate) fn bare_host(host: &str) -> String {
+pub(crate) fn bare_host(host: &str) -> Cow<'_, str> {
     let without = match host.rfind(']') {
         Some(end) => &host[..=end],
         None => host.split(':').next().unwrap_or(host),
     };
-    without.to_ascii_lowercase()
+    if without.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        without.to_ascii_lowercase().into()
+    } else {
+        without.into()
+    }
 }
 
 #[cfg(test)]

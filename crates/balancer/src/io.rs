@@ -9,6 +9,8 @@ use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use crate::conn::ConnState;
 use crate::guard::{Guard, REFUSED_REQUEST, Refusal, Then};
@@ -20,6 +22,24 @@ const READ: usize = 16 * 1024;
 thread_local! {
     // What is read lies here only while it is looked at, so that an idle connection has no buffer.
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+}
+
+/// A stream that can tell whether there is something to read, without reading it.
+pub(crate) trait Readable {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl Readable for TcpStream {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_ready(context)
+    }
+}
+
+// Whoever asks has read all that was decrypted.
+impl Readable for TlsStream<TcpStream> {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_ref().0.poll_read_ready(context)
+    }
 }
 
 /// A client's side of a connection.
@@ -55,6 +75,13 @@ impl<S> ClientIo<S> {
             state,
             cells,
         }
+    }
+
+    /// Puts back what was given and not used.
+    pub(crate) fn unread(&mut self, bytes: &[u8]) {
+        self.passed.drain(..self.at);
+        self.at = 0;
+        self.passed.splice(..0, bytes.iter().copied());
     }
 
     fn count(&self, bytes: usize) {
@@ -112,6 +139,16 @@ impl<S> ClientIo<S> {
             self.at = 0;
         }
         room > 0
+    }
+}
+
+impl<S: Readable> ClientIo<S> {
+    /// Whether there is something to read; false if the connection broke.
+    pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<bool> {
+        if !self.passed.is_empty() {
+            return Poll::Ready(true);
+        }
+        self.inner.poll_readable(context).map(|readable| readable.is_ok())
     }
 }
 
@@ -202,30 +239,20 @@ impl<S: AsyncWrite + Unpin> Write for ClientIo<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.inner).poll_write(context, bytes))?;
+        let written = Pin::new(&mut self.inner).poll_write(context, bytes);
+        self.state.stuck(written.is_pending());
+        let written = ready!(written)?;
         self.count(written);
         Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
+        let flushed = Pin::new(&mut self.inner).poll_flush(context);
+        self.state.stuck(flushed.is_pending());
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(context, slices))?;
-        self.count(written);
-        Poll::Ready(Ok(written))
     }
 }

@@ -80,24 +80,6 @@ impl AsyncWrite for Stream {
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-        }
-    }
 }
 
 /// Connects to an address, over TLS if there is any; `http2` asks for it by ALPN.
@@ -144,7 +126,7 @@ pub(crate) async fn speak(
     let io = TokioIo::new(stream);
     match version {
         ProtocolVersion::Http1 => {
-            let (sender, connection) = http1::Builder::new().handshake(io).await?;
+            let (sender, connection) = http1::Builder::new().writev(false).handshake(io).await?;
             let connection = Abortable::new(connection.with_upgrades(), registration);
             tokio::spawn(async move {
                 // Whoever uses the connection hears of its end.
