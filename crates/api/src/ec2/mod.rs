@@ -1,14 +1,56 @@
 //! What clients ask EC2 before they make a balancer: one default network, told as EC2 tells it.
+//! Nothing of it can be changed: every other operation answers 501.
 //! <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/Welcome.html>
 
+mod describe;
+mod filter;
 mod network;
+mod routing;
 
-use aws::ec2::Ec2;
+use aws::Error;
+use aws::ec2::*;
 
 use crate::door::{Caller, Door};
 
 pub(crate) use network::Network;
 
+/// Operations that tell of the network, which follows from account and region.
+macro_rules! network {
+    ($($operation:ident, $request:ident, $response:ident => $read:path;)+) => {$(
+        async fn $operation(&self, _: &Caller, request: $request) -> Result<$response, Error> {
+            $read(self.realm(), &request)
+        }
+    )+};
+}
+
 impl Ec2 for Door {
     type Context = Caller;
+
+    network! {
+        describe_account_attributes, DescribeAccountAttributesRequest, DescribeAccountAttributesResult => describe::account_attributes;
+        describe_availability_zones, DescribeAvailabilityZonesRequest, DescribeAvailabilityZonesResult => describe::zones;
+        describe_internet_gateways, DescribeInternetGatewaysRequest, DescribeInternetGatewaysResult => routing::internet_gateways;
+        describe_regions, DescribeRegionsRequest, DescribeRegionsResult => describe::regions;
+        describe_route_tables, DescribeRouteTablesRequest, DescribeRouteTablesResult => routing::route_tables;
+        describe_security_groups, DescribeSecurityGroupsRequest, DescribeSecurityGroupsResult => routing::security_groups;
+        describe_subnets, DescribeSubnetsRequest, DescribeSubnetsResult => describe::subnets;
+        describe_vpc_attribute, DescribeVpcAttributeRequest, DescribeVpcAttributeResult => describe::vpc_attribute;
+        describe_vpcs, DescribeVpcsRequest, DescribeVpcsResult => describe::vpcs;
+    }
+
+    async fn describe_instances(
+        &self,
+        _: &Caller,
+        request: DescribeInstancesRequest,
+    ) -> Result<DescribeInstancesResult, Error> {
+        routing::instances(&self.snapshot(), &request)
+    }
+
+    async fn describe_network_interfaces(
+        &self,
+        _: &Caller,
+        request: DescribeNetworkInterfacesRequest,
+    ) -> Result<DescribeNetworkInterfacesResult, Error> {
+        routing::network_interfaces(&request)
+    }
 }
