@@ -10,14 +10,14 @@ use aws::ecs::{
     UpdateClusterSettingsRequest, UpdateClusterSettingsResponse,
 };
 use model::{Cluster, ClusterName, ClusterStatus, Insights, LaunchType, ServiceStatus, State};
-use scheduler::{Command, Reply};
+use scheduler::{CapacityCommand, Command, Reply};
 
 use crate::door::{Door, odd_reply};
 use crate::errors::{invalid, missing};
 use crate::page::{Order, Page};
 use crate::refuse::PARAMETER;
 use crate::view::{cluster_status, count, pair};
-use crate::{exec_config, refer, tag_list, view};
+use crate::{capacity, exec_config, refer, tag_list, view};
 
 /// How many clusters can be described at once.
 const MOST_DESCRIBED: usize = 100;
@@ -37,10 +37,11 @@ pub(crate) async fn create(
     let insights = read_settings(request.settings.as_deref())?;
     let exec_logging = exec_config::read(request.configuration.as_ref())?;
     check_connect(request.service_connect_defaults.as_ref())?;
-    let providers = request.capacity_providers.as_ref();
-    PARAMETER.list("capacityProviders", providers, "capacity providers are")?;
-    let strategy = request.default_capacity_provider_strategy.as_ref();
-    PARAMETER.list("defaultCapacityProviderStrategy", strategy, "capacity providers are")?;
+    let capacity = capacity::of_cluster(
+        &door.snapshot(),
+        request.capacity_providers.as_deref(),
+        request.default_capacity_provider_strategy.as_ref(),
+    )?;
     let given = request.cluster_name.as_deref();
     if given.is_some_and(|name| !name.is_empty() && !refer::is_name(name)) {
         return Err(invalid(
@@ -56,6 +57,11 @@ pub(crate) async fn create(
     if let Some(insights) = insights.filter(|_| fresh) {
         let name = name.clone();
         committed = door.submit(Command::SetInsights { name, insights }).await?;
+    }
+    if let Some((providers, strategy)) = capacity.filter(|_| fresh) {
+        let cluster = name.clone();
+        let command = CapacityCommand::PutClusterProviders { cluster, providers, strategy };
+        committed = door.submit(Command::Capacity(command)).await?;
     }
     if let Some(exec_logging) = exec_logging.filter(|_| fresh) {
         committed = door.submit(Command::ConfigureCluster { name, exec_logging }).await?;
@@ -194,7 +200,7 @@ fn check_connect(defaults: Option<&ClusterServiceConnectDefaultsRequest>) -> Res
     PARAMETER.text("serviceConnectDefaults", namespace, "Service Connect is")
 }
 
-fn find(state: &State, name: &ClusterName, shown: Shown) -> Option<Wire> {
+pub(crate) fn find(state: &State, name: &ClusterName, shown: Shown) -> Option<Wire> {
     state.cluster(name).map(|cluster| cluster_view(state, cluster, shown))
 }
 
@@ -222,8 +228,10 @@ pub(crate) fn cluster_view(state: &State, cluster: &Cluster, shown: Shown) -> Wi
             value: Some(insights(cluster.insights).to_owned()),
         }]),
         configuration: cluster.exec_logging.as_ref().map(exec_config::show),
-        capacity_providers: Some(Vec::new()),
-        default_capacity_provider_strategy: Some(Vec::new()),
+        capacity_providers: Some(
+            cluster.capacity_providers.iter().map(ToString::to_string).collect(),
+        ),
+        default_capacity_provider_strategy: Some(capacity::show(&cluster.default_strategy)),
         ..Wire::default()
     }
 }

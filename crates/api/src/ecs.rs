@@ -6,7 +6,8 @@ use aws::ecs::*;
 
 use crate::door::{Caller, Door};
 use crate::{
-    agent, clusters, definitions, exec, instances, protection, run, services, settings, tags, tasks,
+    agent, capacity, clusters, definitions, exec, instances, protection, run, services, settings,
+    tags, tasks,
 };
 
 /// Operations that read the state as it is now.
@@ -41,6 +42,7 @@ impl Ecs for Door {
 
     reads! {
         describe_clusters, DescribeClustersRequest, DescribeClustersResponse => clusters::describe;
+        describe_capacity_providers, DescribeCapacityProvidersRequest, DescribeCapacityProvidersResponse => capacity::describe;
         list_clusters, ListClustersRequest, ListClustersResponse => clusters::list;
         describe_task_definition, DescribeTaskDefinitionRequest, DescribeTaskDefinitionResponse => definitions::describe;
         list_task_definitions, ListTaskDefinitionsRequest, ListTaskDefinitionsResponse => definitions::list;
@@ -60,6 +62,10 @@ impl Ecs for Door {
         update_cluster, UpdateClusterRequest, UpdateClusterResponse => clusters::update;
         update_cluster_settings, UpdateClusterSettingsRequest, UpdateClusterSettingsResponse
             => clusters::update_settings;
+        create_capacity_provider, CreateCapacityProviderRequest, CreateCapacityProviderResponse => capacity::create;
+        update_capacity_provider, UpdateCapacityProviderRequest, UpdateCapacityProviderResponse => capacity::update;
+        delete_capacity_provider, DeleteCapacityProviderRequest, DeleteCapacityProviderResponse => capacity::delete;
+        put_cluster_capacity_providers, PutClusterCapacityProvidersRequest, PutClusterCapacityProvidersResponse => capacity::put_cluster;
         delete_cluster, DeleteClusterRequest, DeleteClusterResponse => clusters::delete;
         deregister_task_definition, DeregisterTaskDefinitionRequest, DeregisterTaskDefinitionResponse => definitions::deregister;
         delete_task_definitions, DeleteTaskDefinitionsRequest, DeleteTaskDefinitionsResponse => definitions::delete;

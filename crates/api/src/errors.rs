@@ -5,7 +5,7 @@
 use aws::Error;
 use aws::ecs::{ErrorKind, Failure as WireFailure};
 use model::{ClusterName, InstanceKey, Realm};
-use scheduler::{Failure, Rejection};
+use scheduler::{CapacityRejection, Failure, Rejection};
 use store::SubmitError;
 
 /// `InvalidParameterException` with a sentence.
@@ -68,11 +68,24 @@ const fn kind(rejection: &Rejection) -> ErrorKind {
         | Rejection::NotBuilt(_) => K::InvalidParameterException,
         // Their own errors are in their rooms; ECS has no command that is refused so.
         Rejection::Iam(_) | Rejection::Scaling(_) => K::ClientException,
+        Rejection::Capacity(refusal) => capacity(refusal),
         // Likewise those of Elastic Load Balancing, in `elbv2`.
         Rejection::Balancing(_) => K::ClientException,
         Rejection::TokenReused(_) => K::ConflictException,
         Rejection::Limit(_) => K::LimitExceededException,
         Rejection::Stale => K::ServerException,
+    }
+}
+
+/// Which of ECS's errors a refusal of capacity is; those of Auto Scaling are in `autoscaling`.
+const fn capacity(refusal: &CapacityRejection) -> ErrorKind {
+    use ErrorKind as K;
+    match refusal {
+        CapacityRejection::NoProvider(_) | CapacityRejection::ProviderInUse(..) => {
+            K::ClientException
+        }
+        CapacityRejection::ProviderHasTasks(_) => K::ResourceInUseException,
+        _ => K::InvalidParameterException,
     }
 }
 

@@ -17,6 +17,7 @@ mod authenticate;
 mod authorize;
 mod autoscaling;
 mod cloudwatch;
+mod capacity;
 mod clusters;
 mod compressed;
 mod definition;

@@ -14,7 +14,7 @@ use crate::door::{Door, odd_reply};
 use crate::errors::{self, invalid};
 use crate::overrides;
 use crate::refuse::PARAMETER;
-use crate::{authorize, fingerprint, placement, refer, tag_list, task_view};
+use crate::{authorize, capacity, fingerprint, placement, refer, tag_list, task_view};
 
 /// How many tasks one call may start.
 const MOST: u32 = 10;
@@ -88,9 +88,8 @@ fn answer(
 /// The command for a RunTask request.
 pub(crate) fn read_run(state: &State, request: &RunTaskRequest) -> Result<RunTask, Error> {
     let cluster = refer::cluster(state, request.cluster.as_deref())?;
-    let r = PARAMETER;
     let providers = request.capacity_provider_strategy.as_ref();
-    r.list("capacityProviderStrategy", providers, "capacity providers are")?;
+    let providers = capacity::read_for(state, &cluster, request.launch_type.as_ref(), providers)?;
     if request.platform_version.as_deref().is_some_and(|version| !version.is_empty()) {
         return Err(invalid(
             "The platform version must be null when specifying an EC2 launch type.",
@@ -117,6 +116,7 @@ pub(crate) fn read_run(state: &State, request: &RunTaskRequest) -> Result<RunTas
         definition: definition.key.clone(),
         count,
         launch_type,
+        providers,
         group: group(request.group.as_ref()),
         started_by: request.started_by.clone(),
         overrides: document,
@@ -190,6 +190,7 @@ fn read_start(
         definition: definition.key.clone(),
         count: 1,
         launch_type,
+        providers: Vec::new(),
         group: group(request.group.as_ref()),
         started_by: request.started_by.clone(),
         overrides: document,

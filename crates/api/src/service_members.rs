@@ -5,9 +5,8 @@ use aws::Error;
 use aws::ecs::{
     AvailabilityZoneRebalancing, CreateServiceRequest, DeploymentCircuitBreaker,
     DeploymentConfiguration, DeploymentController, DeploymentControllerType, DeploymentStrategy,
-    GatewayConnector, MonitoringConfiguration, SchedulingStrategy,
-    ServiceConnectConfiguration, ServiceRegistry, ServiceVolumeConfiguration, UpdateServiceRequest,
-    VpcLatticeConfiguration,
+    GatewayConnector, MonitoringConfiguration, SchedulingStrategy, ServiceConnectConfiguration,
+    ServiceRegistry, ServiceVolumeConfiguration, UpdateServiceRequest, VpcLatticeConfiguration,
 };
 use model::CircuitBreaker;
 
@@ -21,7 +20,6 @@ const MOST_PERCENT: u32 = 10_000;
 #[derive(Debug, Default)]
 pub(crate) struct Members<'a> {
     service_registries: Option<&'a Vec<ServiceRegistry>>,
-    capacity_providers: Option<&'a Vec<aws::ecs::CapacityProviderStrategyItem>>,
     platform_version: Option<&'a String>,
     role: Option<&'a String>,
     scheduling: Option<&'a SchedulingStrategy>,
@@ -39,7 +37,6 @@ impl<'a> Members<'a> {
     pub(crate) fn of_create(request: &'a CreateServiceRequest) -> Self {
         Self {
             service_registries: request.service_registries.as_ref(),
-            capacity_providers: request.capacity_provider_strategy.as_ref(),
             platform_version: request.platform_version.as_ref(),
             role: request.role.as_ref(),
             scheduling: request.scheduling_strategy.as_ref(),
@@ -57,7 +54,6 @@ impl<'a> Members<'a> {
     pub(crate) fn of_update(request: &'a UpdateServiceRequest) -> Self {
         Self {
             service_registries: request.service_registries.as_ref(),
-            capacity_providers: request.capacity_provider_strategy.as_ref(),
             platform_version: request.platform_version.as_ref(),
             role: None,
             scheduling: None,
@@ -75,7 +71,6 @@ impl<'a> Members<'a> {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let r = PARAMETER;
         r.list("serviceRegistries", self.service_registries, "service discovery is")?;
-        r.list("capacityProviderStrategy", self.capacity_providers, "capacity providers are")?;
         if self.platform_version.is_some_and(|version| !version.is_empty()) {
             return Err(invalid(
                 "The platform version must be null when specifying an EC2 launch type.",

@@ -9,13 +9,14 @@ use aws::ecs::{
 };
 use model::{Deployment, DeploymentConfig, PropagateTags, RolloutState, Service, State};
 
-use crate::{placement, service_targets, view};
+use crate::{capacity, placement, service_targets, view};
 
 /// A service as it is described; its tags only where they are asked for.
 pub(crate) fn service_view(state: &State, service: &Service, tags: bool) -> Wire {
     let realm = state.realm();
     let (running, pending) = state.service_counts(&service.key);
     let definition = service.primary().or(service.deployments.first());
+    let launched = service.providers.is_empty();
     Wire {
         service_arn: Some(realm.service(&service.key)),
         service_name: Some(service.key.service.to_string()),
@@ -31,7 +32,8 @@ pub(crate) fn service_view(state: &State, service: &Service, tags: bool) -> Wire
         desired_count: Some(view::count(service.desired_count)),
         running_count: Some(view::count(running)),
         pending_count: Some(view::count(pending)),
-        launch_type: Some(view::launch_type(service.launch_type)),
+        launch_type: launched.then(|| view::launch_type(service.launch_type)),
+        capacity_provider_strategy: (!launched).then(|| capacity::show(&service.providers)),
         task_definition: definition.map(|deployment| realm.definition(&deployment.definition)),
         deployment_configuration: Some(configuration(&service.config)),
         deployments: Some(
@@ -78,6 +80,7 @@ fn deployment(state: &State, service: &Service, deployment: &Deployment) -> Wire
     let tasks = || {
         state.tasks_of(&service.key).filter(|t| t.facts.deployment.as_ref() == Some(&deployment.id))
     };
+    let launched = service.providers.is_empty();
     WireDeployment {
         id: Some(deployment.id.to_string()),
         status: Some(view::deployment_status(deployment.status).to_owned()),
@@ -88,7 +91,8 @@ fn deployment(state: &State, service: &Service, deployment: &Deployment) -> Wire
         failed_tasks: Some(view::count(deployment.failed_tasks)),
         created_at: Some(deployment.created_at),
         updated_at: Some(deployment.updated_at),
-        launch_type: Some(view::launch_type(deployment.launch_type)),
+        launch_type: launched.then(|| view::launch_type(deployment.launch_type)),
+        capacity_provider_strategy: (!launched).then(|| capacity::show(&service.providers)),
         rollout_state: Some(match deployment.rollout {
             RolloutState::InProgress => DeploymentRolloutState::InProgress,
             RolloutState::Completed => DeploymentRolloutState::Completed,

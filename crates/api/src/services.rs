@@ -17,7 +17,7 @@ use crate::errors::{invalid, missing};
 use crate::page::{Order, Page};
 use crate::service_members::{self, Members};
 use crate::service_view::service_view;
-use crate::{placement, refer, run, service_targets, tag_list, view};
+use crate::{capacity, placement, refer, run, service_targets, tag_list, view};
 
 /// How many services can be described at once.
 const MOST_DESCRIBED: usize = 10;
@@ -85,6 +85,8 @@ pub(crate) fn read_create(
     let members = Members::of_create(request);
     members.check()?;
     let launch_type = run::launch_type(request.launch_type.as_ref())?;
+    let providers = request.capacity_provider_strategy.as_ref();
+    let providers = capacity::read_for(state, &cluster, request.launch_type.as_ref(), providers)?;
     let desired_count = request
         .desired_count
         .ok_or_else(|| invalid("desiredCount: a REPLICA service needs it; it may be 0."))?;
@@ -101,6 +103,7 @@ pub(crate) fn read_create(
         definition: definition.key.clone(),
         desired_count: desired(desired_count)?,
         launch_type,
+        providers,
         percents: rollout.percents,
         circuit_breaker: rollout.circuit_breaker,
         constraints: placement::read_constraints(request.placement_constraints.as_ref())?,
@@ -144,6 +147,10 @@ pub(crate) fn read_update(
         key: Some(key),
         definition: definition.map(|definition| definition.key.clone()),
         desired_count: request.desired_count.map(desired).transpose()?,
+        providers: match &request.capacity_provider_strategy {
+            None => None,
+            given => Some(capacity::read(given.as_ref())?),
+        },
         percents: rollout.percents,
         circuit_breaker: rollout.circuit_breaker,
         constraints: constraints.map(|c| placement::read_constraints(Some(c))).transpose()?,
@@ -152,9 +159,7 @@ pub(crate) fn read_update(
         enable_ecs_managed_tags: request.enable_ecs_managed_tags,
         enable_execute_command: request.enable_execute_command,
         load_balancers: service_targets::read(state.realm(), request.load_balancers.as_ref())?,
-        health_check_grace: service_targets::read_grace(
-            request.health_check_grace_period_seconds,
-        )?,
+        health_check_grace: service_targets::read_grace(request.health_check_grace_period_seconds)?,
         force_new_deployment: request.force_new_deployment.unwrap_or(false),
     })
 }

@@ -8,6 +8,7 @@ mod size;
 mod victim;
 pub(crate) mod words;
 
+pub use crate::decide::capacity::providers::check_strategy;
 pub use command::{
     CapacityCommand, CapacityRejection, GroupUpdate, NewGroup, NewLaunch, NewProvider, NodeReport,
 };

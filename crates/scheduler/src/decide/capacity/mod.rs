@@ -3,7 +3,7 @@
 mod groups;
 mod hooks;
 mod nodes;
-pub(super) mod providers;
+pub(crate) mod providers;
 mod step;
 
 use std::sync::Arc;

@@ -102,7 +102,11 @@ pub(super) fn put_cluster(
 }
 
 /// Whether a strategy holds together, for a cluster that has these providers.
-pub(crate) fn check_strategy(
+///
+/// # Errors
+///
+/// Tells what does not hold.
+pub fn check_strategy(
     strategy: &[StrategyItem],
     providers: &[ProviderName],
 ) -> Result<(), CapacityRejection> {

@@ -1,0 +1,8 @@
+//! Capacity providers, and the strategies by which clusters, services and calls name them.
+//! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/cluster-capacity-providers.html>
+
+mod providers;
+mod strategy;
+
+pub(crate) use providers::{create, delete, describe, of_cluster, put_cluster, update};
+pub(crate) use strategy::{read, read_for, show};
