@@ -190,15 +190,16 @@ fn container(order: &Order, handed: Vec<OwnedFd>, setup: &Setup) -> Result<(), F
     process::enter_root(&root)?;
     drop(root);
     let slash = open_root()?;
-    settle(spec, &slash)?;
     let mut cwd = program.cwd().clone();
     if cwd.as_os_str().is_empty() {
         cwd = PathBuf::from("/");
     }
+    // While the root can still be written.
     root::ensure(&slash, &cwd, Kind::Folder).map_err(|fault| Fault {
         attempt: format!("make the working directory \"{}\"", cwd.display()),
         source: fault.source,
     })?;
+    settle(spec, &slash)?;
     set_rlimits(program)?;
     let user = users::resolve(&slash, &order.user, &order.groups)?;
     if order.users.is_some() {

@@ -1,11 +1,12 @@
-//! The engine against `runc`: the same specification, the same view from inside.
+//! The engine against `runc`: the same specification, the same view from inside. Some specifications
+//! are written down here, others are drawn: see [`crate::drawn`].
 //!
 //! Skipped, saying so, where there is no runc.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use runtime::spec::{Facts, build};
+use runtime::spec::{Facts, HostDevice, build};
 use runtime::{ContainerSpec, Limits, Mount, NetworkMode};
 
 use crate::cases;
@@ -13,11 +14,11 @@ use crate::support::{Case, Node, On, container};
 
 /// The cases of this file.
 pub(crate) fn all() -> Vec<Case> {
-    cases![On::Plain => same_as_runc]
+    cases![On::Plain => same_as_runc, drawn_are_the_same_as_runc]
 }
 
 /// What the probe tells of itself.
-const WORDS: [&str; 19] = [
+pub(crate) const WORDS: [&str; 25] = [
     "cat",
     "/proc/self/status",
     "cat",
@@ -37,6 +38,12 @@ const WORDS: [&str; 19] = [
     "write",
     "/written",
     "x",
+    "nodes",
+    "/dev",
+    "cat",
+    "/proc/self/oom_score_adj",
+    "cat",
+    "/proc/self/uid_map",
 ];
 
 fn specs() -> Vec<(&'static str, ContainerSpec)> {
@@ -61,7 +68,32 @@ fn specs() -> Vec<(&'static str, ContainerSpec)> {
     mounts.limits = Limits { memory_bytes: Some(64 << 20), pids: Some(50), ..Limits::default() };
     let mut privileged = plain.clone();
     privileged.privileged = true;
+    let mut settings = plain.clone();
+    settings.sysctls = [
+        ("net.core.somaxconn", "1234"),
+        ("net.ipv4.ip_unprivileged_port_start", "80"),
+        ("kernel.msgmax", "9999"),
+        ("fs.mqueue.msg_max", "20"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    for name in settings.sysctls.keys() {
+        let path = format!("/proc/sys/{}", name.replace('.', "/"));
+        settings.args.extend(["cat".to_owned(), path]);
+    }
+    let mut devices = plain.clone();
+    devices.devices = vec![
+        ("/dev/zero".into(), "/dev/deep/er".into(), "rw".into()),
+        ("/dev/full".into(), "/dev/mine".into(), "r".into()),
+        ("/dev/random".into(), String::new(), "rwm".into()),
+    ];
+    devices.args.extend(["nodes", "/dev/deep", "open", "/dev/mine"].map(String::from));
+    let mut open = plain.clone();
+    (open.seccomp, open.cap_drop) = (runtime::Seccomp::Unconfined, vec!["ALL".into()]);
     vec![
+        ("settings", settings),
+        ("devices", devices),
+        ("open", open),
         ("plain", plain),
         ("user", user),
         ("capabilities", caps),
@@ -83,10 +115,42 @@ async fn same_as_runc(mut node: Node) -> Node {
             continue;
         }
         println!("  {name}");
-        let (exit, ours) = node.run(&spec).await;
-        assert_eq!(exit.code, Some(0), "{ours}");
-        let theirs = by_runc(&node, name, &spec);
-        assert_eq!(comparable(&ours), comparable(&theirs), "{name}");
+        compare(&mut node, name, &spec).await;
+    }
+    node
+}
+
+async fn compare(node: &mut Node, name: &str, spec: &ContainerSpec) {
+    let (exit, ours) = node.run(spec).await;
+    assert_eq!(exit.code, Some(0), "{name}: {ours}");
+    let theirs = by_runc(node, name, spec);
+    let (ours, theirs) = (comparable(&ours), comparable(&theirs));
+    let only = |one: &[String], other: &[String]| {
+        let lines = one.iter().filter(|line| !other.contains(line)).cloned();
+        lines.collect::<Vec<_>>().join("\n  ")
+    };
+    assert!(
+        ours == theirs,
+        "{name}: {spec:?}\nours alone:\n  {}\nrunc's alone:\n  {}",
+        only(&ours, &theirs),
+        only(&theirs, &ours)
+    );
+}
+
+/// Specifications drawn at random. A failure prints the number that draws it again:
+/// `WHARF_DRAWN_FROM=17 WHARF_DRAWN=1`; more of them come with `WHARF_DRAWN=500`.
+async fn drawn_are_the_same_as_runc(mut node: Node) -> Node {
+    if Command::new("runc").arg("--version").output().is_err() {
+        println!("  skipped: there is no runc here");
+        return node;
+    }
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let from = number("WHARF_DRAWN_FROM").unwrap_or(0);
+    for seed in from..from + number("WHARF_DRAWN").unwrap_or(12) {
+        println!("  WHARF_DRAWN_FROM={seed}");
+        let spec = crate::drawn::container(seed, &node.dir);
+        compare(&mut node, &format!("drawn-{seed}"), &spec).await;
+        std::fs::remove_dir_all(node.dir.join(format!("bundle-drawn-{seed}"))).unwrap();
     }
     node
 }
@@ -117,17 +181,16 @@ fn by_runc(node: &Node, name: &str, spec: &ContainerSpec) -> String {
         kernel: (6, 1),
         apparmor: false,
         sandbox_limits: Limits::default(),
-        devices: Vec::new(),
+        devices: spec.devices.iter().map(device).collect(),
     };
     let mut built = build(spec, &facts).unwrap();
     let mut process = built.process().clone().unwrap();
-    if let Some((uid, gid)) = spec.user.split_once(':') {
-        let mut user = process.user().clone();
-        user.set_uid(uid.parse().unwrap());
-        user.set_gid(gid.parse().unwrap());
-        user.set_additional_gids(Some(spec.groups.iter().map(|g| g.parse().unwrap()).collect()));
-        process.set_user(user);
-    }
+    let (uid, gid) = spec.user.split_once(':').unwrap_or(("0", "0"));
+    let mut user = process.user().clone();
+    user.set_uid(uid.parse().unwrap());
+    user.set_gid(gid.parse().unwrap());
+    user.set_additional_gids(Some(spec.groups.iter().map(|g| g.parse().unwrap()).collect()));
+    process.set_user(user);
     built.set_process(Some(process));
     let mounts = built.mounts().clone().unwrap().into_iter();
     // On v1 runc shows cgroups by its own rules.
@@ -155,6 +218,18 @@ fn by_runc(node: &Node, name: &str, spec: &ContainerSpec) -> String {
     text
 }
 
+fn device((host, path, access): &(String, String, String)) -> HostDevice {
+    let stat = rustix::fs::stat(host.as_str()).unwrap();
+    HostDevice {
+        path: if path.is_empty() { host.into() } else { path.into() },
+        block: false,
+        major: rustix::fs::major(stat.st_rdev),
+        minor: rustix::fs::minor(stat.st_rdev),
+        mode: stat.st_mode,
+        access: access.clone(),
+    }
+}
+
 /// The lines that must be the same: without numbers of processes, mounts and devices, and without
 /// what is known to differ.
 fn comparable(text: &str) -> Vec<String> {
@@ -170,7 +245,15 @@ fn comparable(text: &str) -> Vec<String> {
             }
             let mut options: Vec<&str> = fields[5].split(',').collect();
             options.sort_unstable();
-            format!("mount {at} {kind} {}", options.join(","))
+            // What the file system itself was told; whether it is read-only is the mount's matter, and
+            // what hides others has nothing in it.
+            let hides = at.starts_with("/proc/") || at.starts_with("/sys/");
+            let mut told: Vec<&str> = fields.last().unwrap().split(',').collect();
+            told.retain(|word| !hides && !matches!(*word, "ro" | "rw"));
+            told.sort_unstable();
+            let told =
+                if matches!(kind, "ext4" | "overlay") { String::new() } else { told.join(",") };
+            format!("mount {at} {kind} {} {told}", options.join(","))
         } else {
             const SAME: [&str; 12] = [
                 "Uid:",

@@ -10,6 +10,7 @@ mod cases;
 mod confinement;
 mod differential;
 mod docker;
+mod drawn;
 mod hostile;
 mod lifecycle;
 mod oci;

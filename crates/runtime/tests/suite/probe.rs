@@ -102,6 +102,23 @@ fn main() {
                     Err(error) => say(&format!("stat {path} {error}")),
                 }
             }
+            "nodes" => {
+                use std::os::unix::fs::MetadataExt;
+                let folder = next();
+                let mut lines: Vec<_> = std::fs::read_dir(folder)
+                    .unwrap()
+                    .flatten()
+                    .map(|entry| {
+                        let m = std::fs::symlink_metadata(entry.path()).unwrap();
+                        let link = std::fs::read_link(entry.path()).unwrap_or_default();
+                        let path = entry.path();
+                        let (path, link) = (path.display(), link.display());
+                        format!("node {path} {} {} {:o} {} {link}", m.uid(), m.gid(), m.mode(), m.rdev())
+                    })
+                    .collect();
+                lines.sort();
+                say(&lines.join("\n"));
+            }
             "chown" => {
                 let path = next();
                 let ids = (next().parse().unwrap(), next().parse().unwrap());
