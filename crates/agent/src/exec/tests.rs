@@ -15,7 +15,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::pump::{Ending, pump};
-use super::{Gone, Wire, greet};
+use super::{Dial, Dialled, Gone, Wire, greet};
+use crate::session::Socket;
 
 /// The program's side: what it is told and when it ends.
 #[derive(Clone, Debug)]
@@ -66,7 +67,8 @@ struct Client {
     events: Vec<ClientEvent>,
 }
 
-async fn ends(wish: Wish) -> (Wire<'static>, Client) {
+/// The two ends of a websocket: the agent's and the relay's.
+async fn websocket() -> (Socket, WebSocketStream<TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
     let accepted = tokio::spawn(async move {
@@ -74,12 +76,30 @@ async fn ends(wish: Wish) -> (Wire<'static>, Client) {
         tokio_tungstenite::accept_async(stream).await.unwrap()
     });
     let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
-    let wire = Wire::new(socket, None, "s", &SystemClock);
-    let mut socket = accepted.await.unwrap();
-    let kind = MessageType::StartPublication;
-    let start = channel::control(kind, Vec::new(), SystemClock.now(), &mut OsEntropy);
-    socket.send(Message::binary(start)).await.unwrap();
+    (socket, accepted.await.unwrap())
+}
+
+async fn ends(wish: Wish) -> (Wire<'static>, Client) {
+    let (here, mut socket) = websocket().await;
+    let wire = Wire::new(here, None, "s", &SystemClock);
+    socket.send(start()).await.unwrap();
     (wire, Client { socket, side: ClientSide::new(wish, "t"), events: Vec::new() })
+}
+
+/// What the relay says when a client is there.
+fn start() -> Message {
+    let kind = MessageType::StartPublication;
+    Message::binary(channel::control(kind, Vec::new(), SystemClock.now(), &mut OsEntropy))
+}
+
+/// Answers each dial with the next of these.
+struct Sockets(Mutex<Vec<Dialled>>);
+
+#[async_trait]
+impl Dial for Sockets {
+    async fn dial(&self) -> Dialled {
+        self.0.lock().unwrap().pop().unwrap_or(Dialled::Never)
+    }
 }
 
 fn pipes() -> Wish {
@@ -240,4 +260,61 @@ async fn a_client_that_never_greets_back_is_noticed_when_it_goes() {
     };
     let (greeted, ()) = tokio::join!(greet(&mut wire), user);
     assert!(matches!(greeted, Err(Gone)));
+}
+
+#[tokio::test]
+async fn a_session_goes_on_over_another_websocket() {
+    let ((first, mut there), (second, relay)) = (websocket().await, websocket().await);
+    // The server is away at first.
+    let dialled = vec![Dialled::Up(Box::new(second)), Dialled::Later];
+    let dial = Arc::new(Sockets(Mutex::new(dialled)));
+    let mut wire = Wire::new(first, Some(dial), "s", &SystemClock);
+    there.send(start()).await.unwrap();
+    let side = ClientSide::new(pipes(), "t");
+    let mut client = Client { socket: there, side, events: Vec::new() };
+    let (session, mut program) = program();
+    let agent = async {
+        let (_, early) = begin(&mut wire).await;
+        let Ending::Exited(code) = pump(&mut wire, session, early).await else {
+            panic!("the program ended");
+        };
+        assert!(wire.close("").await.is_ok());
+        code
+    };
+    let many: Vec<u8> = (0..400_000_u32).map(|n| n.to_be_bytes()[3]).collect();
+    let user = async {
+        client.begun().await;
+        let some = |e: &[ClientEvent]| e.iter().any(|e| matches!(e, ClientEvent::Output(_)));
+        assert!(client.live(some).await);
+        // The websocket breaks with frames under way, both ways.
+        client.side.input(b"typed", SystemClock.now(), &mut OsEntropy);
+        client.side.end_input(SystemClock.now(), &mut OsEntropy).unwrap();
+        client.side.cut();
+        client.socket = relay;
+        client.socket.send(start()).await.unwrap();
+        client.side.resume(SystemClock.now());
+        let closed = |e: &[ClientEvent]| matches!(e.last(), Some(ClientEvent::Closed { .. }));
+        assert!(client.live(closed).await);
+        // As the relay closes it once it has heard the end.
+        client.socket.close(None).await.unwrap();
+    };
+    let life = async {
+        program.prints.write_all(&many).await.unwrap();
+        let mut typed = String::new();
+        program.typed.read_to_string(&mut typed).await.unwrap();
+        program.status.send(Some(0)).unwrap();
+        drop(program.prints);
+        typed
+    };
+    let (code, (), typed) = tokio::join!(agent, user, life);
+    assert_eq!((code, typed.as_str()), (0, "typed"));
+    assert!(client.printed() == many, "{} bytes", client.printed().len());
+}
+
+#[tokio::test]
+async fn a_session_that_the_server_does_not_want_any_more_ends() {
+    let (first, there) = websocket().await;
+    let mut wire = Wire::new(first, Some(Arc::new(Sockets(Mutex::default()))), "s", &SystemClock);
+    drop(there);
+    assert!(wire.receive().await.is_err());
 }

@@ -21,6 +21,8 @@ use crate::session::Socket;
 
 /// What was sent is waited for so long at the end.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// The other end closes a websocket within this time after this one has.
+const LINGER: Duration = Duration::from_secs(1);
 /// A server that is away is dialled again for so long.
 const AWAY: Duration = Duration::from_secs(120);
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -168,14 +170,12 @@ impl<'a> Wire<'a> {
         self.flush().await?;
         let Line::Up(socket) = &mut self.line else { return Err(Gone) };
         let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-        let closing = async {
-            (**socket).close(Some(frame)).await?;
-            // What has come and was not read would turn the end of the connection into a reset, which
-            // takes along what the relay has not read yet.
-            while let Some(Ok(_)) = socket.next().await {}
-            Ok::<(), tokio_tungstenite::tungstenite::Error>(())
-        };
-        timeout(FAREWELL, closing).await.map_err(|_| Gone)?.map_err(|_| Gone)
+        let sent = timeout(FAREWELL, (**socket).close(Some(frame)));
+        sent.await.map_err(|_| Gone)?.map_err(|_| Gone)?;
+        // What has come and was not read would turn the end of the connection into a reset, which takes
+        // along what the relay has not read yet. A relay that does not close it as well has its time.
+        drop(timeout(LINGER, async { while let Some(Ok(_)) = socket.next().await {} }).await);
+        Ok(())
     }
 }
 
