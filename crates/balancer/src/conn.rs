@@ -18,7 +18,7 @@ const GRACE: u64 = 5_000;
 /// How long a head may take, from its first byte.
 const HEAD_TIME: u64 = 60_000;
 /// After how long without a request a connection gives back its buffers.
-const PARK: u64 = 1_000;
+const PARK: u64 = 500;
 
 const UNDECIDED: u8 = 0;
 const SWITCHED: u8 = 1;
@@ -388,7 +388,7 @@ mod tests {
             Facts { busy: true, ..facts },
             Facts { stuck: true, ..facts },
             Facts { head_since: 1, ..facts },
-            Facts { rested: 99_500, ..facts },
+            Facts { rested: 99_600, ..facts },
         ] {
             assert!(!rests(facts), "{facts:?}");
         }

@@ -31,14 +31,16 @@ pub(crate) trait Readable {
 
 impl Readable for TcpStream {
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_read_ready(context)
+        // The runtime takes a new connection for readable until somebody has looked.
+        let mut byte = [0];
+        self.poll_peek(context, &mut ReadBuf::new(&mut byte)).map_ok(drop)
     }
 }
 
 // Whoever asks has read all that was decrypted.
 impl Readable for TlsStream<TcpStream> {
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_ref().0.poll_read_ready(context)
+        self.get_ref().0.poll_readable(context)
     }
 }
 
