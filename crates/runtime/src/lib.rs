@@ -11,6 +11,8 @@ mod docker;
 mod embedded;
 mod engine;
 mod fake;
+#[cfg(test)]
+mod fuzz_tests;
 pub mod image;
 pub mod log;
 mod plugins;

@@ -15,6 +15,8 @@ mod archive_tests;
 mod client;
 mod digest;
 mod document;
+#[cfg(test)]
+pub(crate) mod fuzzed;
 mod layers;
 mod platform;
 mod progress;

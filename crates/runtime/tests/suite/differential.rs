@@ -144,10 +144,7 @@ async fn drawn_are_the_same_as_runc(mut node: Node) -> Node {
         println!("  skipped: there is no runc here");
         return node;
     }
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let from = number("WHARF_DRAWN_FROM").unwrap_or(0);
-    for seed in from..from + number("WHARF_DRAWN").unwrap_or(12) {
-        println!("  WHARF_DRAWN_FROM={seed}");
+    for seed in crate::drawn::seeds() {
         let spec = crate::drawn::container(seed, &node.dir);
         compare(&mut node, &format!("drawn-{seed}"), &spec).await;
         std::fs::remove_dir_all(node.dir.join(format!("bundle-drawn-{seed}"))).unwrap();
@@ -232,7 +229,7 @@ fn device((host, path, access): &(String, String, String)) -> HostDevice {
 
 /// The lines that must be the same: without numbers of processes, mounts and devices, and without
 /// what is known to differ.
-fn comparable(text: &str) -> Vec<String> {
+pub(crate) fn comparable(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for line in text.lines() {
         let fields: Vec<&str> = line.split_whitespace().collect();

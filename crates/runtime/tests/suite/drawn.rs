@@ -156,6 +156,14 @@ fn target(mount: &Mount) -> &Path {
     }
 }
 
+/// The numbers to draw from, each told when its turn comes.
+pub(crate) fn seeds() -> impl Iterator<Item = u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let from = number("WHARF_DRAWN_FROM").unwrap_or(0);
+    let seeds = from..from + number("WHARF_DRAWN").unwrap_or(12);
+    seeds.inspect(|seed| println!("  WHARF_DRAWN_FROM={seed}"))
+}
+
 /// Draws a container; what it binds is made below `home`.
 pub(crate) fn container(seed: u64, home: &Path) -> ContainerSpec {
     let shown = home.join("drawn");

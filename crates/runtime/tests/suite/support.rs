@@ -165,7 +165,9 @@ fn targets(on: On, case: &str, engines: &[&'static str]) -> Vec<Target> {
 pub(crate) fn block_on(work: impl Future<Output = ()>) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let limit = Duration::from_secs(60);
+    // Whoever wants more drawn containers waits longer.
+    let more = std::env::var("WHARF_DRAWN").ok().and_then(|text| text.parse::<u64>().ok());
+    let limit = Duration::from_secs(60 + 2 * more.unwrap_or(0));
     let timed = async { tokio::time::timeout(limit, work).await.expect("a case takes too long") };
     runtime.unwrap().block_on(timed);
 }

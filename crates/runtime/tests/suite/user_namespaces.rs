@@ -25,6 +25,7 @@ pub(crate) fn all() -> Vec<Case> {
         ids_are_kept_over_a_restart,
         devices_of_the_node,
         what_cannot_be_refuses_at_once,
+        drawn_are_the_same_without,
     ];
     all.extend(cases![On::Real => capabilities_of_files]);
     all
@@ -382,6 +383,42 @@ async fn what_cannot_be_refuses_at_once(mut node: Node) -> Node {
     }
     drop(there);
     open(&config).await
+}
+
+/// What a program sees is the same with a user namespace and without: owners, rights, limits, mounts.
+async fn drawn_are_the_same_without(mut node: Node) -> Node {
+    let mut plain = node.config.clone().unwrap();
+    plain.users = None;
+    plain.state_dir = node.dir.join("plain/state");
+    plain.run_dir = node.dir.join("plain/run");
+    plain.cgroup_parent = format!("{}-plain", plain.cgroup_parent);
+    let mut other = open(&plain).await;
+    let same = |log: &str| {
+        let log = log.replace(",idmapped ", " ");
+        let mut lines = crate::differential::comparable(&log);
+        lines.retain(|line| !line.starts_with("0 "));
+        // A file system tells of the ids that it was given as the node numbers them.
+        for line in lines.iter_mut().filter(|line| line.starts_with("mount /")) {
+            let (place, told) = line.rsplit_once(' ').unwrap();
+            let told = told.split(',').filter(|word| !word.contains("id="));
+            *line = format!("{place} {}", told.collect::<Vec<_>>().join(","));
+        }
+        lines
+    };
+    for seed in crate::drawn::seeds() {
+        let spec = crate::drawn::container(seed, &node.dir);
+        let (_, with) = node.run(&spec).await;
+        let (_, without) = other.run(&spec).await;
+        assert_eq!(same(&with), same(&without), "WHARF_DRAWN_FROM={seed}: {spec:?}");
+    }
+    drop(other);
+    for _ in 0..100 {
+        if runtime::teardown(&plain.run_dir, &plain.cgroup_parent).is_ok() {
+            return node;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("the other engine does not end");
 }
 
 async fn capabilities_of_files(mut node: Node) -> Node {
