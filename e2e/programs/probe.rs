@@ -24,6 +24,8 @@ const HELP: &str = "probe STEP...
   alloc MIB         take memory and touch it
   sleep SECONDS     wait
   forever           wait for ever
+  burn              keep one core busy, for ever
+  toil FILE         work a fifth of the time while a file is there
   on-term STATUS    from now on, SIGTERM ends the process with STATUS
   ignore-term       from now on, SIGTERM is ignored
   fetch HOST:PORT   ask for / by HTTP and print the answer
@@ -53,6 +55,8 @@ fn main() {
             "alloc" => alloc(number(&word())),
             "sleep" => std::thread::sleep(Duration::from_secs_f64(float(&word()))),
             "forever" => forever(),
+            "burn" => burn(),
+            "toil" => toil(&word()),
             "on-term" => on_term(number(&word())),
             "ignore-term" => ignore_term(),
             "fetch" => fetch(&word()),
@@ -161,6 +165,24 @@ fn alloc(mib: u64) {
 fn forever() -> ! {
     loop {
         std::thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+/// Works a fifth of the time while a file is there, and waits while it is not.
+fn toil(file: &str) -> ! {
+    loop {
+        let began = std::time::Instant::now();
+        while began.elapsed() < Duration::from_millis(20) && fs::exists(file).unwrap_or(false) {
+            (0..1000).for_each(|_| std::hint::spin_loop());
+        }
+        std::thread::sleep(Duration::from_millis(80));
+    }
+}
+
+/// Keeps one core busy.
+fn burn() -> ! {
+    loop {
+        std::hint::spin_loop();
     }
 }
 

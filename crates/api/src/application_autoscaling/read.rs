@@ -12,9 +12,9 @@ pub(super) fn only_ecs(
     namespace: Option<&ServiceNamespace>,
     dimension: Option<&ScalableDimension>,
 ) -> Result<(), Error> {
-    let namespace = namespace.unwrap_or(&ServiceNamespace::ecs);
+    let namespace = namespace.unwrap_or(&ServiceNamespace::Ecs);
     let dimension = dimension.unwrap_or(&ScalableDimension::EcsServiceDesiredCount);
-    if *namespace == ServiceNamespace::ecs
+    if *namespace == ServiceNamespace::Ecs
         && *dimension == ScalableDimension::EcsServiceDesiredCount
     {
         return Ok(());

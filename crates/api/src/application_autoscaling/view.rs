@@ -11,7 +11,7 @@ fn resource(service: &ServiceKey) -> Option<String> {
 }
 
 const DIMENSION: Option<ScalableDimension> = Some(ScalableDimension::EcsServiceDesiredCount);
-const NAMESPACE: Option<ServiceNamespace> = Some(ServiceNamespace::ecs);
+const NAMESPACE: Option<ServiceNamespace> = Some(ServiceNamespace::Ecs);
 
 pub(super) fn target(state: &State, target: &model::ScalableTarget) -> ScalableTarget {
     let realm = state.realm();
