@@ -155,7 +155,8 @@ def test_wharf_exec_goes_on_by_itself(own, apart):
     task = start(apart)
     process = subprocess.Popen(
         [BINARY, "exec", "--cluster", apart.cluster, task, "--", "/probe", "bulk", str(count)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(**own.env))
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+        env=environment(**own.env))
     got = process.stdout.read(50_000)
     own.kill()
     time.sleep(0.3)

@@ -135,7 +135,7 @@ fn show(door: &Door, open: Open) -> Session {
         session_id: Some(open.id),
         target: Some(target),
         status: Some(status),
-        start_date: Some(open.begun.into()),
+        start_date: Some(open.begun),
         document_name: Some("AmazonECS-ExecuteInteractiveCommand".to_owned()),
         owner: open.opening.owner,
         ..Session::default()

@@ -110,8 +110,10 @@ fn run(down: &[u8], up: &[u8], wish: &Wish, weather: Weather, seed: u64) -> Outc
     for _ in 0..200_000 {
         if away == 0 && sky.below(1000) < breaks {
             away = 1 + sky.below(40);
-            (there.frames.clear(), back.frames.clear());
-            (ends.agent.cut(), ends.client.cut());
+            there.frames.clear();
+            back.frames.clear();
+            ends.agent.cut();
+            ends.client.cut();
         } else if away == 1 {
             ends.at_agent(&start, now);
             ends.client.resume(now);
