@@ -1,15 +1,18 @@
 //! The balancer beside the server: it serves what the state says, in the same process.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use auth::RootKey;
 use balancer::{Balancer, Config, Transport};
-use control::balancing::{BalancingConfig, Certificates, Listeners};
+use control::balancing::{BalancingConfig, CertificatePem, Certificates, Listeners};
+use model::CertificateArn;
 use shell::{Clock, OsEntropy, Shutdown};
 use store::Store;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use vault::Vault;
 
 use crate::settings::BalancerPlace;
 
@@ -57,3 +60,28 @@ impl api::Ports for Machine {
         self.0.check(port, transport).map_err(|error| error.to_string())
     }
 }
+
+/// Certificates as the vault keeps them.
+#[derive(Debug)]
+pub(crate) struct Kept(pub(crate) Vault);
+
+impl Certificates for Kept {
+    fn find<'a>(&'a self, arn: &'a CertificateArn) -> Found<'a> {
+        Box::pin(async move {
+            match self.0.certificate_pair(arn.as_str()).await {
+                Ok((chain, key)) => {
+                    let key = key.reveal_text()?.to_owned();
+                    Some(CertificatePem { chain, key })
+                }
+                Err(error) => {
+                    let error = stdx::chain(&error);
+                    tracing::debug!(certificate = %arn, error, "A certificate is not to be had.");
+                    None
+                }
+            }
+        })
+    }
+}
+
+/// A certificate that is looked for.
+type Found<'a> = Pin<Box<dyn Future<Output = Option<CertificatePem>> + Send + 'a>>;

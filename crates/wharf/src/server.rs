@@ -93,7 +93,7 @@ pub(crate) async fn start(
         place: &settings.balancers,
         root_key: &root_key,
         store: store.clone(),
-        certificates: Arc::new(NoCertificates),
+        certificates: Arc::new(balancing::Kept(vault.clone())),
         clock: clock.clone(),
         shutdown: shutdown.clone(),
     })?;
@@ -142,20 +142,6 @@ pub(crate) async fn start(
         served
     });
     Ok(Server { endpoint, root_key, store, ready, served })
-}
-
-/// Until the vault has certificates.
-#[derive(Debug)]
-struct NoCertificates;
-
-impl control::balancing::Certificates for NoCertificates {
-    fn find<'a>(
-        &'a self,
-        _: &'a model::CertificateArn,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Option<control::balancing::CertificatePem>> + Send + 'a>>
-    {
-        Box::pin(std::future::ready(None))
-    }
 }
 
 /// Sessions of ExecuteCommand go to agents by the sockets that they hold.
