@@ -1,6 +1,7 @@
 //! The whole door against a state in memory: requests in, answers out.
 
 mod bench;
+mod cloudwatch;
 mod everything;
 mod exec;
 mod identity;
