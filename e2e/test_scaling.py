@@ -1,9 +1,12 @@
 """Application Auto Scaling by boto3: services that follow a metric, an alarm, a clock."""
 
 import datetime
+import re
 import time
 
+import botocore
 import botocore.exceptions
+import botocore.session
 import pytest
 
 from lib.wait import eventually
@@ -210,6 +213,33 @@ def test_policies_are_shown_as_they_were_put(tasks, scaling, name):
     scaling.steps("s", {"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}, kind="PercentChangeInCapacity")
     scaling.api.deregister_scalable_target(**scaling.what)
     assert not scaling.api.describe_scaling_policies(**scaling.what)["ScalingPolicies"]
+
+
+def test_the_published_examples_are_taken(tasks, wharf):
+    """botocore's own examples, in the order in which they make sense."""
+    api = wharf.client("application-autoscaling")
+    loader = botocore.session.get_session().get_component("data_loader")
+    examples = loader.load_service_model("application-autoscaling", "examples-1")["examples"]
+    start(tasks, "web-app", 0)
+
+    def play(operation, **more):
+        [example] = examples[operation]
+        method = getattr(api, botocore.xform_name(operation))
+        return example.get("output", {}), method(**(example["input"] | more))
+    play("RegisterScalableTarget")
+    expected, answer = play("PutScalingPolicy")
+    assert [re.sub("[0-9a-f-]{36}$", "", a["AlarmName"]) for a in answer["Alarms"]] == [
+        re.sub("[0-9a-f-]{36}$", "", a["AlarmName"]) for a in expected["Alarms"]]
+    expected, answer = play("DescribeScalableTargets")
+    own = [t for t in answer["ScalableTargets"] if t["ResourceId"] == "service/default/web-app"]
+    for shown in (own[0], expected["ScalableTargets"][0]):
+        del shown["CreationTime"], shown["RoleARN"]
+        shown.pop("ScalableTargetARN", None)
+    assert own == expected["ScalableTargets"]
+    play("DescribeScalingPolicies")
+    play("DescribeScalingActivities")
+    play("DeleteScalingPolicy", PolicyName="cpu75-target-tracking-scaling-policy")
+    play("DeregisterScalableTarget")
 
 
 def test_bad_input_is_refused_as_aws_does(tasks, scaling, name):
