@@ -1,5 +1,6 @@
 //! Tests of the vault on a real file.
 
+mod certificates;
 mod crash;
 mod disk;
 mod parameters;
