@@ -18,7 +18,7 @@ use crate::account::ConnContext;
 use crate::conn::{Conn, ConnState, Driver, End, Limits};
 use crate::guard::Guard;
 use crate::io::{ClientIo, Readable};
-use crate::serve::serve;
+use crate::serve::{serve, unshared};
 use crate::state::{ListenerRuntime, Plan};
 use crate::usage::bump;
 use crate::worker::Worker;
@@ -171,8 +171,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let conn = Arc::clone(conn);
-    let service =
-        service_fn(move |request: http::Request<Incoming>| serve(Arc::clone(&conn), request));
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        serve(Arc::clone(&conn), unshared(request))
+    });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.half_close(false).header_read_timeout(None).max_buf_size(128 * 1024).writev(false);
     builder.serve_connection(io, service).with_upgrades()
