@@ -222,7 +222,7 @@ fn a_container_is_refused_in_ecs_words() {
             "you must also specify a value for 'executionRoleArn'.",
         ),
         (json!({"volumesFrom": [{"sourceContainer": "x"}]}), "'volumesFrom'"),
-        (json!({"resourceRequirements": [{"type": "GPU", "value": "1"}]}), "resourceRequirements"),
+        (json!({"resourceRequirements": [{"type": "GPU", "value": "0"}]}), "resourceRequirements"),
         (
             json!({"firelensConfiguration": {"type": "fluentbit"}}),
             "at least one container has to be configured with the awsfirelens log driver.",
