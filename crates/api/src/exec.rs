@@ -109,7 +109,9 @@ fn read(state: &State, request: &ExecuteCommandRequest) -> Result<Target, Error>
         return Err(invalid("Tasks that are stopped cannot be used with execute command."));
     }
     let container = container(task, request.container.as_deref())?;
-    let instance = task.facts.instance_key();
+    let Some(instance) = task.facts.instance_key() else {
+        return Err(invalid("The task waits for capacity and has no container yet."));
+    };
     ready(state, task, &container.name, &instance)?;
     let log = exec_log::target(state, task, &container.name)?;
     Ok(Target { key, container: container.clone(), instance, command: command.to_owned(), log })

@@ -11,12 +11,14 @@ use aws::Error;
 use aws::ssm::{
     AddTagsToResourceRequest, AddTagsToResourceResult, DeleteParameterRequest,
     DeleteParameterResult, DeleteParametersRequest, DeleteParametersResult,
-    DescribeParametersRequest, DescribeParametersResult, DescribeSessionsRequest, DescribeSessionsResponse, ErrorKind, GetParameterHistoryRequest,
-    GetParameterHistoryResult, GetParameterRequest, GetParameterResult, GetParametersByPathRequest,
-    GetParametersByPathResult, GetParametersRequest, GetParametersResult,
-    LabelParameterVersionRequest, LabelParameterVersionResult, ListTagsForResourceRequest,
-    ListTagsForResourceResult, PutParameterRequest, PutParameterResult,
-    RemoveTagsFromResourceRequest, RemoveTagsFromResourceResult, ResourceTypeForTagging, ResumeSessionRequest, ResumeSessionResponse, Ssm, Tag, TerminateSessionRequest, TerminateSessionResponse,
+    DescribeParametersRequest, DescribeParametersResult, DescribeSessionsRequest,
+    DescribeSessionsResponse, ErrorKind, GetParameterHistoryRequest, GetParameterHistoryResult,
+    GetParameterRequest, GetParameterResult, GetParametersByPathRequest, GetParametersByPathResult,
+    GetParametersRequest, GetParametersResult, LabelParameterVersionRequest,
+    LabelParameterVersionResult, ListTagsForResourceRequest, ListTagsForResourceResult,
+    PutParameterRequest, PutParameterResult, RemoveTagsFromResourceRequest,
+    RemoveTagsFromResourceResult, ResourceTypeForTagging, ResumeSessionRequest,
+    ResumeSessionResponse, Ssm, Tag, TerminateSessionRequest, TerminateSessionResponse,
     UnlabelParameterVersionRequest, UnlabelParameterVersionResult,
 };
 use vault::{DescribeQuery, PathQuery, PutParameter, SecretValue, Tags, Vault, VaultError};
