@@ -14,7 +14,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::conn::ConnState;
 use crate::guard::{Guard, REFUSED_REQUEST, Refusal, Then};
-use crate::usage::BalancerCells;
+use crate::usage::{BalancerCells, Sharded};
 
 /// How much is read at once.
 const READ: usize = 16 * 1024;
@@ -57,7 +57,7 @@ pub(crate) struct ClientIo<S> {
     at: usize,
     broken: bool,
     state: Arc<ConnState>,
-    cells: Arc<BalancerCells>,
+    cells: Arc<Sharded<BalancerCells>>,
 }
 
 impl<S> ClientIo<S> {
@@ -65,7 +65,7 @@ impl<S> ClientIo<S> {
         inner: S,
         guard: Option<Guard>,
         state: Arc<ConnState>,
-        cells: Arc<BalancerCells>,
+        cells: Arc<Sharded<BalancerCells>>,
     ) -> Self {
         Self {
             inner,

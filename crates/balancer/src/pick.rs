@@ -74,7 +74,13 @@ pub(crate) fn pick(
         Some(place) => place,
         None => {
             let among = Choice { targets: &view.eligible, slow_start: config.slow_start, now };
-            choose::choose(config.algorithm, &among, turn(&group.turn), conn.worker.random(), None)?
+            choose::choose(
+                config.algorithm,
+                &among,
+                turn(&group.cells.turn),
+                conn.worker.random(),
+                None,
+            )?
         }
     };
     Some(Picked { group, config, view, place, keep_group })
@@ -142,6 +148,12 @@ pub(crate) fn another(conn: &ConnContext, picked: &Picked, failed: usize) -> usi
         now: Timestamp::EPOCH,
     };
     let random = conn.worker.random();
-    choose::choose(picked.config.algorithm, &among, turn(&picked.group.turn), random, Some(failed))
-        .unwrap_or(failed)
+    choose::choose(
+        picked.config.algorithm,
+        &among,
+        turn(&picked.group.cells.turn),
+        random,
+        Some(failed),
+    )
+    .unwrap_or(failed)
 }

@@ -21,12 +21,12 @@ use crate::state::{Deed, Plan};
 use crate::usage::bump;
 
 /// What is done with a request: the deed of a rule, or of no rule.
-enum Found {
-    Rule(Arc<Ready<Deed>>),
-    Default(Arc<Deed>),
+enum Found<'a> {
+    Rule(&'a Ready<Deed>),
+    Default(&'a Deed),
 }
 
-impl Found {
+impl Found<'_> {
     fn deed(&self) -> &Deed {
         match self {
             Self::Rule(ready) => &ready.action,
@@ -146,12 +146,12 @@ pub(crate) fn is_grpc(request: &Request<Incoming>) -> bool {
 
 /// Finds the rule and prepares the request for a target, or answers.
 #[expect(clippy::result_large_err, reason = "an answer is an outcome as usual as the other")]
-fn decide(
+fn decide<'a>(
     conn: &Arc<ConnContext>,
-    plan: &Plan,
+    plan: &'a Plan,
     request: Request<Incoming>,
     account: &mut Account,
-) -> Result<(Request<Incoming>, Found), Answer> {
+) -> Result<(Request<Incoming>, Found<'a>), Answer> {
     let request = with_host(request).ok_or_else(|| answer::error(400))?;
     if headers::too_many_forwards(request.headers()) {
         return Err(answer::error(463));
@@ -175,8 +175,8 @@ fn decide(
         cells.rule_evaluations.fetch_add(looked, Ordering::Relaxed);
     }
     let found = match ready {
-        Some(ready) => Found::Rule(Arc::clone(ready)),
-        None => Found::Default(Arc::clone(&plan.default)),
+        Some(ready) => Found::Rule(ready),
+        None => Found::Default(&plan.default),
     };
     let priority = match &found {
         Found::Rule(ready) => Some(ready.rule.priority),

@@ -17,7 +17,7 @@ use crate::health::Course;
 use crate::route::Router;
 use crate::sticky::Digest;
 use crate::tls::ServerTls;
-use crate::usage::{BalancerCells, GroupCells, TargetCells};
+use crate::usage::{BalancerCells, GroupCells, Sharded, TargetCells};
 use crate::{Action, Group, GroupId, Health, HealthCheck, Listener, Phase, Redirect, Target};
 
 /// A lock whose holder never panics half-way.
@@ -32,7 +32,7 @@ pub(crate) struct TargetRuntime {
     pub(crate) uid: u64,
     pub(crate) target: Target,
     pub(crate) digest: Digest,
-    pub(crate) cells: Arc<TargetCells>,
+    pub(crate) cells: Arc<Sharded<TargetCells>>,
     pub(crate) course: Arc<Mutex<Course>>,
     healthy_since: Arc<AtomicI64>,
     links: Arc<Links>,
@@ -46,12 +46,12 @@ struct Links {
 }
 
 impl TargetRuntime {
-    pub(crate) fn new(target: Target, check: &HealthCheck) -> Arc<Self> {
+    pub(crate) fn new(target: Target, check: &HealthCheck, workers: usize) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Arc::new(Self {
             uid: NEXT.fetch_add(1, Ordering::Relaxed),
             digest: Digest::of(&[target.key.as_str()]),
-            cells: Arc::default(),
+            cells: Arc::new(Sharded::new(workers)),
             course: Arc::new(Mutex::new(Course::new(check))),
             // Without a check before, it starts at its full share.
             healthy_since: Arc::default(),
@@ -107,7 +107,7 @@ impl TargetRuntime {
     }
 
     pub(crate) fn outstanding(&self) -> u64 {
-        self.cells.outstanding.load(Ordering::Acquire)
+        self.cells.outstanding()
     }
 }
 
@@ -208,19 +208,17 @@ pub(crate) struct GroupRuntime {
     pub(crate) id: GroupId,
     pub(crate) digest: Digest,
     pub(crate) view: ArcSwap<View>,
-    pub(crate) cells: GroupCells,
-    pub(crate) turn: AtomicU64,
+    pub(crate) cells: Sharded<GroupCells>,
     uses: AtomicUsize,
 }
 
 impl GroupRuntime {
-    pub(crate) fn new(id: GroupId) -> Arc<Self> {
+    pub(crate) fn new(id: GroupId, workers: usize) -> Arc<Self> {
         Arc::new(Self {
             digest: Digest::of(&[id.as_str()]),
             id,
             view: ArcSwap::default(),
-            cells: GroupCells::default(),
-            turn: AtomicU64::new(0),
+            cells: Sharded::new(workers),
             uses: AtomicUsize::new(0),
         })
     }
@@ -310,7 +308,7 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 pub(crate) struct ListenerRuntime {
     pub(crate) plan: ArcSwap<Plan>,
-    pub(crate) cells: Arc<BalancerCells>,
+    pub(crate) cells: Arc<Sharded<BalancerCells>>,
     /// The port that it has, which a plan's need not tell.
     pub(crate) port: u16,
 }

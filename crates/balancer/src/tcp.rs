@@ -55,7 +55,7 @@ impl Way {
         choose::choose(
             self.config.algorithm,
             &among,
-            turn(&self.group.turn),
+            turn(&self.group.cells.turn),
             worker.random(),
             avoid,
         )

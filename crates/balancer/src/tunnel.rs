@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::account::ConnContext;
 use crate::body::Lease;
-use crate::usage::BalancerCells;
+use crate::usage::{BalancerCells, Sharded};
 use crate::worker::Worker;
 
 /// How much is passed on at once.
@@ -25,7 +25,7 @@ struct Counted<S> {
     inner: S,
     worker: Arc<Worker>,
     active: Arc<AtomicU64>,
-    cells: Option<Arc<BalancerCells>>,
+    cells: Option<Arc<Sharded<BalancerCells>>>,
 }
 
 impl<S> Counted<S> {
@@ -79,7 +79,7 @@ pub(crate) async fn relay(
     client: impl AsyncRead + AsyncWrite + Unpin,
     target: impl AsyncRead + AsyncWrite + Unpin,
     idle: Duration,
-    cells: Option<Arc<BalancerCells>>,
+    cells: Option<Arc<Sharded<BalancerCells>>>,
 ) {
     let active = Arc::new(AtomicU64::new(worker.tick()));
     let counted = |cells| (Arc::clone(worker), Arc::clone(&active), cells);

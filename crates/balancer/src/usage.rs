@@ -2,7 +2,9 @@
 //!
 //! Counters only grow; whoever samples them takes differences. Gauges say how it is now.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{BalancerId, GroupId, TargetKey};
@@ -165,6 +167,54 @@ fn read(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
+thread_local! {
+    static SHARD: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counters that each worker has for itself, so that no two threads write to the same memory. Who counts
+/// sees those of its own thread; who reads adds them all up.
+#[derive(Debug)]
+pub(crate) struct Sharded<T>(Box<[Shard<T>]>);
+
+/// What the processor moves between cores, two lines at a time, is one thread's.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Shard<T>(T);
+
+impl<T: Default> Sharded<T> {
+    /// Counters for so many workers.
+    pub(crate) fn new(workers: usize) -> Self {
+        Self((0..workers.max(1)).map(|_| Shard::default()).collect())
+    }
+
+    /// This thread counts in the shard of this number from now on.
+    pub(crate) fn count_as(number: usize) {
+        SHARD.set(number);
+    }
+}
+
+impl<T> Sharded<T> {
+    /// The sum of one counter. A gauge may go down on another thread than up: the sum is right.
+    fn sum(&self, counter: impl Fn(&T) -> &AtomicU64) -> u64 {
+        self.0.iter().map(|shard| read(counter(&shard.0))).fold(0, u64::wrapping_add)
+    }
+
+    fn histogram(&self, cells: impl Fn(&T) -> &HistogramCells) -> Histogram {
+        Histogram {
+            sum_micros: self.sum(|shard| &cells(shard).sum_micros),
+            buckets: std::array::from_fn(|i| self.sum(|shard| &cells(shard).buckets[i])),
+        }
+    }
+}
+
+impl<T> Deref for Sharded<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0[SHARD.get() % self.0.len()].0
+    }
+}
+
 /// A histogram that is counted into.
 #[derive(Debug)]
 pub(crate) struct HistogramCells {
@@ -182,13 +232,6 @@ impl HistogramCells {
     pub(crate) fn record(&self, micros: u64) {
         self.sum_micros.fetch_add(micros, Ordering::Relaxed);
         bump(&self.buckets[Histogram::bucket(micros)]);
-    }
-
-    pub(crate) fn read(&self) -> Histogram {
-        Histogram {
-            sum_micros: read(&self.sum_micros),
-            buckets: std::array::from_fn(|i| read(&self.buckets[i])),
-        }
     }
 }
 
@@ -234,25 +277,28 @@ impl BalancerCells {
             bump(&self.elb_5xx[place]);
         }
     }
+}
 
+impl Sharded<BalancerCells> {
+    /// What was counted.
     pub(crate) fn read(&self) -> BalancerUsage {
         BalancerUsage {
-            requests: read(&self.requests),
-            elb_codes: std::array::from_fn(|i| read(&self.elb_codes[i])),
-            elb_500_502_503_504: std::array::from_fn(|i| read(&self.elb_5xx[i])),
-            target_codes: std::array::from_fn(|i| read(&self.target_codes[i])),
-            redirects: read(&self.redirects),
-            fixed_responses: read(&self.fixed_responses),
-            rule_evaluations: read(&self.rule_evaluations),
-            grpc_requests: read(&self.grpc_requests),
-            new_connections: read(&self.new_connections),
-            active_connections: read(&self.active_connections),
-            processed_bytes: read(&self.processed_bytes),
-            target_connection_errors: read(&self.target_connection_errors),
-            client_tls_errors: read(&self.client_tls_errors),
-            target_tls_errors: read(&self.target_tls_errors),
-            refused_requests: read(&self.refused_requests),
-            response_time: self.response_time.read(),
+            requests: self.sum(|cells| &cells.requests),
+            elb_codes: std::array::from_fn(|i| self.sum(|cells| &cells.elb_codes[i])),
+            elb_500_502_503_504: std::array::from_fn(|i| self.sum(|cells| &cells.elb_5xx[i])),
+            target_codes: std::array::from_fn(|i| self.sum(|cells| &cells.target_codes[i])),
+            redirects: self.sum(|cells| &cells.redirects),
+            fixed_responses: self.sum(|cells| &cells.fixed_responses),
+            rule_evaluations: self.sum(|cells| &cells.rule_evaluations),
+            grpc_requests: self.sum(|cells| &cells.grpc_requests),
+            new_connections: self.sum(|cells| &cells.new_connections),
+            active_connections: self.sum(|cells| &cells.active_connections),
+            processed_bytes: self.sum(|cells| &cells.processed_bytes),
+            target_connection_errors: self.sum(|cells| &cells.target_connection_errors),
+            client_tls_errors: self.sum(|cells| &cells.client_tls_errors),
+            target_tls_errors: self.sum(|cells| &cells.target_tls_errors),
+            refused_requests: self.sum(|cells| &cells.refused_requests),
+            response_time: self.histogram(|cells| &cells.response_time),
         }
     }
 }
@@ -264,16 +310,18 @@ pub(crate) struct GroupCells {
     pub(crate) target_codes: [AtomicU64; 4],
     pub(crate) connection_errors: AtomicU64,
     pub(crate) response_time: HistogramCells,
+    /// How many choices were made, for turns; each worker takes its own.
+    pub(crate) turn: AtomicU64,
 }
 
-impl GroupCells {
+impl Sharded<GroupCells> {
     /// What was counted; hosts and targets are for the caller to add.
     pub(crate) fn read(&self) -> GroupUsage {
         GroupUsage {
-            requests: read(&self.requests),
-            target_codes: std::array::from_fn(|i| read(&self.target_codes[i])),
-            response_time: self.response_time.read(),
-            connection_errors: read(&self.connection_errors),
+            requests: self.sum(|cells| &cells.requests),
+            target_codes: std::array::from_fn(|i| self.sum(|cells| &cells.target_codes[i])),
+            response_time: self.histogram(|cells| &cells.response_time),
+            connection_errors: self.sum(|cells| &cells.connection_errors),
             ..GroupUsage::default()
         }
     }
@@ -287,12 +335,18 @@ pub(crate) struct TargetCells {
     pub(crate) connection_errors: AtomicU64,
 }
 
-impl TargetCells {
+impl Sharded<TargetCells> {
+    /// Requests or flows that the target has now.
+    pub(crate) fn outstanding(&self) -> u64 {
+        self.sum(|cells| &cells.outstanding)
+    }
+
+    /// What was counted.
     pub(crate) fn read(&self) -> TargetUsage {
         TargetUsage {
-            requests: read(&self.requests),
-            outstanding: read(&self.outstanding),
-            connection_errors: read(&self.connection_errors),
+            requests: self.sum(|cells| &cells.requests),
+            outstanding: self.outstanding(),
+            connection_errors: self.sum(|cells| &cells.connection_errors),
         }
     }
 }
@@ -314,23 +368,25 @@ mod tests {
 
     #[test]
     fn percentiles_and_differences_follow_from_the_classes() {
-        let cells = HistogramCells::default();
-        assert_eq!(cells.read().percentile_micros(0.5), None);
+        let cells = Sharded::<GroupCells>::new(3);
+        let read = || cells.read().response_time;
+        assert_eq!(read().percentile_micros(0.5), None);
         for micros in 1..=1000 {
-            cells.record(micros);
+            Sharded::<GroupCells>::count_as(usize::try_from(micros % 7).unwrap());
+            cells.response_time.record(micros);
         }
-        let first = cells.read();
+        let first = read();
         let p50 = first.percentile_micros(0.5).unwrap();
         assert!((500..=560).contains(&p50), "{p50}");
-        cells.record(u64::MAX / 2);
-        let difference = cells.read().since(&first);
+        cells.response_time.record(u64::MAX / 2);
+        let difference = read().since(&first);
         assert_eq!(difference.count(), 1);
         assert_eq!(difference.percentile_micros(1.0), Some(Histogram::upper_micros(BUCKETS - 1)));
     }
 
     #[test]
     fn own_answers_are_counted_by_class_and_code() {
-        let cells = BalancerCells::default();
+        let cells = Sharded::<BalancerCells>::new(2);
         for status in [302, 400, 503, 504, 502, 99] {
             cells.own_answer(status);
         }

@@ -18,6 +18,7 @@ use crate::pool::Pool;
 use crate::state::lock;
 use crate::sticky::Sealer;
 use crate::tls::ClientTls;
+use crate::usage::Sharded;
 
 /// How exact the clock is that time-outs go by.
 const TICK: Duration = Duration::from_millis(100);
@@ -141,6 +142,7 @@ pub(crate) fn start(
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let of_thread = Arc::clone(&worker);
     let join = std::thread::Builder::new().name(format!("balancer-{number}")).spawn(move || {
+        Sharded::<()>::count_as(number);
         runtime.block_on(async {
             tokio::spawn(of_thread.keep_time());
             // Dropped or sent: it is over.

@@ -1,5 +1,7 @@
 //! Network load balancers: bytes and datagrams.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use std::net::SocketAddr;

@@ -1,5 +1,7 @@
 //! HTTP/1.1 through the balancer, by raw sockets on both sides.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! TLS, HTTP/2 and gRPC through the balancer.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use std::net::SocketAddr;

@@ -16,7 +16,7 @@ use crate::probe::{self, Teller};
 use crate::route::Router;
 use crate::state::{Deed, GroupRuntime, ListenerRuntime, Plan, TargetRuntime, View, lock};
 use crate::tls::ServerTls;
-use crate::usage::BalancerCells;
+use crate::usage::{BalancerCells, Sharded};
 use crate::worker::Worker;
 use crate::{
     BalancerId, Group, GroupId, GroupProtocol, Health, HealthCheck, Listener, ListenerId, Phase,
@@ -63,7 +63,7 @@ pub(super) struct State {
     teller: Teller,
     listeners: BTreeMap<ListenerId, Running>,
     groups: BTreeMap<GroupId, Known>,
-    cells: BTreeMap<BalancerId, Arc<BalancerCells>>,
+    cells: BTreeMap<BalancerId, Arc<Sharded<BalancerCells>>>,
     /// Groups with targets that drain.
     draining: BTreeSet<GroupId>,
     /// Groups that changed since it was last looked after them.
@@ -85,7 +85,9 @@ impl State {
         }
     }
 
-    pub(super) fn balancer_cells(&self) -> impl Iterator<Item = (&BalancerId, &BalancerCells)> {
+    pub(super) fn balancer_cells(
+        &self,
+    ) -> impl Iterator<Item = (&BalancerId, &Sharded<BalancerCells>)> {
         self.cells.iter().map(|(id, cells)| (id, &**cells))
     }
 
@@ -152,7 +154,9 @@ impl State {
         }
         let sockets = sockets(listener)?;
         let address = sockets.first().map(|(address, ..)| *address).ok_or(BindError::NoAddress)?;
-        let cells = Arc::clone(self.cells.entry(listener.balancer.id.clone()).or_default());
+        let shards = self.workers.len();
+        let cells = self.cells.entry(listener.balancer.id.clone());
+        let cells = Arc::clone(cells.or_insert_with(|| Arc::new(Sharded::new(shards))));
         let runtime =
             Arc::new(ListenerRuntime { plan: ArcSwap::new(plan), cells, port: address.port() });
         let (stop, stopped) = watch::channel(false);
@@ -180,14 +184,15 @@ impl State {
         };
         let nothing = Router::default();
         let router = before.map_or(&nothing, |before| &before.router);
-        let groups = &mut self.groups;
-        let (router, changed) = router.updated(&listener.rules, |rule| deed(groups, &rule.action));
+        let (groups, shards) = (&mut self.groups, self.workers.len());
+        let (router, changed) =
+            router.updated(&listener.rules, |rule| deed(groups, shards, &rule.action));
         tracing::debug!(listener = %listener.id, changed, "a listener's rules");
         let default = match before {
             Some(before) if before.listener.default_action == listener.default_action => {
                 Arc::clone(&before.default)
             }
-            _ => Arc::new(deed(groups, &listener.default_action)),
+            _ => Arc::new(deed(groups, shards, &listener.default_action)),
         };
         Ok(Plan { listener: Arc::clone(listener), router, default, tls })
     }
@@ -246,7 +251,7 @@ impl State {
 
     /// A group's new settings and targets. A target that is still the same registration keeps its health.
     fn apply_group(&mut self, id: &GroupId, config: Option<Arc<Group>>) {
-        let known = known(&mut self.groups, id);
+        let known = known(&mut self.groups, self.workers.len(), id);
         let old = std::mem::replace(&mut known.config, config.clone());
         let mut before = std::mem::take(&mut known.targets);
         let check = config.as_ref().map(|config| config.health_check.clone()).unwrap_or_default();
@@ -268,7 +273,8 @@ impl State {
                     kept
                 }
                 None => {
-                    let runtime = TargetRuntime::new((**target).clone(), &check);
+                    let runtime =
+                        TargetRuntime::new((**target).clone(), &check, self.workers.len());
                     if known.used {
                         self.teller.health(&known.runtime, &runtime, runtime.health());
                     }
@@ -337,17 +343,21 @@ impl State {
     }
 }
 
-fn known<'a>(groups: &'a mut BTreeMap<GroupId, Known>, id: &GroupId) -> &'a mut Known {
+fn known<'a>(
+    groups: &'a mut BTreeMap<GroupId, Known>,
+    shards: usize,
+    id: &GroupId,
+) -> &'a mut Known {
     groups.entry(id.clone()).or_insert_with(|| Known {
-        runtime: GroupRuntime::new(id.clone()),
+        runtime: GroupRuntime::new(id.clone(), shards),
         config: None,
         targets: BTreeMap::new(),
         used: false,
     })
 }
 
-fn deed(groups: &mut BTreeMap<GroupId, Known>, action: &crate::Action) -> Deed {
-    Deed::new(action, |id| Arc::clone(&known(groups, id).runtime))
+fn deed(groups: &mut BTreeMap<GroupId, Known>, shards: usize, action: &crate::Action) -> Deed {
+    Deed::new(action, |id| Arc::clone(&known(groups, shards, id).runtime))
 }
 
 /// Whether requests and flows are cut when a target's time is over.
