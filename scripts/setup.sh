@@ -25,6 +25,8 @@ need gcc command -v cc                              # links Rust programs
 need libc6-dev has_static_libc                      # for static executables: the images of the examples
 need skopeo command -v skopeo                       # pushes images without a Docker Engine
 need runc command -v runc                           # the runtime's tests compare themselves with it
+need crun command -v crun                           # tests of --oci-runtime
+need runsc command -v runsc                         # tests of --oci-runtime on a kernel of its own
 need nftables command -v nft                        # tests read packet filter rules back
 need iproute2 command -v ip                         # tests read links and namespaces back
 need curl command -v curl

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::places::{Places, SandboxRecord, remove_tree};
 use super::{etc, system};
 use crate::engine::init::{Order, Users};
-use crate::engine::oci::Oci;
+use crate::engine::oci::{self, Oci};
 use crate::engine::overlay::Overlay;
 use crate::engine::user_map::UserRange;
 use crate::shim::proto::StartOrder;
@@ -62,7 +62,7 @@ pub(crate) fn prepare(
     opened: Opened,
 ) -> Result<StartOrder, RuntimeError> {
     let invalid = |why| RuntimeError::Invalid { id: container.id.to_string(), why };
-    refuse(container)?;
+    refuse(container, &opened)?;
     let oci_folder = opened.oci.as_ref().map(|_| folders.run.join("oci"));
     let network = match container.network {
         ContainerNetwork::Sandbox => sandbox.spec.network,
@@ -158,7 +158,22 @@ fn give_away(
 }
 
 /// What this engine does not have.
-fn refuse(container: &ContainerSpec) -> Result<(), RuntimeError> {
+fn refuse(container: &ContainerSpec, opened: &Opened) -> Result<(), RuntimeError> {
+    let own_kernel = opened.oci.as_deref().is_some_and(oci::is_gvisor);
+    let checked = [
+        (container.health.is_some(), "probe the health of"),
+        (container.init, "give an init process to"),
+        (container.privileged, "give all privileges to"),
+        (!container.devices.is_empty(), "pass devices to"),
+    ];
+    if let Some((_, what)) = checked.iter().find(|(asked, _)| own_kernel && *asked) {
+        return Err(RuntimeError::Unsupported {
+            what: format!("{what} {}", container.id),
+            why: "runsc runs it on a kernel of its own, where that does not exist for this node's \
+                  agent; use another --oci-runtime, or none"
+                .to_owned(),
+        });
+    }
     if let crate::LogMode::Driver { name, .. } = &container.log {
         return Err(RuntimeError::Unsupported {
             what: format!("hand the output of {} to the log driver {name}", container.id),

@@ -38,9 +38,20 @@ pub(crate) struct Oci {
 }
 
 impl Oci {
+    /// Whether it is gVisor's `runsc`, which runs containers on a kernel of its own: the process that
+    /// the node sees is that kernel.
+    pub(crate) fn has_own_kernel(&self) -> bool {
+        is_gvisor(&self.program)
+    }
+
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--root").arg(self.folder.join("state"));
+        if self.has_own_kernel() {
+            // Without a virtual machine's help, which a node need not have; and with the sockets of the
+            // network namespace that it is given, which stays as the node has set it up.
+            command.args(["--platform", "ptrace", "--network", "host"]);
+        }
         command.arg("--log").arg(self.folder.join("log.json")).args(["--log-format", "json"]);
         command.args(words);
         command
@@ -101,12 +112,21 @@ pub(crate) fn run(
     let pid = pid.trim().parse::<i32>().map_err(io::Error::other);
     let pid = pid.attempt(|| "read the container's process".into())?;
     process::set_name(c"init");
-    withdraw()?;
+    // gVisor's kernel passes signals on to its program, ends as that does, and shows it no process of
+    // the node.
+    if !oci.has_own_kernel() {
+        withdraw()?;
+    }
     // The supervisor takes the end of its socket for the start.
     sys::close_all_but(&[]);
     // What the program keeps is in the container's folder and cgroups, and goes with them: its own
     // "delete" would take away what the kernel has counted, such as killings for want of memory.
     sys::exit_now(pid1::serve(pid, &all))
+}
+
+/// Whether a program is gVisor's.
+pub(crate) fn is_gvisor(program: &Path) -> bool {
+    program.file_name().is_some_and(|name| name == "runsc")
 }
 
 /// Where control groups are v1's, a v2 hierarchy beside them is not used, and crun refuses a node that

@@ -154,6 +154,11 @@ impl Shim {
             return Err(Failure::new(FailureKind::Invalid, format!("{id} does not run")));
         }
         let order = &container.order.order;
+        if order.oci.as_ref().is_some_and(oci::Oci::has_own_kernel) {
+            let why = "runsc runs it on a kernel of its own, into which this node's agent runs no \
+                       further programs; use another --oci-runtime, or none";
+            return Err(Failure::new(FailureKind::Invalid, why));
+        }
         let first = match order.oci {
             Some(_) => oci::first_process(container.pid)?,
             None => container.pid,

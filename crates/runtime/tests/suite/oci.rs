@@ -7,11 +7,13 @@ use std::process::Command;
 use runtime::RuntimeError;
 
 use crate::cases;
-use crate::support::{Case, Node, On, open};
+use crate::support::{Case, Node, On, container, open, program, sandbox};
 
 /// The cases of this file.
 pub(crate) fn all() -> Vec<Case> {
-    cases![On::Plain => by_nothing]
+    let mut all = cases![On::Plain => by_nothing];
+    all.extend(cases![On::Embedded => what_gvisor_lacks_is_refused]);
+    all
 }
 
 /// The programs that are installed here; tells which are not.
@@ -23,17 +25,50 @@ pub(crate) fn engines() -> Vec<&'static str> {
         }
         there
     };
-    ["runc", "crun"].into_iter().filter(there).collect()
+    ["runc", "crun", "runsc"].into_iter().filter(there).collect()
 }
 
-/// Cases that are not for a program, and why.
-const NOT_FOR: [(&str, &str, &str); 0] = [];
+/// What is the same on gVisor's kernel. The others look at the node's kernel from inside, or run
+/// further programs in a container, which is refused there.
+const ON_GVISOR: [&str; 5] = [
+    "output_and_status",
+    "environment",
+    "what_is_done_is_not_done_twice",
+    "stop",
+    "what_gvisor_lacks_is_refused",
+];
 
 /// Whether a case is run with a program.
 pub(crate) fn runs(engine: &str, case: &str) -> bool {
-    !NOT_FOR
-        .iter()
-        .any(|(program, name, _)| (*program == engine || program.is_empty()) && *name == case)
+    engine != "runsc" || ON_GVISOR.contains(&case)
+}
+
+async fn what_gvisor_lacks_is_refused(mut node: Node) -> Node {
+    if node.engine().as_deref() != Some("runsc") {
+        return node;
+    }
+    let log = node.says(&["cat", "/proc/version"], |_| {}).await;
+    assert!(log.starts_with("Linux version 4.4.0"), "a kernel of its own: {log}");
+    type Change = fn(&mut runtime::ContainerSpec);
+    let changes: [(&str, Change); 3] = [
+        ("an init process", |spec| spec.init = true),
+        ("all privileges", |spec| spec.privileged = true),
+        ("devices", |spec| {
+            spec.devices = vec![("/dev/zero".into(), "/dev/x".into(), "r".into())];
+        }),
+    ];
+    for (what, change) in changes {
+        let refusal = node.refusal(&["say"], change).await;
+        assert!(matches!(refusal, RuntimeError::Unsupported { .. }), "{refusal:?}");
+        assert!(refusal.to_string().contains(what), "{refusal}");
+    }
+    let spec = container("box", "sand", &["say", "up", "forever"]);
+    node.runtime.create_sandbox(&sandbox("sand")).await.unwrap();
+    node.runtime.start_container(&spec).await.unwrap();
+    node.wait_for_line(&spec, "up").await;
+    let refusal = node.runtime.exec(&spec.id, &program(&["exit", "0"])).await.unwrap_err();
+    assert!(refusal.to_string().contains("kernel of its own"), "{refusal}");
+    node
 }
 
 async fn by_nothing(node: Node) -> Node {
