@@ -36,19 +36,20 @@ impl Outbox {
             self.minted.remove(id);
             return None;
         }
-        let due = match task.progress.desired {
+        let wanted = ordered(task);
+        let due = match wanted {
             DesiredStatus::Stopped => true,
             DesiredStatus::Running => task.progress.status < TaskStatus::Running,
         };
-        if !due || self.sent.get(id) == Some(&task.progress.desired) {
+        if !due || self.sent.get(id) == Some(&wanted) {
             return None;
         }
         match payload::task(state, task, minting) {
             Ok(payload) => {
-                if task.progress.desired == DesiredStatus::Running {
+                if wanted == DesiredStatus::Running {
                     self.minted.insert(id.clone(), minting.now);
                 }
-                self.sent.insert(id.clone(), task.progress.desired);
+                self.sent.insert(id.clone(), wanted);
                 Some(payload)
             }
             Err(PayloadError::Role(error)) => {
@@ -98,6 +99,21 @@ impl Outbox {
     }
 }
 
+/// What the agent is told to make of a task. One whose targets drain runs on: it is told to stop when it
+/// has finished what it had begun.
+pub(crate) fn ordered(task: &Task) -> DesiredStatus {
+    match task.progress.status {
+        TaskStatus::Deactivating => DesiredStatus::Running,
+        TaskStatus::Provisioning
+        | TaskStatus::Pending
+        | TaskStatus::Activating
+        | TaskStatus::Running
+        | TaskStatus::Stopping
+        | TaskStatus::Deprovisioning
+        | TaskStatus::Stopped => task.progress.desired,
+    }
+}
+
 /// Every task that the instance should know of, shortly.
 pub(crate) fn manifest(state: &State, key: &InstanceKey) -> Vec<acs::TaskIdentifier> {
     state
@@ -133,9 +149,77 @@ fn identifier(state: &State, task: &Task) -> acs::TaskIdentifier {
     acs::TaskIdentifier {
         task_arn: state.realm().task(&task.facts.key),
         task_cluster_arn: state.realm().cluster(task.facts.cluster()),
-        desired_status: match task.progress.desired {
+        desired_status: match ordered(task) {
             DesiredStatus::Running => acs::DesiredStatus::Running,
             DesiredStatus::Stopped => acs::DesiredStatus::Stopped,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use model::{
+        Change, DefinitionKey, LaunchType, Realm, Resources, Revision, Tags, TaskFacts,
+        TaskProgress,
+    };
+
+    use super::*;
+    use crate::mint::{Mint, MintError, RolePurpose};
+
+    #[derive(Debug)]
+    struct NoMint;
+
+    impl Mint for NoMint {
+        fn mint(
+            &self,
+            role: &str,
+            _: &TaskKey,
+            _: RolePurpose,
+            _: Timestamp,
+        ) -> Result<acs::RoleCredentials, MintError> {
+            Err(MintError::CannotAssume(role.to_owned()))
+        }
+    }
+
+    #[test]
+    fn a_task_that_drains_runs_on_for_its_agent() {
+        let facts = TaskFacts {
+            key: TaskKey { cluster: "default".into(), task: "0f".into() },
+            definition: DefinitionKey { family: "web".into(), revision: Revision(1) },
+            instance: Some("i".into()),
+            provider: None,
+            terms: None,
+            launch_type: LaunchType::Ec2,
+            group: "service:web".to_owned(),
+            started_by: None,
+            service: Some("web".into()),
+            deployment: None,
+            overrides: None,
+            reserved: Resources::default(),
+            containers: Vec::new(),
+            tags: Tags::default(),
+            enable_ecs_managed_tags: false,
+            enable_execute_command: false,
+            created_at: Timestamp::EPOCH,
+        };
+        let instance = InstanceKey { cluster: "default".into(), instance: "i".into() };
+        let minting = Minting { mint: &NoMint, now: Timestamp::EPOCH };
+        let mut state = State::new(Realm::new("us-east-1", "000000000000"));
+        state.apply(&Change::PutTask(Arc::new(facts.clone())));
+        let mut outbox = Outbox::default();
+        for (status, manifested, sent) in [
+            (TaskStatus::Deactivating, acs::DesiredStatus::Running, 0),
+            (TaskStatus::Stopping, acs::DesiredStatus::Stopped, 1),
+            (TaskStatus::Stopping, acs::DesiredStatus::Stopped, 0),
+        ] {
+            let desired = DesiredStatus::Stopped;
+            let progress = TaskProgress { status, desired, ..TaskProgress::first(&facts) };
+            state.apply(&Change::PutProgress(facts.key.clone(), Arc::new(progress)));
+            let told = manifest(&state, &instance);
+            assert_eq!(told.first().map(|task| &task.desired_status), Some(&manifested));
+            assert_eq!(outbox.everything(&state, &instance, minting).len(), sent, "{status:?}");
+        }
     }
 }
