@@ -160,6 +160,9 @@ def test_an_alarm_moves_a_service_by_a_step(tasks, scaling, wharf, name):
         AlarmName=f"jobs-{name}", Namespace="E2E", MetricName=f"jobs-{name}", Statistic="Maximum", Period=10,
         EvaluationPeriods=1, Threshold=10, ComparisonOperator="GreaterThanThreshold", AlarmActions=[up["PolicyARN"]])
 
+    [shown] = scaling.api.describe_scaling_policies(**scaling.what)["ScalingPolicies"]
+    assert [alarm["AlarmName"] for alarm in shown["Alarms"]] == [f"jobs-{name}"]
+
     def put(value):
         alarms.put_metric_data(Namespace="E2E", MetricData=[
             {"MetricName": f"jobs-{name}", "Value": value, "StorageResolution": 1}])
@@ -301,3 +304,19 @@ def test_bad_input_is_refused_as_aws_does(tasks, scaling, name):
     fails(lambda: api.delete_scaling_policy(PolicyName="none", **what), "ObjectNotFoundException")
     fails(lambda: api.list_tags_for_resource(
         ResourceARN="arn:aws:application-autoscaling:us-east-1:000000000000:scalable-target/none"), "ResourceNotFoundException")
+
+
+def test_top_shows_a_service_under_scaling(tasks, scaling, wharf, name):
+    start(tasks, name)
+    scaling.register(2, 4)
+    scaling.reaches(2, within=30)
+
+    def line():
+        table = wharf.run("top", "--once", "--data-dir", wharf.data).stdout.splitlines()
+        assert table[0].split() == ["SERVICE", "TASKS", "TARGETS", "REQ/S", "P50", "CPU", "MEMORY", "ROLLOUT", "SCALED"]
+        [own] = [line for line in table if line.startswith(f"{name} ")]
+        # Its use is measured by and by.
+        assert "%" in own, own
+        return own
+    assert eventually(line, within=60).split()[1] == "2/2"
+    assert line().endswith(" ago: desired count to 2")

@@ -7,6 +7,7 @@ mod logs;
 mod profile;
 mod ps;
 mod table;
+mod top;
 mod transport;
 
 pub use env::{EnvArgs, env};
@@ -14,4 +15,5 @@ pub use exec::{ExecArgs, exec};
 pub use logs::{LogsArgs, logs};
 pub use profile::{Connection, Profile, Target};
 pub use ps::{PsArgs, ps};
+pub use top::{TopArgs, top};
 pub use transport::HttpTransport;

@@ -10,6 +10,7 @@ mod measure;
 mod mint;
 mod node;
 mod node_options;
+mod nodes;
 mod places;
 #[cfg(test)]
 mod promises;
@@ -32,7 +33,7 @@ use settings::{Given, LogFormat, Settings};
 #[derive(Debug, Parser)]
 #[command(name = "wharf", version, max_term_width = 100)]
 #[command(
-    after_help = "Examples:\n  sudo wharf up                          everything on this machine\n  eval \"$(sudo wharf env)\"               point the AWS CLI and SDKs at it\n  aws ecs list-container-instances       this machine is one of cluster `default`\n  wharf ps                               services and tasks\n  wharf logs -f web                      what service `web` prints\n  sudo wharf down                        stop it, tasks too"
+    after_help = "Examples:\n  sudo wharf up                          everything on this machine\n  eval \"$(sudo wharf env)\"               point the AWS CLI and SDKs at it\n  aws ecs list-container-instances       this machine is one of cluster `default`\n  wharf ps                               services and tasks\n  wharf top                              services under load, live\n  wharf logs -f web                      what service `web` prints\n  sudo wharf down                        stop it, tasks too"
 )]
 struct Arguments {
     /// Settings in a TOML file [default: /etc/wharf/wharf.toml, if it is there]
@@ -55,6 +56,7 @@ enum Command {
     Pull(pull::PullArgs),
     Env(cli::EnvArgs),
     Ps(cli::PsArgs),
+    Top(cli::TopArgs),
     Logs(cli::LogsArgs),
     Exec(cli::ExecArgs),
 }
@@ -118,6 +120,7 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         }),
         Command::Env(args) => say(&cli::env(&args)?),
         Command::Ps(args) => say(&threads()?.block_on(cli::ps(&args))?),
+        Command::Top(args) => threads()?.block_on(cli::top(&args)),
         Command::Exec(args) => {
             let code = threads()?.block_on(cli::exec(&args))?;
             // Beyond main's own two answers; whatever had to be put back has been.

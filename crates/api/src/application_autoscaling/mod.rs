@@ -29,7 +29,7 @@ macro_rules! reads {
     )+};
 }
 
-/// Operations that change it.
+/// Operations that change it, or read more than the state.
 macro_rules! writes {
     ($($operation:ident, $request:ident, $response:ident => $write:path;)+) => {$(
         async fn $operation(&self, _: &Caller, request: $request) -> Result<$response, Error> {
@@ -43,13 +43,13 @@ impl ApplicationAutoScaling for Door {
 
     reads! {
         describe_scalable_targets, DescribeScalableTargetsRequest, DescribeScalableTargetsResponse => targets::describe;
-        describe_scaling_policies, DescribeScalingPoliciesRequest, DescribeScalingPoliciesResponse => policies::describe;
         describe_scheduled_actions, DescribeScheduledActionsRequest, DescribeScheduledActionsResponse => actions::describe;
         describe_scaling_activities, DescribeScalingActivitiesRequest, DescribeScalingActivitiesResponse => targets::activities;
         list_tags_for_resource, ListTagsForResourceRequest, ListTagsForResourceResponse => tags::list;
     }
 
     writes! {
+        describe_scaling_policies, DescribeScalingPoliciesRequest, DescribeScalingPoliciesResponse => policies::describe;
         register_scalable_target, RegisterScalableTargetRequest, RegisterScalableTargetResponse => targets::register;
         deregister_scalable_target, DeregisterScalableTargetRequest, DeregisterScalableTargetResponse => targets::deregister;
         put_scaling_policy, PutScalingPolicyRequest, PutScalingPolicyResponse => policies::put;

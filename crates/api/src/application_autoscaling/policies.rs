@@ -11,6 +11,7 @@ use model::{
 };
 use scheduler::ScalingCommand;
 use scheduler::scaling::{NewScalingPolicy, check_steps};
+use telemetry::metrics::alarm::AlarmQuery;
 
 use super::errors::{invalid, submit};
 use super::{metric, read, view};
@@ -189,10 +190,11 @@ pub(super) async fn delete(
     Ok(DeleteScalingPolicyResponse {})
 }
 
-pub(super) fn describe(
-    state: &State,
-    request: &DescribeScalingPoliciesRequest,
+pub(super) async fn describe(
+    door: &Door,
+    request: DescribeScalingPoliciesRequest,
 ) -> Result<DescribeScalingPoliciesResponse, Error> {
+    let state = &*door.snapshot();
     let service = read::filter(
         request.service_namespace.as_ref(),
         request.scalable_dimension.as_ref(),
@@ -205,12 +207,37 @@ pub(super) fn describe(
         .filter(|policy| names.is_empty() || names.iter().any(|n| n == policy.key.name.as_str()));
     let entries =
         policies.filter_map(|p| Some((p.key.to_string(), view::policy(state, p)?))).collect();
-    let (policies, next_token) = read::page(
+    let (mut policies, next_token) = read::page(
         "DescribeScalingPolicies",
         request.next_token.as_ref(),
         request.max_results,
         (10, Order::Ascending),
         entries,
     )?;
+    for policy in &mut policies {
+        if policy.policy_type == Some(PolicyType::StepScaling) {
+            policy.alarms = Some(users_alarms(door, policy.policy_arn.as_deref()));
+        }
+    }
     Ok(DescribeScalingPoliciesResponse { scaling_policies: Some(policies), next_token })
+}
+
+/// The alarms of users that order a policy to act.
+fn users_alarms(door: &Door, policy: Option<&str>) -> Vec<Alarm> {
+    let Some(policy) = policy else { return Vec::new() };
+    let query = AlarmQuery { action_prefix: Some(policy.to_owned()), ..AlarmQuery::default() };
+    let alarms = door.config().telemetry.alarms(&query);
+    let ordering = alarms.iter().filter(|alarm| {
+        let config = &alarm.config;
+        [&config.alarm_actions, &config.ok_actions, &config.insufficient_actions]
+            .into_iter()
+            .flatten()
+            .any(|action| action == policy)
+    });
+    ordering
+        .map(|alarm| Alarm {
+            alarm_arn: Some(alarm.arn.clone()),
+            alarm_name: Some(alarm.config.name.clone()),
+        })
+        .collect()
 }

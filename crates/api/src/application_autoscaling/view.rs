@@ -49,7 +49,9 @@ pub(super) fn alarms(state: &State, policy: &model::ScalingPolicy) -> Vec<Alarm>
         )),
         alarm_name: Some(name),
     };
-    policy.alarms().map(|(high, low)| vec![one(high), one(low)]).unwrap_or_default()
+    let Some((high, low)) = policy.alarms() else { return Vec::new() };
+    let scales_in = policy.tracking().is_some_and(|tracking| !tracking.disable_scale_in);
+    std::iter::once(high).chain(scales_in.then_some(low)).map(one).collect()
 }
 
 /// None if its target is gone.
