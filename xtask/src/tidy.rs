@@ -16,13 +16,14 @@ const MOST_LINES: usize = 600;
 /// A test file may be longer.
 const MOST_TEST_LINES: usize = 1000;
 /// The licences that our dependencies may have, besides combinations of them.
-const LICENCES: [&str; 16] = [
+const LICENCES: [&str; 17] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "BSL-1.0",
+    "BlueOak-1.0.0",
     "CC0-1.0",
     "CDLA-Permissive-2.0",
     "ISC",
