@@ -75,7 +75,7 @@ fn certificates(text: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>,
 
 fn parse<'a>(der: &'a [u8], what: &str) -> Result<X509Certificate<'a>, VaultError> {
     match X509Certificate::from_der(der) {
-        Ok((rest, parsed)) if rest.is_empty() => Ok(parsed),
+        Ok(([], parsed)) => Ok(parsed),
         _ => Err(invalid(format!("{what} is not a valid X.509 certificate."))),
     }
 }
