@@ -135,7 +135,7 @@ def test_a_name_is_taken_once(tasks, ecs, name):
 def test_what_is_not_built_is_refused_by_name(tasks, ecs, name):
     definition = steady(tasks)
     for more, says in (
-            ({"loadBalancers": [{"containerName": "app", "containerPort": 80, "targetGroupArn": "arn:x"}]}, "loadBalancers"),
+            ({"loadBalancers": [{"containerName": "app", "containerPort": 80, "loadBalancerName": "x"}]}, "loadBalancerName"),
             ({"schedulingStrategy": "DAEMON"}, "DAEMON"),
             ({"deploymentController": {"type": "CODE_DEPLOY"}}, "CODE_DEPLOY"),
             ({"launchType": "FARGATE"}, "FARGATE"),

@@ -7,7 +7,8 @@ from . import python_image
 from .kernel import tool
 from .server import ROOT
 
-SOURCES = {"hello": ROOT / "examples/hello/main.rs", "probe": ROOT / "e2e/programs/probe.rs"}
+SOURCES = {"hello": ROOT / "examples/hello/main.rs", "probe": ROOT / "e2e/programs/probe.rs",
+           "web": ROOT / "e2e/programs/web.rs"}
 
 
 @functools.cache
