@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use stdx::Timestamp;
@@ -22,6 +23,10 @@ use crate::{
     BalancerId, Group, GroupId, GroupProtocol, Health, HealthCheck, Listener, ListenerId, Phase,
     ProtocolVersion, Table, TargetKey, Transport, accept, udp,
 };
+
+/// A target is not told idle sooner than this after it began to drain: a request that chose it just
+/// before may be about to begin.
+const LINGER: Duration = Duration::from_millis(100);
 
 /// A listener that listens.
 #[derive(Debug)]
@@ -425,7 +430,8 @@ fn drain(known: &mut Known, teller: &Teller, now: Timestamp) -> bool {
     let mut left = false;
     for watched in known.targets.values_mut() {
         let Phase::Draining { since } = watched.runtime.target.phase else { continue };
-        if watched.runtime.outstanding() == 0 && !watched.idle_told {
+        let settled = now.since(since) >= LINGER;
+        if settled && watched.runtime.outstanding() == 0 && !watched.idle_told {
             watched.idle_told = true;
             teller.idle(&known.runtime, &watched.runtime);
         }
