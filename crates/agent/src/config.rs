@@ -45,6 +45,8 @@ pub struct AgentConfig {
     pub file_systems: BTreeMap<String, FileSystem>,
     /// The GPUs that tasks may have.
     pub gpus: Gpus,
+    /// The id that whoever started this node gave it; it registers as its EC2 instance id.
+    pub instance_id: Option<String>,
     /// Whether the machine is not an EC2 instance: it registers as `EXTERNAL`.
     pub external: bool,
     /// The version that the agent tells.

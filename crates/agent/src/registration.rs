@@ -91,7 +91,7 @@ pub(crate) fn request(
     RegisterContainerInstanceRequest {
         cluster: Some(config.cluster.clone()),
         container_instance_arn: known.map(str::to_owned),
-        instance_identity_document: Some(String::new()),
+        instance_identity_document: Some(identity(config.instance_id.as_deref())),
         instance_identity_document_signature: Some(String::new()),
         attributes: Some(attributes),
         total_resources: Some(vec![
@@ -108,6 +108,11 @@ pub(crate) fn request(
         }),
         ..RegisterContainerInstanceRequest::default()
     }
+}
+
+/// What EC2 would say of this node; nothing if nobody gave it an id.
+fn identity(instance_id: Option<&str>) -> String {
+    instance_id.map_or_else(String::new, |id| serde_json::json!({ "instanceId": id }).to_string())
 }
 
 /// The node's GPUs, as AWS's agent tells of them.

@@ -9,6 +9,7 @@
 
 mod acs;
 pub mod balancing;
+pub mod capacity;
 mod docker;
 mod handshake;
 mod measure;

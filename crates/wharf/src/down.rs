@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use crate::node;
+use crate::nodes;
 use crate::places::Places;
 
 /// A server gets so long to end before it is killed.
@@ -27,8 +28,18 @@ pub(crate) struct DownArgs {
     grace: u64,
 }
 
-/// Stops and removes, in this order: the server, containers, network, what is left of either.
+/// Stops a server and then the nodes that it has started on this machine, each with its tasks.
 pub(crate) async fn down(args: &DownArgs) -> Result<()> {
+    take_down(args).await?;
+    for home in nodes::folders(&args.data_dir) {
+        take_down(&DownArgs { data_dir: home.clone(), grace: args.grace }).await?;
+        std::fs::remove_dir_all(&home).with_context(|| format!("remove {}", home.display()))?;
+    }
+    Ok(())
+}
+
+/// Stops and removes, in this order: the server, containers, network, what is left of either.
+async fn take_down(args: &DownArgs) -> Result<()> {
     if !args.data_dir.exists() {
         bail!(
             "{} does not exist, so nothing of it runs. Name the folder that `wharf up` was given with --data-dir.",

@@ -101,6 +101,12 @@ pub(crate) struct AgentArgs {
     /// Where Docker Engine listens, for --runtime docker
     #[arg(long, value_name = "URL", env = "WHARF_DOCKER_HOST", default_value = DOCKER_HOST)]
     pub(crate) docker_host: String,
+    /// The id that whoever started this machine gave it; it is shown as its EC2 instance id
+    #[arg(long, value_name = "ID", env = "WHARF_INSTANCE_ID")]
+    pub(crate) instance_id: Option<String>,
+    /// What tasks may have of this machine, instead of all: CPU units (1024 to a core) and MiB
+    #[arg(long, value_name = "CPU:MEMORY", env = "WHARF_OFFER", value_parser = offer)]
+    pub(crate) offer: Option<(u32, u32)>,
     /// What is logged, such as `info` or `warn,agent=debug`
     #[arg(long, value_name = "FILTER", env = "WHARF_LOG", default_value = "info")]
     pub(crate) log: String,
@@ -116,6 +122,10 @@ pub(crate) struct NodeSettings {
     pub(crate) attributes: Vec<(String, Option<String>)>,
     pub(crate) subnet: String,
     pub(crate) runtime: RuntimeChoice,
+    /// The id that whoever started this machine gave it.
+    pub(crate) instance_id: Option<String>,
+    /// CPU units and MiB that tasks may have, unless all that the machine has.
+    pub(crate) offer: Option<(u32, u32)>,
     /// The port that containers must not reach on this machine.
     pub(crate) api_port: Option<u16>,
     /// What its life of images and tasks is set by.
@@ -324,6 +334,7 @@ fn config(
         clean_up: agent::CleanUp::default(),
         file_systems: std::collections::BTreeMap::new(),
         gpus: agent::gpu::Gpus::default(),
+        instance_id: settings.instance_id,
         external: false,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         hash: "wharf".to_owned(),
@@ -336,6 +347,9 @@ fn config(
         clock,
         signer: Arc::new(NodeSigner { credentials, scope: Scope::new(region, "ecs") }),
     };
+    if let Some((cpu, memory)) = settings.offer {
+        (config.cpu, config.memory) = (cpu.min(config.cpu), memory.min(config.memory));
+    }
     settings.options.fill(&mut config)?;
     Ok(config)
 }
@@ -403,6 +417,15 @@ impl Signer for NodeSigner {
         sign(&mut request, body, &self.credentials, &self.scope, now);
         Ok(request.headers)
     }
+}
+
+/// Reads `CPU:MEMORY`.
+fn offer(text: &str) -> Result<(u32, u32), String> {
+    let read = || {
+        let (cpu, memory) = text.split_once(':')?;
+        Some((cpu.parse().ok().filter(|n| *n > 0)?, memory.parse().ok().filter(|n| *n > 0)?))
+    };
+    read().ok_or_else(|| format!("{text:?} is not CPU units and MiB, such as 1024:2048"))
 }
 
 /// Reads `name=value` and `name`.

@@ -45,6 +45,8 @@ pub(crate) async fn up(settings: Settings, options: NodeOptions) -> Result<()> {
         subnet: settings.subnet.clone(),
         runtime: settings.runtime.clone(),
         options,
+        instance_id: None,
+        offer: None,
         api_port: blocked(address),
     };
     let agent = node::start(node, &places, clock.clone(), stop.clone()).await?;
@@ -120,6 +122,8 @@ pub(crate) async fn agent(args: AgentArgs) -> Result<()> {
         attributes: args.attributes.iter().map(|text| node::attribute(text)).collect(),
         subnet: args.subnet.clone(),
         runtime: RuntimeChoice { kind: args.runtime, docker_host: args.docker_host.clone() },
+        instance_id: args.instance_id.clone(),
+        offer: args.offer,
         api_port: None,
         options: args.options.clone(),
     };

@@ -29,6 +29,7 @@ use crate::balancing;
 use crate::checks;
 use crate::measure::Sink;
 use crate::mint::TaskMint;
+use crate::nodes;
 use crate::places::Places;
 use crate::settings::Settings;
 
@@ -88,6 +89,13 @@ pub(crate) async fn start(
     let chance = Box::new(OsEntropy);
     let (sockets, agents) =
         control::start(store.clone(), clock.clone(), chance, mint, sink, stop).await?;
+    let nodes = nodes::Server {
+        endpoint: endpoint.clone(),
+        region: settings.region.clone(),
+        credentials: root_key.credentials(),
+    };
+    let nodes = settings.nodes.provider(places, nodes)?;
+    tokio::spawn(control::capacity::run(store.clone(), nodes, shutdown.clone()));
     let exec = Exec::new(Arc::new(Reach(agents)), shutdown.clone());
     let (balancing, balanced) = balancing::start(balancing::Parts {
         place: &settings.balancers,
@@ -102,7 +110,7 @@ pub(crate) async fn start(
         store: store.clone(),
         registry: registry.clone(),
         logs,
-        telemetry: metrics,
+        telemetry: metrics.clone(),
         vault: vault.clone(),
         objects: open_objects(places, &clock)?,
         keys: Arc::new(SessionStore::new(root_key.store(&settings.account), sessions.clone())),
@@ -139,6 +147,10 @@ pub(crate) async fn start(
         }
         // Sessions of ExecuteCommand are no requests any more, and have a log to finish.
         exec.drained().await;
+        // What was measured in the last half minute is in memory alone.
+        if let Err(error) = metrics.flush().await {
+            tracing::error!(error = %stdx::chain(&error), "The newest measurements are lost.");
+        }
         served
     });
     Ok(Server { endpoint, root_key, store, ready, served })

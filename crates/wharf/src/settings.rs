@@ -8,6 +8,7 @@ use auth::RootKey;
 use serde::Deserialize;
 
 use crate::node::{DOCKER_HOST, RuntimeChoice, RuntimeKind};
+use crate::nodes::{NodesChoice, NodesKind};
 
 /// Where the file is looked for when none is named.
 const DEFAULT_FILE: &str = "/etc/wharf/wharf.toml";
@@ -56,6 +57,12 @@ pub(crate) struct Given {
     /// under it must resolve to --balancer-address [default: localhost, on loopback]
     #[arg(long, value_name = "DOMAIN", env = "WHARF_BALANCER_DOMAIN")]
     pub(crate) balancer_domain: Option<String>,
+    /// Who starts the nodes of Auto Scaling groups: this machine, a program, or nobody [default: none]
+    #[arg(long, value_enum, value_name = "WHO", env = "WHARF_NODES")]
+    pub(crate) nodes: Option<NodesKind>,
+    /// The program that starts and ends nodes, for --nodes command: it is called with start, end or list
+    #[arg(long, value_name = "PROGRAM", env = "WHARF_NODE_COMMAND")]
+    pub(crate) node_command: Option<PathBuf>,
     /// How log lines are written: text or json [default: text]
     #[arg(long, value_name = "FORM", env = "WHARF_LOG_FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
@@ -117,6 +124,7 @@ pub(crate) struct Settings {
     pub(crate) subnet: String,
     pub(crate) runtime: RuntimeChoice,
     pub(crate) balancers: BalancerPlace,
+    pub(crate) nodes: NodesChoice,
     pub(crate) log_format: LogFormat,
     pub(crate) log: String,
 }
@@ -153,6 +161,8 @@ impl Given {
             docker_host: self.docker_host.or(file.docker_host),
             balancer_address: self.balancer_address.or(file.balancer_address),
             balancer_domain: self.balancer_domain.or(file.balancer_domain),
+            nodes: self.nodes.or(file.nodes),
+            node_command: self.node_command.or(file.node_command),
             log_format: self.log_format.or(file.log_format),
             log: self.log.or(file.log),
         }
@@ -200,6 +210,7 @@ impl Given {
             subnet: self.subnet.unwrap_or_else(|| "auto".to_owned()),
             runtime,
             balancers,
+            nodes: NodesChoice::new(self.nodes, self.node_command)?,
             log_format: self.log_format.unwrap_or_default(),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
         })
@@ -238,7 +249,10 @@ mod tests {
         let loopback = "127.0.0.1:4747";
         assert_eq!(names(loopback, None, None), ("127.0.0.1".to_owned(), under("localhost")));
         let open = names(loopback, Some("192.0.2.7"), None);
-        assert_eq!(open, ("192.0.2.7".to_owned(), scheduler::Names::Address("192.0.2.7".to_owned())));
+        assert_eq!(
+            open,
+            ("192.0.2.7".to_owned(), scheduler::Names::Address("192.0.2.7".to_owned()))
+        );
         let named = names("0.0.0.0:4747", None, Some("apps.example.com"));
         assert_eq!(named, ("0.0.0.0".to_owned(), under("apps.example.com")));
     }

@@ -260,6 +260,7 @@ impl World {
             version: "0.1.0".to_owned(),
             hash: "abc".to_owned(),
             runtime_version: "embedded 0.1.0".to_owned(),
+            instance_id: None,
             limits: Limits { log_drain: Duration::from_secs(600), remember: self.remember },
             clock: SystemClock::shared(),
             signer: Arc::new(Word),
