@@ -3,15 +3,17 @@
 import json
 import pathlib
 import socket
+import tempfile
 import threading
 import time
 
 import pytest
 
-from lib import images
+from lib import images, server
 from lib.server import ROOT
-from lib.tasks import fresh, last
+from lib.tasks import GROUP, Tasks, fresh, last
 from lib.wait import eventually
+from test_docker_runtime import there
 
 ROUTER = (ROOT / "e2e/programs/router.py").read_text()
 CONFIG = "/fluent-bit/etc/fluent-bit.conf"
@@ -141,6 +143,26 @@ def test_secret_options_are_the_routers_variables(tasks, volume, python, wharf, 
     config = (volume / "config").read_text()
     assert "token ${token_1}" in config and "hush" not in config
     assert "token_1 is not set" in [r["log"] for r in records(volume)]
+
+
+def test_docker_engine_sends_by_its_own_driver():
+    """A data folder with a short path, since Docker Engine connects to the router by its path."""
+    if not there():
+        pytest.skip("Docker Engine is not there")
+    with tempfile.TemporaryDirectory(prefix="w", dir="/tmp") as folder:
+        with server.running(pathlib.Path(folder) / "d", "--runtime", "docker") as dock:
+            dock.client("logs").create_log_group(logGroupName=GROUP)
+            tasks = Tasks(dock, {"probe": images.provide(dock, "probe")})
+            volume = pathlib.Path(folder) / "v"
+            volume.mkdir()
+            arn = run(tasks, volume, router(images.provide(dock, "python")),
+                      routed(tasks, "say", "by docker", "env", "FLUENT_PORT", "sleep", 2))
+            tasks.stopped(arn)
+            eventually(lambda: records(volume))
+            got = {r["log"]: r for r in records(volume)}
+            assert got["by docker"]["tag"] == f"app-firelens-{last(arn)}", got
+            assert got["by docker"]["source"] == "stdout"
+            assert "FLUENT_PORT=24224" in got
 
 
 def test_the_plain_driver_sends_to_an_address(tasks, tmp_path):

@@ -71,11 +71,16 @@ pub async fn teardown(
     recorder.flushed().await;
     result?;
     networking.retain(&BTreeSet::new()).await.map_err(TeardownError::Network)?;
-    let volumes = data_dir.join("volumes");
-    match tokio::fs::remove_dir_all(&volumes).await {
-        Err(source) if source.kind() != ErrorKind::NotFound => Err(failed(&volumes, source)),
-        _ => Ok(count),
+    for folder in ["volumes", "firelens"] {
+        let folder = data_dir.join(folder);
+        match tokio::fs::remove_dir_all(&folder).await {
+            Err(source) if source.kind() != ErrorKind::NotFound => {
+                return Err(failed(&folder, source));
+            }
+            _ => {}
+        }
     }
+    Ok(count)
 }
 
 /// Stops one sandbox's containers, records how they ended, and removes it.

@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
-use runtime::log::{LogEntry, LogPosition};
+use runtime::log::LogEntry;
 use rustix::fs::{FileType, Mode, OFlags};
 use shell::OsEntropy;
 use stdx::Backoff;
@@ -215,7 +215,7 @@ mod tests {
     use tokio::net::UnixListener;
 
     use super::*;
-    use runtime::log::Stream;
+    use runtime::log::{LogPosition, Stream};
 
     /// Lines that are all there, of a container that is over.
     #[derive(Debug)]

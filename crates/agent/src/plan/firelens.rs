@@ -345,5 +345,8 @@ mod tests {
             let why = task(&order(given, json!({})), &facts(&[])).unwrap_err().to_string();
             assert!(why.contains(word), "{why}");
         }
+        let deep = NodeFacts { firelens_dir: "/d".repeat(60).into(), ..facts(&["fluentd"]) };
+        let why = task(&order(containers(&json!({})), json!({})), &deep).unwrap_err().to_string();
+        assert!(why.contains("--data-dir"), "{why}");
     }
 }

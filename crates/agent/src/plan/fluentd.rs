@@ -15,6 +15,9 @@ use super::logs::{Fluent, FluentAddress, LogPlan, MAX_LOG_BYTES, MAX_LOG_FILES, 
 /// The runtime's log driver that speaks the protocol.
 const DRIVER: &str = "fluentd";
 
+/// The longest path of a socket, for whoever connects to it by its path.
+const LONGEST_SOCKET: usize = 107;
+
 /// So many lines are sent at once where nothing is said.
 const AT_ONCE: usize = 1024;
 
@@ -37,6 +40,17 @@ pub(super) fn routed(
     let tag = format!("{name}-firelens-{}", writer.task_id);
     let limit = options.get(BUFFER_LIMIT);
     if writer.drivers.iter().any(|known| known == DRIVER) {
+        let length = socket.as_os_str().len();
+        if length > LONGEST_SOCKET {
+            return Err(Refusal::new(
+                format!("container {name}: logConfiguration.logDriver awsfirelens"),
+                format!(
+                    "the log router's socket {} would have a path of {length} bytes, and a socket's has \
+                     at most {LONGEST_SOCKET}; give the node a shorter --data-dir",
+                    socket.display()
+                ),
+            ));
+        }
         let given = [
             ("fluentd-address", format!("unix://{}", socket.display())),
             ("fluentd-async", "true".to_owned()),

@@ -248,7 +248,10 @@ fn datetime_pattern(format: &str) -> Option<String> {
 }
 
 /// The buffer of `mode=non-blocking`.
-pub(super) fn buffer(name: &str, options: &BTreeMap<String, String>) -> Result<Option<u64>, Refusal> {
+pub(super) fn buffer(
+    name: &str,
+    options: &BTreeMap<String, String>,
+) -> Result<Option<u64>, Refusal> {
     let wrong = |key: &str, value: &str| {
         Refusal::new(option(name, key), format!("\"{value}\" cannot be read"))
     };

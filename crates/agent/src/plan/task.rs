@@ -12,7 +12,10 @@ use runtime::{
 use super::logs::Writer;
 use super::volumes::Volumes;
 use super::{ContainerPlan, NetworkPlan, NodeFacts, Refusal, RestartPolicy, TaskPlan};
-use super::{container, depends, devices, firelens, health, logs, mounts, needs, ports, refuse, security, volumes};
+use super::{
+    container, depends, devices, firelens, health, logs, mounts, needs, ports, refuse, security,
+    volumes,
+};
 use crate::order::Order;
 
 /// ECS's default of `restartPolicy.restartAttemptPeriod`, in seconds.

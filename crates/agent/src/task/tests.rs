@@ -315,6 +315,22 @@ fn the_sandbox_stays_until_its_logs_are_shipped_or_time_is_up() {
 }
 
 #[test]
+fn a_log_router_outlives_the_others_by_their_last_words() {
+    let routed = json!([
+        {"name": "a", "image": "i", "logConfiguration": {"logDriver": "awsfirelens"}},
+        {"name": "r", "image": "i", "firelensConfiguration": {"type": "fluentbit"}}]);
+    let mut view = view(routed);
+    let actions = work(&mut view, at(0));
+    assert_eq!(starts(&actions), [1, 0], "the router starts first");
+    view.apply(Happening::Exited(0, exit(0, at(5))), at(5));
+    assert!(!work(&mut view, at(6)).contains(&Action::StopContainer(1)));
+    let mut late = view.clone();
+    assert!(work(&mut late, at(5_006)).contains(&Action::StopContainer(1)));
+    view.apply(Happening::LogsShipped(0), at(7));
+    assert!(work(&mut view, at(7)).contains(&Action::StopContainer(1)));
+}
+
+#[test]
 fn a_server_that_asks_again_hears_the_last_report_again() {
     let mut view = view(json!([{"name": "a", "image": "i"}]));
     work(&mut view, at(0));

@@ -53,7 +53,8 @@ pub(super) async fn fetch(
         let mut own = GivenContainer { env_files, ..GivenContainer::default() };
         if let Some(file) = &container.needs.router_config {
             let text = text_of(&calls, file, "firelens config file").await;
-            own.router_config = Some(text.map_err(|why| format!("ResourceInitializationError: {why}"))?);
+            own.router_config =
+                Some(text.map_err(|why| format!("ResourceInitializationError: {why}"))?);
         }
         for secret in &container.needs.secrets {
             let Some(value) = values.get(&secret.source) else { continue };
