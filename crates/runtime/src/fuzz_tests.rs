@@ -6,13 +6,14 @@
 //! what failed, which then fails again first thing; `WHARF_FUZZ_SEED=N` draws as a run did that printed N.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::LogMode;
 use crate::engine::docker_profile;
 use crate::engine::init::Order;
 use crate::engine::overlay::Overlay;
 use crate::image::fuzzed;
+use crate::shim::clock::monotonic;
 use crate::shim::proto::{self, Request, StartOrder};
 
 /// Tried without a word about time.
@@ -96,7 +97,7 @@ fn fuzz(target: &str, mut seeds: Vec<Vec<u8>>, work: impl Fn(&[u8])) {
     }
     let seed = number("WHARF_FUZZ_SEED").unwrap_or(0);
     let mut rng = Numbers(seed);
-    let until = number("WHARF_FUZZ_SECONDS").map(|s| Instant::now() + Duration::from_secs(s));
+    let until = number("WHARF_FUZZ_SECONDS").map(|s| monotonic() + Duration::from_secs(s));
     let run = |input: &[u8], count: u64| {
         let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(input)));
         if let Err(panic) = tried {
@@ -114,7 +115,7 @@ fn fuzz(target: &str, mut seeds: Vec<Vec<u8>>, work: impl Fn(&[u8])) {
         run(seed, count);
     }
     for count in 0.. {
-        if until.map_or(count >= INPUTS, |until| Instant::now() >= until) {
+        if until.map_or(count >= INPUTS, |until| monotonic() >= until) {
             return;
         }
         let mut input = seeds[rng.below(seeds.len())].clone();

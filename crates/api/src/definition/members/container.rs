@@ -114,7 +114,8 @@ pub(super) const MEMBERS: &[Member] = &[
     Member::yes("containerDefinitions[].user", Container(r#"{"user":"1000:1000"}"#)),
     Member::yes("containerDefinitions[].workingDirectory", Container(r#"{"workingDirectory":"/tmp"}"#)),
     Member::yes("containerDefinitions[].disableNetworking", Container(r#"{"disableNetworking":true}"#)),
-    Member::yes("containerDefinitions[].privileged", Container(r#"{"privileged":true}"#)),
+    Member::yes("containerDefinitions[].privileged", Container(r#"{"privileged":true}"#))
+        .note("Refused by a node with --userns strict."),
     Member::yes(
         "containerDefinitions[].readonlyRootFilesystem",
         Container(r#"{"readonlyRootFilesystem":true}"#),

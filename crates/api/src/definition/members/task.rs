@@ -21,7 +21,8 @@ pub(super) const MEMBERS: &[Member] = &[
         .note(ROLES),
     Member::yes("executionRoleArn", Task(r#"{"executionRoleArn":"exec"}"#)).note(ROLES),
     Member::yes("networkMode=bridge", Task(r#"{"networkMode":"bridge"}"#)),
-    Member::yes("networkMode=host", Task(r#"{"networkMode":"host"}"#)),
+    Member::yes("networkMode=host", Task(r#"{"networkMode":"host"}"#))
+        .note("Refused by a node with --userns strict."),
     Member::yes("networkMode=none", Task(r#"{"networkMode":"none"}"#)),
     Member::no(
         "networkMode=awsvpc",
@@ -52,9 +53,13 @@ pub(super) const MEMBERS: &[Member] = &[
     Member::yes("memory", Task(r#"{"memory":"1 GB"}"#)).note(LIMIT),
     Member::above("tags[].key", Task(r#"{"tags":[{"key":"a","value":"b"}]}"#)),
     Member::above("tags[].value", Task(r#"{"tags":[{"key":"a","value":"b"}]}"#)),
-    Member::yes("pidMode=host", Task(r#"{"pidMode":"host"}"#)).stock_having(NAMESPACES),
+    Member::yes("pidMode=host", Task(r#"{"pidMode":"host"}"#))
+        .stock_having(NAMESPACES)
+        .note("Refused by a node with --userns strict."),
     Member::yes("pidMode=task", Task(r#"{"pidMode":"task"}"#)).stock_having(NAMESPACES),
-    Member::yes("ipcMode=host", Task(r#"{"ipcMode":"host"}"#)).stock_having(NAMESPACES),
+    Member::yes("ipcMode=host", Task(r#"{"ipcMode":"host"}"#))
+        .stock_having(NAMESPACES)
+        .note("Refused by a node with --userns strict."),
     Member::yes("ipcMode=task", Task(r#"{"ipcMode":"task"}"#)).stock_having(NAMESPACES),
     Member::yes("ipcMode=none", Task(r#"{"ipcMode":"none"}"#)).stock_having(NAMESPACES),
     Member::no(
