@@ -171,6 +171,7 @@ impl Bench {
             "logs" => "Logs_20140328",
             "secretsmanager" => "secretsmanager",
             "ssm" => "AmazonSSM",
+            "monitoring" => "GraniteServiceVersion20100801",
             other => panic!("{other} has no target prefix"),
         };
         self.signed(Self::request(&format!("{prefix}.{operation}")), service, body).await

@@ -22,7 +22,9 @@ fn operations() -> Vec<(&'static str, &'static str)> {
     let secrets = aws::secretsmanager::Operation::ALL.iter();
     let secrets = secrets.map(|operation| ("secretsmanager", operation.name()));
     let ssm = aws::ssm::Operation::ALL.iter().map(|operation| ("ssm", operation.name()));
-    ecs.chain(ecr).chain(logs).chain(secrets).chain(ssm).collect()
+    let watch = aws::cloudwatch::Operation::ALL.iter();
+    let watch = watch.map(|operation| ("monitoring", operation.name()));
+    ecs.chain(ecr).chain(logs).chain(secrets).chain(ssm).chain(watch).collect()
 }
 
 #[tokio::test]
@@ -170,6 +172,7 @@ fn members(service: &str, operation: &str) -> Vec<&'static str> {
         "ecr" => aws::ecr::FACTS.operation(operation),
         "secretsmanager" => aws::secretsmanager::FACTS.operation(operation),
         "ssm" => aws::ssm::FACTS.operation(operation),
+        "monitoring" => aws::cloudwatch::FACTS.operation(operation),
         _ => aws::logs::FACTS.operation(operation),
     };
     let Some((input, _)) = facts.and_then(|facts| facts.shapes) else {
