@@ -243,8 +243,12 @@ impl AlarmActions for PolicyActions {
         self.realm.parse_scaling_policy(arn).is_some()
     }
 
+    /// A step policy acts again each minute; a target tracking one watches by itself.
     fn repeats(&self, arn: &str) -> bool {
-        self.supports(arn)
+        self.realm.parse_scaling_policy(arn).is_some_and(|(_, key)| {
+            let state = self.store.snapshot();
+            state.scaling().policy(&key).is_some_and(|policy| policy.tracking().is_none())
+        })
     }
 
     async fn invoke(&self, action: &AlarmAction) -> Result<String, String> {

@@ -39,7 +39,7 @@ fn bounds(min: u32, max: u32) -> TargetBounds {
 
 fn tracking(target: f64, cooldown: u64) -> TargetTracking {
     TargetTracking {
-        target: Finite::new(target).unwrap(),
+        target: Finite::new(target).expect("a number"),
         metric: CPU,
         out_cooldown: secs(cooldown),
         in_cooldown: secs(cooldown),
@@ -87,7 +87,7 @@ impl Stage {
     }
 
     fn desired(&self) -> u32 {
-        self.world.state.service(&service("web")).unwrap().desired_count
+        self.world.state.service(&service("web")).expect("it is there").desired_count
     }
 
     fn running(&self) -> f64 {
@@ -333,7 +333,7 @@ fn a_deleted_service_scales_no_more() {
 }
 
 fn action(_: &Stage, schedule: &str, min: Option<u32>, max: Option<u32>) -> ScalingCommand {
-    let parsed = parse_schedule(schedule, None).unwrap();
+    let parsed = parse_schedule(schedule, None).expect("a schedule");
     ScalingCommand::PutAction(NewAction {
         key: ScheduledActionKey { service: service("web"), name: "timed".into() },
         schedule: Some((schedule.to_owned(), None, parsed)),
