@@ -1,6 +1,7 @@
 //! The balancer as its owner sees it: a table goes in, sockets and checks follow.
 
 mod apply;
+mod known;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -4,29 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use stdx::Timestamp;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 
+use super::known::{Known, Watched, deed, drain, end_target, known, unused, watch};
 use crate::bind::{self, BindError};
 use crate::health::Course;
-use crate::probe::{self, Teller};
+use crate::probe::Teller;
 use crate::route::Router;
-use crate::state::{Deed, GroupRuntime, ListenerRuntime, Plan, TargetRuntime, View, lock};
+use crate::state::{GroupRuntime, ListenerRuntime, Plan, TargetRuntime, View, lock};
 use crate::tls::ServerTls;
 use crate::usage::{BalancerCells, Sharded};
 use crate::worker::Worker;
 use crate::{
-    BalancerId, Group, GroupId, GroupProtocol, Health, HealthCheck, Listener, ListenerId, Phase,
-    ProtocolVersion, Table, TargetKey, Transport, accept, udp,
+    BalancerId, Group, GroupId, Listener, ListenerId, Phase, Table, Transport, accept, udp,
 };
-
-/// A target is not told idle sooner than this after it began to drain: a request that chose it just
-/// before may be about to begin.
-const LINGER: Duration = Duration::from_millis(100);
 
 /// A listener that listens.
 #[derive(Debug)]
@@ -34,31 +27,6 @@ struct Running {
     runtime: Arc<ListenerRuntime>,
     address: SocketAddr,
     stop: watch::Sender<bool>,
-}
-
-/// What a target's watch goes by; with another it begins anew.
-#[derive(Clone, Debug, PartialEq)]
-struct Checks {
-    check: HealthCheck,
-    version: ProtocolVersion,
-}
-
-/// What is known of a target beside what requests know.
-#[derive(Debug)]
-struct Watched {
-    runtime: Arc<TargetRuntime>,
-    watch: Option<(Checks, AbortHandle)>,
-    idle_told: bool,
-    cut: bool,
-}
-
-/// A group with its targets.
-#[derive(Debug)]
-struct Known {
-    runtime: Arc<GroupRuntime>,
-    config: Option<Arc<Group>>,
-    targets: BTreeMap<TargetKey, Watched>,
-    used: bool,
 }
 
 /// Everything that runs.
@@ -346,102 +314,6 @@ impl State {
         self.draining
             .retain(|id| groups.get_mut(id).is_some_and(|known| drain(known, teller, now)));
     }
-}
-
-fn known<'a>(
-    groups: &'a mut BTreeMap<GroupId, Known>,
-    shards: usize,
-    id: &GroupId,
-) -> &'a mut Known {
-    groups.entry(id.clone()).or_insert_with(|| Known {
-        runtime: GroupRuntime::new(id.clone(), shards),
-        config: None,
-        targets: BTreeMap::new(),
-        used: false,
-    })
-}
-
-fn deed(groups: &mut BTreeMap<GroupId, Known>, shards: usize, action: &crate::Action) -> Deed {
-    Deed::new(action, |id| Arc::clone(&known(groups, shards, id).runtime))
-}
-
-/// Whether requests and flows are cut when a target's time is over.
-fn cuts(config: &Group) -> bool {
-    matches!(config.protocol, GroupProtocol::Http | GroupProtocol::Https)
-        || config.connection_termination
-}
-
-fn end_target(workers: &[Arc<Worker>], config: Option<&Group>, removed: Watched) {
-    if let Some((_, watch)) = removed.watch {
-        watch.abort();
-    }
-    for worker in workers {
-        worker.pool.forget(removed.runtime.uid);
-    }
-    if config.is_none_or(cuts) {
-        removed.runtime.cut();
-    }
-}
-
-/// Watches a used group's targets, each by its own task; those whose settings are the same go on.
-fn watch(known: &mut Known, workers: &[Arc<Worker>], next: &mut usize, teller: &Teller) {
-    let Some(config) = &known.config else { return };
-    let wanted = Checks { check: config.health_check.clone(), version: config.version };
-    for watched in known.targets.values_mut() {
-        let runs = watched.runtime.target.phase == Phase::Registered && wanted.check.enabled;
-        if watched.watch.as_ref().is_some_and(|(course, _)| runs && *course == wanted) {
-            continue;
-        }
-        if let Some((_, watch)) = watched.watch.take() {
-            watch.abort();
-        }
-        if !runs {
-            continue;
-        }
-        *next = (*next + 1) % workers.len();
-        let worker = Arc::clone(&workers[*next]);
-        let task = probe::watch(
-            Arc::clone(&known.runtime),
-            Arc::clone(&watched.runtime),
-            wanted.check.clone(),
-            wanted.version,
-            Arc::clone(&worker),
-            teller.clone(),
-        );
-        watched.watch = Some((wanted.clone(), worker.handle.spawn(task).abort_handle()));
-    }
-}
-
-/// No listener uses the group: nothing is asked of its targets.
-fn unused(known: &mut Known, teller: &Teller) {
-    for watched in known.targets.values_mut() {
-        if let Some((_, watch)) = watched.watch.take() {
-            watch.abort();
-        }
-        if watched.runtime.become_unused() {
-            teller.health(&known.runtime, &watched.runtime, Health::Unused);
-        }
-    }
-}
-
-/// Tells of targets that drain and are idle, and cuts those whose time is over. Says whether any is left.
-fn drain(known: &mut Known, teller: &Teller, now: Timestamp) -> bool {
-    let Some(config) = &known.config else { return false };
-    let mut left = false;
-    for watched in known.targets.values_mut() {
-        let Phase::Draining { since } = watched.runtime.target.phase else { continue };
-        let settled = now.since(since) >= LINGER;
-        if settled && watched.runtime.outstanding() == 0 && !watched.idle_told {
-            watched.idle_told = true;
-            teller.idle(&known.runtime, &watched.runtime);
-        }
-        if !watched.cut && now.since(since) >= config.deregistration_delay && cuts(config) {
-            watched.cut = true;
-            watched.runtime.cut();
-        }
-        left |= !watched.idle_told || !watched.cut;
-    }
-    left
 }
 
 type Socket = (SocketAddr, Transport, OwnedFd);
