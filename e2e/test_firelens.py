@@ -157,8 +157,9 @@ def test_docker_engine_sends_by_its_own_driver():
             volume.mkdir()
             arn = run(tasks, volume, router(images.provide(dock, "python")),
                       routed(tasks, "say", "by docker", "env", "FLUENT_PORT", "sleep", 2))
-            tasks.stopped(arn)
-            eventually(lambda: records(volume))
+            over = tasks.stopped(arn)
+            assert [c.get("exitCode") for c in over["containers"] if c["name"] == "app"] == [0], over
+            eventually(lambda: records(volume), within=10)
             got = {r["log"]: r for r in records(volume)}
             assert got["by docker"]["tag"] == f"app-firelens-{last(arn)}", got
             assert got["by docker"]["source"] == "stdout"

@@ -34,10 +34,10 @@ def read(data, at=0):
         return text(data, at, kind & 0x1F)
     if kind in (0xC0, 0xC2, 0xC3):
         return {0xC0: None, 0xC2: False, 0xC3: True}[kind], at
-    if kind == 0xD7:
-        said, at = take(data, at, 9)
-        assert said[0] == 0, "an instant"
-        return list(struct.unpack(">II", said[1:])), at
+    if kind in (0xC7, 0xD7):
+        # An instant, with its length told or known.
+        said, at = take(data, at, 10 if kind == 0xC7 else 9)
+        return list(struct.unpack(">II", said[-8:])), at
     sizes = {0xD9: ">B", 0xDA: ">H", 0xDB: ">I", 0xDC: ">H", 0xDD: ">I", 0xDE: ">H", 0xDF: ">I",
              0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q"}
     said, at = take(data, at, struct.calcsize(sizes[kind]))
@@ -97,8 +97,10 @@ def serve(out):
                 while buffers[one]:
                     message, end = read(buffers[one])
                     buffers[one] = buffers[one][end:]
-                    tag, entries = message[0], message[1]
-                    for at, record in entries:
+                    tag, rest = message[0], message[1]
+                    # The agent sends rows of records, Docker Engine each by itself.
+                    many = isinstance(rest, list) and (not rest or isinstance(rest[0], list))
+                    for at, record in rest if many else [(rest, message[2])]:
                         print(json.dumps({"tag": tag, "at": at, **record}), file=out, flush=True)
             except Short:
                 pass
