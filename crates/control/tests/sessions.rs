@@ -106,6 +106,7 @@ fn run() -> Command {
         definition: DefinitionKey { family: "app".into(), revision: Revision(1) },
         count: 1,
         launch_type: LaunchType::Ec2,
+        providers: Vec::new(),
         group: None,
         started_by: None,
         overrides: None,

@@ -10,10 +10,12 @@ use control::balancing::{BalancingConfig, CertificatePem, Certificates, Listener
 use model::CertificateArn;
 use shell::{Clock, OsEntropy, Shutdown};
 use store::Store;
+use telemetry::Metrics;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use vault::Vault;
 
+use crate::balancer_usage;
 use crate::settings::BalancerPlace;
 
 /// What a balancer is started with.
@@ -22,6 +24,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) root_key: &'a RootKey,
     pub(crate) store: Store,
     pub(crate) certificates: Arc<dyn Certificates>,
+    pub(crate) metrics: Metrics,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shutdown: Shutdown,
 }
@@ -33,11 +36,20 @@ pub(crate) fn start(parts: Parts<'_>) -> Result<(api::Balancing, JoinHandle<()>)
     // The same after a restart, so that clients stay with their targets.
     let cookie_key = Some(parts.root_key.derive("wharf balancer cookies v1"));
     let config = Config { cookie_key, ..Config::default() };
-    let balancer = Balancer::start(config, parts.clock, Box::new(OsEntropy), told)
+    let clock = parts.clock.clone();
+    let balancer = Balancer::start(config, clock, Box::new(OsEntropy), told)
         .context("start the threads of the load balancers")?;
+    let balancer = Arc::new(balancer);
+    tokio::spawn(balancer_usage::sample(
+        balancer.clone(),
+        parts.store.clone(),
+        parts.metrics,
+        parts.clock,
+        parts.shutdown.clone(),
+    ));
     let (listeners, finished) = control::balancing::start(BalancingConfig {
         store: parts.store,
-        balancer: Arc::new(balancer),
+        balancer,
         events,
         certificates: parts.certificates,
         bind: vec![parts.place.address],

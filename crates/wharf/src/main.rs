@@ -3,6 +3,7 @@
 //! This room only composes: it reads the configuration, checks the machine, puts the other rooms
 //! together and turns signals into an orderly end. It decides nothing about clusters.
 
+mod balancer_usage;
 mod balancing;
 mod checks;
 mod down;

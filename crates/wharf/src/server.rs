@@ -102,6 +102,7 @@ pub(crate) async fn start(
         root_key: &root_key,
         store: store.clone(),
         certificates: Arc::new(balancing::Kept(vault.clone())),
+        metrics: metrics.clone(),
         clock: clock.clone(),
         shutdown: shutdown.clone(),
     })?;

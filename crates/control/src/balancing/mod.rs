@@ -86,9 +86,8 @@ impl Listeners {
     ///
     /// It cannot: why, and who has it.
     pub fn check(&self, port: u16, transport: Transport) -> Result<(), BindError> {
-        let free = |address: &IpAddr| {
-            self.balancer.check_bind(SocketAddr::new(*address, port), transport)
-        };
+        let free =
+            |address: &IpAddr| self.balancer.check_bind(SocketAddr::new(*address, port), transport);
         self.bind.iter().try_for_each(free)
     }
 

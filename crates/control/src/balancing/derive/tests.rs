@@ -214,7 +214,11 @@ fn state(changes: impl IntoIterator<Item = BalancingChange>) -> State {
 #[test]
 fn one_route_of_many_moves_alone() {
     let rules = (0..1000).map(|n| rule(0, 0, n, u32::from(n) + 1));
-    let mut state = state([balancer(0, true), group(0, 1), group(1, 1), listener(0, 0, 0, false)].into_iter().chain(rules));
+    let mut state = state(
+        [balancer(0, true), group(0, 1), group(1, 1), listener(0, 0, 0, false)]
+            .into_iter()
+            .chain(rules),
+    );
     let derive = |derived: &Derived, state: &State| {
         derived.next(&Arc::new(state.clone()), &Certificates::new(), &BIND).unwrap()
     };
@@ -231,7 +235,9 @@ fn one_route_of_many_moves_alone() {
     state.apply(&instance(0, 7));
     let third = derive(&second, &state);
     assert!(Arc::ptr_eq(&third.table.listeners[0], after));
-    let g = |derived: &Derived, n| derived.table.groups[&balancer::GroupId::from(group_id(n).as_str())].clone();
+    let g = |derived: &Derived, n| {
+        derived.table.groups[&balancer::GroupId::from(group_id(n).as_str())].clone()
+    };
     assert!(Arc::ptr_eq(&g(&third, 0), &g(&second, 0)));
     let found: Vec<_> = g(&third, 1).targets.values().map(|t| t.address.to_string()).collect();
     assert_eq!(found, ["10.0.0.7:80"]);
