@@ -99,11 +99,11 @@ async fn answers_have_every_member_of_the_published_examples() {
 #[tokio::test]
 async fn what_is_not_built_says_so() {
     let bench = Bench::new();
-    let answer = bench.ecs("DescribeCapacityProviders", json!({})).await;
+    let answer = bench.ecs("ListDaemons", json!({})).await;
     assert_eq!(answer.status, 501, "{answer:?}");
     let (code, message) = answer.error();
     assert_eq!(code, "NotImplemented");
-    assert!(message.contains("DescribeCapacityProviders"), "{message}");
+    assert!(message.contains("ListDaemons"), "{message}");
 }
 
 #[tokio::test]
