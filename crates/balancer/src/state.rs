@@ -4,7 +4,7 @@
 //! place.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub(crate) struct TargetRuntime {
 struct Links {
     open: Mutex<BTreeMap<u64, AbortHandle>>,
     next: AtomicU64,
+    /// They were cut: one that is only coming about ends at once. Changed under the lock of `open`.
+    over: AtomicBool,
 }
 
 impl TargetRuntime {
@@ -62,6 +64,10 @@ impl TargetRuntime {
 
     /// The same registration in another phase: health, counters and connections are shared.
     pub(crate) fn with_target(&self, target: Target) -> Arc<Self> {
+        if target.phase == Phase::Registered {
+            let _open = lock(&self.links.open);
+            self.links.over.store(false, Ordering::Relaxed);
+        }
         Arc::new(Self {
             uid: self.uid,
             digest: self.digest,
@@ -95,13 +101,21 @@ impl TargetRuntime {
     pub(crate) fn link(&self) -> (Link, AbortRegistration) {
         let (handle, registration) = AbortHandle::new_pair();
         let number = self.links.next.fetch_add(1, Ordering::Relaxed);
-        lock(&self.links.open).insert(number, handle);
+        let mut open = lock(&self.links.open);
+        if self.links.over.load(Ordering::Relaxed) {
+            handle.abort();
+        } else {
+            open.insert(number, handle);
+        }
+        drop(open);
         (Link { links: Arc::clone(&self.links), number }, registration)
     }
 
-    /// Ends all connections to it.
+    /// Ends all connections to it, those that are coming about included.
     pub(crate) fn cut(&self) {
-        for handle in std::mem::take(&mut *lock(&self.links.open)).into_values() {
+        let mut open = lock(&self.links.open);
+        self.links.over.store(true, Ordering::Relaxed);
+        for handle in std::mem::take(&mut *open).into_values() {
             handle.abort();
         }
     }
