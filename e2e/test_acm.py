@@ -2,6 +2,8 @@
 
 import datetime
 import json
+import socket
+import ssl
 import subprocess
 
 import botocore.exceptions
@@ -9,6 +11,7 @@ import pytest
 
 from lib.server import free_port
 from lib.tasks import fresh
+from lib.wait import eventually
 
 
 @pytest.fixture
@@ -117,6 +120,39 @@ def test_one_on_request_is_issued_at_once(acm, authority):
     assert "DNS:*.app.example.com" in shown and "TLS Web Server Authentication" in shown
     error = refused(acm.request_certificate, DomainName="app.example.com", KeyAlgorithm="RSA_2048")
     assert error["Code"] == "ValidationException" and "EC_prime256v1" in error["Message"]
+    acm.delete_certificate(CertificateArn=arn)
+
+
+def test_an_imported_one_ends_tls(wharf, acm, authority):
+    key, body = authority.sign("secure.example.com")
+    arn = acm.import_certificate(Certificate=body, PrivateKey=key, CertificateChain=authority.read("ca.pem"))[
+        "CertificateArn"]
+    elb, ec2, port = wharf.client("elbv2"), wharf.client("ec2"), free_port()
+    subnets = [s["SubnetId"] for s in ec2.describe_subnets()["Subnets"]]
+    [balancer] = elb.create_load_balancer(Name=fresh("tls"), Subnets=subnets)["LoadBalancers"]
+    fixed = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "200", "MessageBody": "sealed"}}
+    elb.create_listener(LoadBalancerArn=balancer["LoadBalancerArn"], Protocol="HTTPS", Port=port,
+                        Certificates=[{"CertificateArn": arn}], DefaultActions=[fixed])
+    trust = ssl.create_default_context(cafile=authority.folder / "ca.pem")
+
+    def ask():
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as plain, \
+                trust.wrap_socket(plain, server_hostname="secure.example.com") as link:
+            link.sendall(b"GET / HTTP/1.1\r\nHost: secure.example.com\r\nConnection: close\r\n\r\n")
+            answer = b""
+            while part := link.recv(4096):
+                answer += part
+            return answer
+
+    def served():
+        try:
+            return b"sealed" in ask()
+        except OSError:
+            return False
+    try:
+        assert eventually(served, within=10)
+    finally:
+        elb.delete_load_balancer(LoadBalancerArn=balancer["LoadBalancerArn"])
     acm.delete_certificate(CertificateArn=arn)
 
 

@@ -23,9 +23,15 @@ const FORWARDED_FOR: &[(&str, ForwardedFor)] = &[
     ("remove", ForwardedFor::Remove),
 ];
 
-/// Keys that can only be what they are, of both kinds.
-const FIXED: &[(&str, &str)] =
-    &[("ipv6.deny_all_igw_traffic", "false"), ("zonal_shift.config.enabled", "false")];
+/// Keys that can only be what they are, of both kinds. Access logs are decided and kept already, but
+/// nobody brings them to S3 yet.
+const FIXED: &[(&str, &str)] = &[
+    ("access_logs.s3.enabled", "false"),
+    ("access_logs.s3.bucket", ""),
+    ("access_logs.s3.prefix", ""),
+    ("ipv6.deny_all_igw_traffic", "false"),
+    ("zonal_shift.config.enabled", "false"),
+];
 
 /// Keys that can only be what they are, of application load balancers.
 const FIXED_APPLICATION: &[(&str, &str)] = &[
@@ -65,9 +71,6 @@ fn read(kind: BalancerKind, given: Given<'_>) -> Result<Option<A>, Error> {
         "routing.http.xff_client_port.enabled" => A::ForwardedClientPort(given.flag()?),
         "routing.http.x_amzn_tls_version_and_cipher_suite.enabled" => A::TlsHeaders(given.flag()?),
         "routing.http.desync_mitigation_mode" => A::Desync(given.word(DESYNC)?),
-        "access_logs.s3.enabled" => A::AccessLogs(given.flag()?),
-        "access_logs.s3.bucket" => A::AccessLogBucket(given.value.to_owned()),
-        "access_logs.s3.prefix" => A::AccessLogPrefix(given.value.to_owned()),
         _ => {
             given.only(&fixed(kind))?;
             return Ok(None);
@@ -107,9 +110,6 @@ fn view(balancer: &LoadBalancer) -> Vec<wire::LoadBalancerAttribute> {
     let settings = &balancer.settings;
     let flag = |on: bool| on.to_string();
     let mut pairs = vec![
-        ("access_logs.s3.enabled", flag(settings.access_logs.is_some())),
-        ("access_logs.s3.bucket", settings.access_log_bucket.clone()),
-        ("access_logs.s3.prefix", settings.access_log_prefix.clone()),
         ("deletion_protection.enabled", flag(settings.deletion_protection)),
         ("load_balancing.cross_zone.enabled", flag(settings.cross_zone)),
     ];

@@ -14,6 +14,7 @@ pub(crate) use types::CertificateRecord;
 pub use types::{Certificate, CertificateOrigin, ImportCertificate, KeyKind, RequestCertificate};
 
 use crate::tables::{Snapshot, Tables};
+use crate::value::Form;
 use crate::{SecretValue, Service, Tags, Vault, VaultError, tags};
 
 /// The most certificates, AWS's quota.
@@ -82,7 +83,11 @@ impl Vault {
                 issued: desk.now,
                 tags: before.map_or(wanted.tags, |before| before.tags),
             };
-            let sealed = desk.sealer.seal(&owner(&record.arn), &wanted.private_key)?;
+            // PEM is text, however it came.
+            let key = wanted.private_key.reveal_bytes().to_vec();
+            let key = SecretValue::restore(Form::Text, key)
+                .ok_or_else(|| invalid("The private key is not valid PEM."))?;
+            let sealed = desk.sealer.seal(&owner(&record.arn), &key)?;
             tables.put_certificate(&record, Some(&sealed))?;
             Ok(record.arn)
         })

@@ -71,7 +71,7 @@ async fn what_fits_is_kept_and_its_key_comes_back() {
     let vault = open_at(dir.path(), &clock);
     let (chain, key) = vault.certificate_pair(&arn).await.unwrap();
     assert_eq!(chain.matches("BEGIN CERTIFICATE").count(), 2);
-    assert_eq!(key.reveal_bytes(), good.key.as_bytes());
+    assert_eq!(key.reveal_text(), Some(good.key.as_str()), "PEM is text");
     assert_eq!(vault.certificates().await.unwrap().len(), 1);
     vault.delete_certificate(&arn).await.unwrap();
     assert_eq!(refusal(vault.certificate_pair(&arn).await).0, "ResourceNotFoundException");
