@@ -23,6 +23,7 @@ use registry::{Authorizer, Registry, RegistryConfig};
 use shell::{Clock, OsEntropy, Shutdown};
 use store::{RedbEngine, Store};
 use telemetry::{Logs, LogsConfig, Metrics, MetricsConfig};
+use tokio::task::JoinHandle;
 use vault::{Vault, VaultConfig};
 
 use crate::balancing;
@@ -50,7 +51,7 @@ pub(crate) struct Server {
     /// Set once all that this process is to be stands.
     pub(crate) ready: Ready,
     /// Ends when the server has answered its last request.
-    pub(crate) served: tokio::task::JoinHandle<std::io::Result<()>>,
+    pub(crate) served: JoinHandle<std::io::Result<()>>,
 }
 
 /// Opens everything durable and serves on the listener until shutdown.
@@ -68,10 +69,7 @@ pub(crate) async fn start(
         None => RootKey::load_or_create(&places.data, &mut OsEntropy)?,
     };
     let realm = Realm::new(settings.region.clone(), settings.account.clone());
-    let path = places.data.join("state.redb");
-    let engine = RedbEngine::open(&path).with_context(|| format!("open {}", path.display()))?;
-    let store = Store::open(Box::new(engine), realm.clone(), clock.clone(), Box::new(OsEntropy))
-        .with_context(|| format!("load the state of {}", places.data.display()))?;
+    let store = open_store(places, &realm, &clock)?;
     let registry = open_registry(settings, places, &clock)?;
     let logs = open_logs(settings, places, &clock)?;
     let metrics = open_metrics(settings, places, &clock)?;
@@ -89,12 +87,12 @@ pub(crate) async fn start(
     let chance = Box::new(OsEntropy);
     let (sockets, agents) =
         control::start(store.clone(), clock.clone(), chance, mint, sink, stop).await?;
-    let nodes = nodes::Server {
+    let of = nodes::Server {
         endpoint: endpoint.clone(),
         region: settings.region.clone(),
         credentials: root_key.credentials(),
     };
-    let nodes = settings.nodes.provider(places, nodes)?;
+    let nodes = settings.nodes.provider(places, of)?;
     tokio::spawn(control::capacity::run(store.clone(), nodes, shutdown.clone()));
     let exec = Exec::new(Arc::new(Reach(agents)), shutdown.clone());
     let (balancing, balanced) = balancing::start(balancing::Parts {
@@ -125,13 +123,8 @@ pub(crate) async fn start(
     });
     let passwords =
         Passwords { tokens: ecr_token, door: door.clone(), store: store.clone(), clock };
-    let routes = Router::new()
-        .merge(api::router(door.clone()))
-        .merge(api::guard(door.clone(), sockets))
-        .merge(registry::router(registry, Arc::new(passwords)));
-    let routes = api::storage(door, routes);
     let ready = Ready::default();
-    let routes = routes.layer(middleware::from_fn_with_state(ready.clone(), not_yet));
+    let routes = routes(door, sockets, registry, passwords, &ready);
     let profile = Profile {
         endpoint: endpoint.clone(),
         region: settings.region.clone(),
@@ -141,20 +134,51 @@ pub(crate) async fn start(
     // Before anybody is answered: who sees it ready may look for this at once.
     profile.save(&places.data).context("tell tools on this machine where the server is")?;
     let serving = serve(listener, routes, shutdown)?;
-    let served = tokio::spawn(async move {
-        let (served, finished) = tokio::join!(serving, balanced);
-        if let Err(error) = finished {
-            tracing::error!(%error, "The load balancers did not end in order.");
-        }
-        // Sessions of ExecuteCommand are no requests any more, and have a log to finish.
-        exec.drained().await;
-        // What was measured in the last half minute is in memory alone.
-        if let Err(error) = metrics.flush().await {
-            tracing::error!(error = %stdx::chain(&error), "The newest measurements are lost.");
-        }
-        served
-    });
+    let served = tokio::spawn(finish(serving, balanced, exec, metrics));
     Ok(Server { endpoint, root_key, store, ready, served })
+}
+
+/// Everything that is answered on the one port.
+fn routes(
+    door: Door,
+    sockets: Router,
+    registry: Arc<Registry>,
+    passwords: Passwords,
+    ready: &Ready,
+) -> Router {
+    let routes = Router::new()
+        .merge(api::router(door.clone()))
+        .merge(api::guard(door.clone(), sockets))
+        .merge(registry::router(registry, Arc::new(passwords)));
+    let routes = api::storage(door, routes);
+    routes.layer(middleware::from_fn_with_state(ready.clone(), not_yet))
+}
+
+/// Serves to the end, and then waits for what is not over with the last request.
+async fn finish(
+    serving: impl Future<Output = std::io::Result<()>>,
+    balanced: JoinHandle<()>,
+    exec: Exec,
+    metrics: Metrics,
+) -> std::io::Result<()> {
+    let (served, finished) = tokio::join!(serving, balanced);
+    if let Err(error) = finished {
+        tracing::error!(%error, "The load balancers did not end in order.");
+    }
+    // Sessions of ExecuteCommand are no requests any more, and have a log to finish.
+    exec.drained().await;
+    // What was measured in the last half minute is in memory alone.
+    if let Err(error) = metrics.flush().await {
+        tracing::error!(error = %stdx::chain(&error), "The newest measurements are lost.");
+    }
+    served
+}
+
+fn open_store(places: &Places, realm: &Realm, clock: &Arc<dyn Clock>) -> Result<Store> {
+    let path = places.data.join("state.redb");
+    let engine = RedbEngine::open(&path).with_context(|| format!("open {}", path.display()))?;
+    Store::open(Box::new(engine), realm.clone(), clock.clone(), Box::new(OsEntropy))
+        .with_context(|| format!("load the state of {}", places.data.display()))
 }
 
 /// Sessions of ExecuteCommand go to agents by the sockets that they hold.
