@@ -67,9 +67,8 @@ const SPELLINGS: &[(&str, &str)] = &[
 fn compile(source: &str) -> Option<Regex> {
     let found = LOOKING_AHEAD.iter().find(|(ahead, _)| *ahead == source);
     let source = found.map_or(source, |(_, without)| without);
-    let source = SPELLINGS
-        .iter()
-        .fold(source.to_owned(), |source, (java, ours)| source.replace(java, ours));
+    let source =
+        SPELLINGS.iter().fold(source.to_owned(), |source, (java, ours)| source.replace(java, ours));
     Regex::new(&format!(r"\A(?s:{source})\z")).ok()
 }
 
