@@ -5,6 +5,7 @@ Stands alone too, without Docker: `.venv/bin/python bench/parts/balancer.py [SEC
 
 import re
 import resource
+import signal
 import socket
 import statistics
 import subprocess
@@ -128,6 +129,8 @@ def run(rig) -> None:
 
 
 if __name__ == "__main__":
+    # What was started is also ended when somebody ends this early.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print(f"machine: {machine.line()}")
     with tempfile.TemporaryDirectory(prefix="wharf-bench-") as scratch:
         Path(scratch).chmod(0o755)  # nginx's workers are nobody
