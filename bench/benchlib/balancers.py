@@ -253,8 +253,9 @@ class Ours(Server):
         return self
 
     def stop(self) -> None:
-        self.process.stdin.close()
-        self.process.wait(10)
+        if self.process is not None:
+            self.process.stdin.close()
+            self.process.wait(10)
 
     def reroute(self) -> tuple[float, float]:
         before = self.body()

@@ -51,10 +51,10 @@ def throughput(folder: Path, backends: list[int], rounds: int, seconds: float) -
     script = folder / "done.lua"
     script.write_text(SCRIPT)
     seen: dict[str, list[dict[str, float]]] = {}
-    servers = [kind(folder / f"load-{kind.name}", backends).start() for kind in KINDS]
+    servers = [kind(folder / f"load-{kind.name}", backends) for kind in KINDS]
     try:
         for server in servers:
-            load(server, script, 1)
+            load(server.start(), script, 1)
         for _ in range(rounds):  # in turn, so that a busy moment meets all of them
             for server in servers:
                 seen.setdefault(server.name, []).append(load(server, script, seconds))
@@ -73,9 +73,10 @@ def throughput(folder: Path, backends: list[int], rounds: int, seconds: float) -
 def memory(folder: Path, backends: list[int]) -> None:
     rows = []
     for kind in KINDS:
-        server = kind(folder / f"idle-{kind.name}", backends).start()
+        server = kind(folder / f"idle-{kind.name}", backends)
         clients = []
         try:
+            server.start()
             time.sleep(1)
             before = sum(machine.memory_kib(pid)[1] for pid in server.pids())
             for _ in range(IDLE):
@@ -98,8 +99,9 @@ def memory(folder: Path, backends: list[int]) -> None:
 def routes(folder: Path, backends: list[int], rounds: int) -> None:
     rows = []
     for kind in KINDS:
-        server = kind(folder / f"routes-{kind.name}", backends, ROUTES).start()
+        server = kind(folder / f"routes-{kind.name}", backends, ROUTES)
         try:
+            server.start()
             changes = [server.reroute() for _ in range(rounds)]
         finally:
             server.stop()
@@ -113,9 +115,9 @@ def measure(folder: Path, scale: float, seconds: float) -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for all that is started from here
     rounds = max(3, int(5 * scale))
-    behind = [Backend(folder / f"backend-{number}", []).start() for number in range(2)]
+    behind = [Backend(folder / f"backend-{number}", []) for number in range(2)]
     try:
-        ports = [backend.port for backend in behind]
+        ports = [backend.start().port for backend in behind]
         throughput(folder, ports, rounds, seconds)
         memory(folder, ports)
         routes(folder, ports, rounds)
