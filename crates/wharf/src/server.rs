@@ -87,13 +87,7 @@ pub(crate) async fn start(
     let chance = Box::new(OsEntropy);
     let (sockets, agents) =
         control::start(store.clone(), clock.clone(), chance, mint, sink, stop).await?;
-    let of = nodes::Server {
-        endpoint: endpoint.clone(),
-        region: settings.region.clone(),
-        credentials: root_key.credentials(),
-    };
-    let nodes = settings.nodes.provider(places, of)?;
-    tokio::spawn(control::capacity::run(store.clone(), nodes, shutdown.clone()));
+    provide_nodes(settings, places, &endpoint, &root_key, (&store, &shutdown))?;
     let exec = Exec::new(Arc::new(Reach(agents)), shutdown.clone());
     let (balancing, balanced) = balancing::start(balancing::Parts {
         place: &settings.balancers,
@@ -136,6 +130,24 @@ pub(crate) async fn start(
     let serving = serve(listener, routes, shutdown)?;
     let served = tokio::spawn(finish(serving, balanced, exec, metrics));
     Ok(Server { endpoint, root_key, store, ready, served })
+}
+
+/// Adds and takes away nodes as groups of them grow and shrink.
+fn provide_nodes(
+    settings: &Settings,
+    places: &Places,
+    endpoint: &str,
+    root_key: &RootKey,
+    (store, shutdown): (&Store, &Shutdown),
+) -> Result<()> {
+    let server = nodes::Server {
+        endpoint: endpoint.to_owned(),
+        region: settings.region.clone(),
+        credentials: root_key.credentials(),
+    };
+    let nodes = settings.nodes.provider(places, server)?;
+    tokio::spawn(control::capacity::run(store.clone(), nodes, shutdown.clone()));
+    Ok(())
 }
 
 /// Everything that is answered on the one port.
