@@ -157,6 +157,52 @@ expect "the service is steady" '[[ $answer == *"has reached a steady state."* ]]
 run "wharf ps"
 run "wharf logs web | tail -n 4"
 
+chapter "One address for all of them: a load balancer"
+keep subnets "aws ec2 describe-subnets --query 'Subnets[].SubnetId' --output text"
+keep vpc "aws ec2 describe-vpcs --query 'Vpcs[0].VpcId' --output text"
+keep group "aws elbv2 create-target-group --name web --protocol HTTP --port 8080 --vpc-id \$vpc --health-check-interval-seconds 5 --healthy-threshold-count 2 --query 'TargetGroups[0].TargetGroupArn' --output text"
+run "aws elbv2 modify-target-group-attributes --target-group-arn \$group --attributes Key=deregistration_delay.timeout_seconds,Value=5 --query 'Attributes[?Value==\`5\`].Key' --output text"
+keep balancer "aws elbv2 create-load-balancer --name web --subnets \$subnets --query 'LoadBalancers[0].LoadBalancerArn' --output text"
+door=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+run "aws elbv2 create-listener --load-balancer-arn \$balancer --protocol HTTP --port $door --default-actions Type=forward,TargetGroupArn=\$group --query 'Listeners[0].[Protocol,Port]' --output text"
+keep name "aws elbv2 describe-load-balancers --names web --query 'LoadBalancers[0].DNSName' --output text"
+run "aws ecs update-service --service web --load-balancers targetGroupArn=\$group,containerName=hello,containerPort=8080 --query 'service.loadBalancers[].[containerName,containerPort]' --output text"
+run "aws ecs wait services-stable --services web"
+run "aws elbv2 wait target-in-service --target-group-arn \$group"
+run "curl -s http://$name:$door/"
+expect "the load balancer's name answers" '[[ $answer == "Welcome from "* ]]'
+
+chapter "A new deployment under load: nothing is lost"
+scripts/load.py "http://127.0.0.1:$door/" --rate 100 --seconds 12 >.demo/load.txt 2>&1 &
+load=$!
+run "aws ecs update-service --service web --force-new-deployment --query 'service.deployments[].[status,rolloutState]' --output text"
+wait $load || fail "requests were lost: $(cat .demo/load.txt)"
+run "cat .demo/load.txt    # 100 requests a second, all the while"
+expect "no request was lost" '[[ $answer == *" 0 lost"* ]]'
+run "aws ecs wait services-stable --services web"
+
+chapter "It grows with its load, and shrinks when that ends"
+scaled="--service-namespace ecs --scalable-dimension ecs:service:DesiredCount --resource-id service/default/web"
+label=${balancer#*loadbalancer/}/${group##*:}
+run "aws application-autoscaling register-scalable-target $scaled --min-capacity 2 --max-capacity 6 --query ScalableTargetARN --output text"
+run "aws application-autoscaling put-scaling-policy $scaled --policy-name requests --policy-type TargetTrackingScaling --target-tracking-scaling-policy-configuration 'TargetValue=3000,ScaleInCooldown=5,ScaleOutCooldown=5,PredefinedMetricSpecification={PredefinedMetricType=ALBRequestCountPerTarget,ResourceLabel=$label}' --query 'Alarms[].[AlarmName]' --output text"
+scripts/load.py "http://127.0.0.1:$door/" --rate 200 --seconds 45 >.demo/load.txt 2>&1 &
+load=$! begun=$SECONDS
+say "200 requests a second for 45 s; the policy wants 3,000 a minute for each task..."
+until_true 40 "more tasks" "[ \$(aws ecs describe-services --services web --query 'services[0].runningCount' --output text) -ge 4 ]"
+grown=$((SECONDS - begun))
+run "wharf top --once"
+run "aws application-autoscaling describe-scaling-activities --service-namespace ecs --resource-id service/default/web --query 'ScalingActivities[].[Cause]' --output text"
+expect "it has grown to four tasks or more, $grown s after the load began, and says why" '[[ $answer == *"the target is"* ]]'
+wait $load || fail "requests were lost: $(cat .demo/load.txt)"
+run "cat .demo/load.txt"
+expect "no request was lost while it grew" '[[ $answer == *" 0 lost"* ]]'
+begun=$SECONDS
+say "The load has ended. It waits a good minute, so as not to flap..."
+until_true 180 "fewer tasks" "[ \$(aws ecs describe-services --services web --query 'services[0].desiredCount' --output text) = 2 ]"
+run "aws application-autoscaling describe-scaling-activities --service-namespace ecs --resource-id service/default/web --query 'ScalingActivities[0].[Description]' --output text"
+expect "it is back at two tasks, $((SECONDS - begun)) s after the load ended" '[[ $answer == *"2"* ]]'
+
 chapter "That was it"
 say "$checks checks passed in $SECONDS s; the killed task was replaced in $replaced ms."
 
@@ -171,7 +217,9 @@ It runs on, and is yours until Ctrl-C. In another terminal:
   eval "\$(wharf env --data-dir .demo/data)"
 
   wharf ps                                                    services and tasks
+  wharf top                                                   the same under load, live
   wharf logs -f web                                           what they print
+  curl http://$name:$door/                     through the load balancer
   aws ecs update-service --service web --desired-count 5      more of them
   curl http://127.0.0.1:${port}/crash                          one ends itself, and is replaced
   aws ecs describe-services --services web --query 'services[0].events[:5]'
