@@ -132,7 +132,7 @@ fn resources(given: &[Resource]) -> Result<Resources, Error> {
             "MEMORY" => read.memory = amount(name, resource)?,
             "PORTS" => ports(&mut read, resource, Protocol::Tcp)?,
             "PORTS_UDP" => ports(&mut read, resource, Protocol::Udp)?,
-            GPU => read.gpus.extend(resource.string_set_value.iter().flatten().map(gpu)),
+            GPU => read.gpus.extend(resource.string_set_value.iter().flatten().map(|id| gpu(id))),
             other => {
                 tracing::debug!(resource = other, "a node offers what nothing here can ask for")
             }
@@ -144,11 +144,11 @@ fn resources(given: &[Resource]) -> Result<Resources, Error> {
 /// The GPUs among a node's devices. The stock agent tells of them here, and not in its resources.
 fn gpus(devices: &[PlatformDevice]) -> impl Iterator<Item = GpuId> + '_ {
     let gpus = devices.iter().filter(|d| d.r#type == Some(PlatformDeviceType::Gpu));
-    gpus.filter_map(|device| device.id.as_ref()).filter(|id| !id.is_empty()).map(gpu)
+    gpus.filter_map(|device| device.id.as_ref()).filter(|id| !id.is_empty()).map(|id| gpu(id))
 }
 
-fn gpu(id: &String) -> GpuId {
-    GpuId::from(id.as_str())
+fn gpu(id: &str) -> GpuId {
+    GpuId::from(id)
 }
 
 fn amount(name: &str, resource: &Resource) -> Result<u32, Error> {

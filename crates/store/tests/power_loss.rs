@@ -26,6 +26,8 @@ fn put(name: u64, value: i64) -> Change {
         status: ClusterStatus::Active,
         tags: Tags::default(),
         exec_logging: None,
+        capacity_providers: Vec::new(),
+        default_strategy: Vec::new(),
         insights: model::Insights::Disabled,
         created_at: Timestamp::from_millis(value),
     }))

@@ -184,12 +184,15 @@ pub(crate) async fn put_cluster(
     Ok(PutClusterCapacityProvidersResponse { cluster: find(&state, &cluster, shown) })
 }
 
+/// A cluster's capacity providers, and its default strategy.
+pub(crate) type OfCluster = (Vec<ProviderName>, Vec<StrategyItem>);
+
 /// What a cluster is to have from its beginning, if it is to have anything.
 pub(crate) fn of_cluster(
     state: &State,
     providers: Option<&[String]>,
     strategy: Option<&Vec<CapacityProviderStrategyItem>>,
-) -> Result<Option<(Vec<ProviderName>, Vec<StrategyItem>)>, Error> {
+) -> Result<Option<OfCluster>, Error> {
     let providers = providers.unwrap_or_default();
     let providers = providers.iter().map(|given| named(given)).collect::<Result<Vec<_>, _>>()?;
     let strategy = strategy::read(strategy)?;

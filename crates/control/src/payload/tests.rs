@@ -1,6 +1,5 @@
 //! Payloads as AWS's stock agent reads them, and its books beside ours.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws::agent::acs;

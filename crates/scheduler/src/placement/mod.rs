@@ -349,10 +349,11 @@ fn group_counts(state: &State, wish: &Wish<'_>) -> BTreeMap<InstanceId, u32> {
         return counts;
     }
     let mut count = |task: &Task| {
-        if task.holds_resources() && task.progress.desired == model::DesiredStatus::Running {
-            if let Some(instance) = &task.facts.instance {
-                *counts.entry(instance.clone()).or_insert(0) += 1;
-            }
+        if task.holds_resources()
+            && task.progress.desired == model::DesiredStatus::Running
+            && let Some(instance) = &task.facts.instance
+        {
+            *counts.entry(instance.clone()).or_insert(0) += 1;
         }
     };
     match wish.group {
