@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import os
 import pathlib
 import socketserver
 import subprocess
@@ -94,6 +95,11 @@ class Plugin:
     def calls(self, what):
         return [body for asked, body in self.asked if asked == what]
 
+    def forget(self):
+        """Removes what is left from Docker Engine, which would ask for it after the plugin's end too."""
+        for name in list(self.users):
+            subprocess.run(["docker", "volume", "rm", "--force", name], check=True, capture_output=True)
+
     def close(self):
         self.server.shutdown()
         self.socket.unlink()
@@ -107,6 +113,9 @@ def plugged(request, tmp_path_factory):
     """A node of each runtime that was started beside a plugin."""
     if request.param == "docker" and not there():
         pytest.skip("no Docker Engine answers")
+    if request.param == "docker" and not os.environ.get("E2E_DOCKER_PLUGINS"):
+        pytest.skip("until it is restarted, Docker Engine waits 15 s for a plugin that is gone whenever "
+                    "volumes are listed; set E2E_DOCKER_PLUGINS=1 where that does not matter")
     root = tmp_path_factory.mktemp("plugin")
     plugin = Plugin(root)
     flags = ["--runtime", "docker"] if request.param == "docker" else []
@@ -118,6 +127,8 @@ def plugged(request, tmp_path_factory):
             yield tasks
             for arn in tasks.ecs.list_tasks(cluster="default")["taskArns"]:
                 tasks.stop(arn)
+            if request.param == "docker":
+                plugin.forget()
     finally:
         plugin.close()
 

@@ -67,8 +67,7 @@ async fn clusters_come_and_go_with_what_clients_rely_upon() {
 async fn a_cluster_refuses_by_name_what_is_not_built() {
     let bench = Bench::new();
     for (body, member) in [
-        (json!({"settings": [{"name": "containerInsights", "value": "on"}]}), "settings"),
-        (json!({"capacityProviders": ["FARGATE"]}), "capacityProviders"),
+        (json!({"capacityProviders": ["FARGATE"]}), "FARGATE"),
         (json!({"configuration": {"executeCommandConfiguration": {"kmsKeyId": "k"}}}), "kmsKeyId"),
         (json!({"serviceConnectDefaults": {"namespace": "x"}}), "serviceConnectDefaults"),
     ] {
@@ -76,6 +75,10 @@ async fn a_cluster_refuses_by_name_what_is_not_built() {
         assert_eq!(code, "InvalidParameterException");
         assert!(message.contains(member) && message.contains("not built yet"), "{message}");
     }
+    let odd = json!({"settings": [{"name": "containerInsights", "value": "on"}]});
+    let (code, message) = bench.ecs("CreateCluster", odd).await.error();
+    assert_eq!(code, "InvalidParameterException");
+    assert!(message.contains("disabled, enabled or enhanced"), "{message}");
     assert_eq!(bench.ecs("ListClusters", json!({})).await.ok()["clusterArns"], json!([]));
 }
 
@@ -328,7 +331,7 @@ async fn a_run_refuses_what_it_can_not_honour() {
         (json!({"launchType": "FARGATE"}), "FARGATE"),
         (
             json!({"capacityProviderStrategy": [{"capacityProvider": "FARGATE"}]}),
-            "capacityProviderStrategy",
+            "FARGATE is not built",
         ),
         (json!({"count": 0}), "count"),
         (json!({"count": 11}), "count"),

@@ -141,7 +141,7 @@ fn the_services_are_whole() {
             ("iam", 180, 27),
             ("logs", 118, 14),
             ("secretsmanager", 26, 14),
-            ("ssm", 154, 13),
+            ("ssm", 154, 16),
             ("sts", 11, 2)
         ]
     );
