@@ -1,7 +1,7 @@
 //! One step of a group: nodes move on, and there come to be as many as there should be. It is asked by
 //! the plan on a desk of its own and again at its commit; at rest it changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +49,10 @@ pub(crate) fn step(desk: &mut Desk<'_>, name: &AutoScalingGroupName) -> Option<T
     let state = desk.state;
     let group = state.capacity().group(name)?.clone();
     let provider = state.capacity().provider_of(name).cloned();
-    let seen: Vec<Seen<'_>> = state.capacity().nodes(name).map(|node| see(state, node)).collect();
+    let joined = joined(state, name);
+    let nodes = state.capacity().nodes(name);
+    let seen: Vec<Seen<'_>> =
+        nodes.map(|node| see(state, node, joined.get(node.id.as_str()).copied())).collect();
     if seen.is_empty() && group.deleting {
         desk.put(Change::Capacity(CapacityChange::DeleteGroup(name.clone())));
         return None;
@@ -69,8 +72,20 @@ pub(crate) fn step(desk: &mut Desk<'_>, name: &AutoScalingGroupName) -> Option<T
     wake.into_iter().filter(|at| *at > desk.now).min()
 }
 
-fn see<'a>(state: &'a State, node: &'a Arc<Node>) -> Seen<'a> {
-    let instance = instance(state, &node.id);
+/// What the nodes of a group have become, by their ids: one pass over the clusters that they join.
+fn joined<'a>(
+    state: &'a State,
+    group: &AutoScalingGroupName,
+) -> BTreeMap<&'a str, &'a Arc<Instance>> {
+    let book = state.capacity();
+    let launches: BTreeSet<_> = book.nodes(group).map(|node| &node.launch).collect();
+    let clusters: BTreeSet<_> =
+        launches.into_iter().filter_map(|name| Some(&book.launch(name)?.cluster)).collect();
+    let instances = clusters.into_iter().flat_map(|cluster| state.instances(cluster));
+    instances.filter_map(|i| Some((i.ec2_instance_id.as_deref()?, i))).collect()
+}
+
+fn see<'a>(state: &'a State, node: &'a Arc<Node>, instance: Option<&'a Arc<Instance>>) -> Seen<'a> {
     let (mut tasks, mut idle_since) = (0, node.created_at);
     if let Some(instance) = instance {
         idle_since = idle_since.max(instance.registered_at);
