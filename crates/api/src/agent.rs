@@ -7,10 +7,11 @@ use aws::Error;
 use aws::ecs::{
     AttachmentStateChange, Attribute as WireAttribute, ContainerStateChange,
     DiscoverPollEndpointRequest, DiscoverPollEndpointResponse, ManagedAgentName,
-    ManagedAgentStateChange, PlatformDevice, PlatformDeviceType, RegisterContainerInstanceRequest, RegisterContainerInstanceResponse,
-    Resource, SubmitAttachmentStateChangesRequest, SubmitAttachmentStateChangesResponse,
-    SubmitContainerStateChangeRequest, SubmitContainerStateChangeResponse,
-    SubmitTaskStateChangeRequest, SubmitTaskStateChangeResponse, VersionInfo,
+    ManagedAgentStateChange, PlatformDevice, PlatformDeviceType, RegisterContainerInstanceRequest,
+    RegisterContainerInstanceResponse, Resource, SubmitAttachmentStateChangesRequest,
+    SubmitAttachmentStateChangesResponse, SubmitContainerStateChangeRequest,
+    SubmitContainerStateChangeResponse, SubmitTaskStateChangeRequest,
+    SubmitTaskStateChangeResponse, VersionInfo,
 };
 use model::{
     AgentInfo, Attribute, ClusterName, ContainerStatus, GpuId, HostPort, Instance, InstanceKey,
@@ -38,10 +39,8 @@ pub(crate) async fn register(
     request: RegisterContainerInstanceRequest,
 ) -> Result<RegisterContainerInstanceResponse, Error> {
     let versions = request.version_info.clone();
-    let command = RegisterInstance {
-        address: caller.source,
-        ..read_register(&door.snapshot(), request)?
-    };
+    let command =
+        RegisterInstance { address: caller.source, ..read_register(&door.snapshot(), request)? };
     let mut committed = door.submit(Command::RegisterInstance(command)).await?;
     let Reply::Instance(instance) = &committed.reply else {
         return Err(odd_reply("RegisterContainerInstance", &committed.reply));

@@ -173,11 +173,5 @@ fn container_size(
     {
         return Err(wrong("memoryReservation would be more than memory."));
     }
-    Ok(ContainerResize {
-        name: container,
-        cpu,
-        memory: hard,
-        memory_reservation: soft,
-        gpus: None,
-    })
+    Ok(ContainerResize { name: container, cpu, memory: hard, memory_reservation: soft, gpus: None })
 }

@@ -51,7 +51,8 @@ fn one(realm: &Realm, at: usize, given: &LoadBalancer) -> Result<ServiceTarget, 
 /// Reads `healthCheckGracePeriodSeconds`.
 pub(crate) fn read_grace(given: Option<i32>) -> Result<Option<Duration>, Error> {
     let negative = || invalid("healthCheckGracePeriodSeconds: it can not be negative.");
-    let seconds = given.map(|seconds| u64::try_from(seconds).map_err(|_| negative())).transpose()?;
+    let seconds =
+        given.map(|seconds| u64::try_from(seconds).map_err(|_| negative())).transpose()?;
     Ok(seconds.map(Duration::from_secs))
 }
 
@@ -109,10 +110,16 @@ mod tests {
         let realm = Realm::new("eu-west-1", "123456789012");
         let text = |text: &str| Some(text.to_owned());
         for (given, says) in [
-            (LoadBalancer { load_balancer_name: text("old"), ..given() }, "loadBalancerName: Classic"),
+            (
+                LoadBalancer { load_balancer_name: text("old"), ..given() },
+                "loadBalancerName: Classic",
+            ),
             (LoadBalancer { target_group_arn: None, ..given() }, "targetGroupArn can not be blank"),
             (LoadBalancer { target_group_arn: text("x"), ..given() }, "x is not the ARN"),
-            (LoadBalancer { target_group_arn: Some(ARN.replace("west-1", "west-2")), ..given() }, "of this account and region"),
+            (
+                LoadBalancer { target_group_arn: Some(ARN.replace("west-1", "west-2")), ..given() },
+                "of this account and region",
+            ),
             (LoadBalancer { container_name: None, ..given() }, "Container name can not be blank."),
             (LoadBalancer { container_port: Some(0), ..given() }, "from 1 to 65535"),
             (LoadBalancer { container_port: None, ..given() }, "from 1 to 65535"),

@@ -230,7 +230,9 @@ fn mutated_frames_never_panic() {
     let mut client = ClientSide::new(Wish::of_the_plugin(), "t");
     client.receive(&greeting, now, &mut chance).unwrap();
     let end = channel::closing("s", "w", now, &mut chance);
-    assert!(channel::is_closing(&end) && !channel::is_closing(&greeting) && !channel::is_closing(b""));
+    assert!(
+        channel::is_closing(&end) && !channel::is_closing(&greeting) && !channel::is_closing(b"")
+    );
     client.resize(Size { cols: 1, rows: 2 }, now, &mut chance);
     seeds.extend([start, greeting, channel::closing("s", "w", now, &mut chance)]);
     seeds.extend(std::iter::from_fn(|| client.next_frame()));

@@ -13,9 +13,7 @@ pub(super) fn check_container(
     name: &str,
     definition: &ecs::ContainerDefinition,
 ) -> Result<(), Refusal> {
-    let asked = [
-        ("credentialSpecs", given(definition.credential_specs.as_ref())),
-    ];
+    let asked = [("credentialSpecs", given(definition.credential_specs.as_ref()))];
     if let Some((member, _)) = asked.into_iter().find(|(_, asked)| *asked) {
         return Err(Refusal::unbuilt(format!("container {name}: {member}")));
     }

@@ -4,7 +4,5 @@
 mod providers;
 mod strategy;
 
-pub(crate) use providers::{
-    create, delete, describe, group_arn, of_cluster, put_cluster, update,
-};
+pub(crate) use providers::{create, delete, describe, group_arn, of_cluster, put_cluster, update};
 pub(crate) use strategy::{read, read_for, show};

@@ -103,7 +103,8 @@ impl Bench {
         let objects = ObjectsConfig::new(folder.path(), shared.clone());
         let vault = VaultConfig::new(folder.path(), ACCOUNT, REGION, shared.clone());
         let logs = LogsConfig::new(folder.path().join("logs"), ACCOUNT, REGION, shared.clone());
-        let metrics = MetricsConfig::new(folder.path().join("logs"), ACCOUNT, REGION, shared.clone());
+        let metrics =
+            MetricsConfig::new(folder.path().join("logs"), ACCOUNT, REGION, shared.clone());
         let sessions = Arc::new(SessionMint::new(root.secret()));
         let asked = Asked::default();
         let door = Door::new(DoorConfig {

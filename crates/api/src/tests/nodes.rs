@@ -123,7 +123,6 @@ async fn a_stock_agent_is_answered_as_it_insists() {
         .ok();
     assert_eq!(sockets["endpoint"], "http://127.0.0.1:4747/acs");
     assert_eq!(sockets["telemetryEndpoint"], "http://127.0.0.1:4747/tcs");
-
 }
 
 #[tokio::test]

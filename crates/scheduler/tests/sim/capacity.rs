@@ -189,7 +189,8 @@ fn what_is_beyond_the_bound_waits_and_is_given_up_in_the_end() {
     assert_eq!(fleet.tasks(TaskStatus::Provisioning), 2);
     fleet.pass(31 * 60);
     assert_eq!(fleet.tasks(TaskStatus::Provisioning), 0);
-    let stopped = fleet.world.state.all_tasks().filter(|t| t.progress.status == TaskStatus::Stopped);
+    let stopped =
+        fleet.world.state.all_tasks().filter(|t| t.progress.status == TaskStatus::Stopped);
     let reasons: Vec<_> = stopped.filter_map(|t| t.progress.stopped_reason.clone()).collect();
     assert_eq!(reasons.len(), 2);
     assert!(reasons[0].starts_with("Capacity is unavailable"), "{reasons:?}");
