@@ -32,6 +32,7 @@ def router(python, kind="fluentbit", options=None, **more):
     program = f"import shutil; shutil.copy({config!r}, '/v/config')\n" + ROUTER
     return {
         "name": "router", "image": python, "memory": 64, "essential": True,
+        "stopTimeout": 2,  # As process 1, Python does not hear SIGTERM.
         "command": ["-c", program, "/v/records"],
         "firelensConfiguration": {"type": kind, "options": options or {}},
         "mountPoints": [{"sourceVolume": "v", "containerPath": "/v"}],

@@ -296,7 +296,7 @@ time.sleep(3600)
 
 def test_a_tasks_credentials_end_with_it(wharf, tasks, role, python):
     arn = role(TASKS, see=allow("ecs:ListTasks"))
-    container = tasks.container(image=python, **script(wharf, SHOW))
+    container = tasks.container(image=python, stopTimeout=2, **script(wharf, SHOW))
     task = tasks.run(definition=tasks.define(container, taskRoleArn=arn))
     [line] = tasks.prints(task, "credentials")
     credentials = json.loads(line.removeprefix("credentials "))

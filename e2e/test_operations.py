@@ -21,7 +21,7 @@ def test_metrics_are_in_prometheus_text(wharf, tasks):
     samples = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert len(samples) >= 5
     for line in samples:
-        assert re.fullmatch(r"wharf_[a-z_]+(\{.*\})? -?[0-9.e+-]+", line), line
+        assert re.fullmatch(r"(wharf|aws|ecs)_[a-z0-9_]+(\{.*\})? -?[0-9.e+-]+", line), line
 
 
 def test_env_points_tools_at_it(wharf):
