@@ -106,8 +106,15 @@ def test_other_accelerators_are_refused_by_name(node):
 
 
 def test_a_gpu_that_is_not_there_stops_the_node(tmp_path):
-    done = subprocess.run(
-        [server.BINARY, "up", "--data-dir", tmp_path / "data", "--gpu", f"{fresh('g')}=/dev/null/none"],
-        capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL, env=server.environment())
+    def wharf(*words):
+        return subprocess.run(
+            [server.BINARY, *words], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL,
+            env=server.environment())
+
+    data = ("--data-dir", tmp_path / "data")
+    listen = ("--listen", f"127.0.0.1:{server.free_port()}")
+    done = wharf("up", *data, *listen, "--gpu", f"{fresh('g')}=/dev/null/none")
+    # Its network stood already, and stays for the next start.
+    assert wharf("down", *data).returncode == 0
     assert done.returncode != 0
     assert "is not a device of this node" in done.stderr, done.stderr
