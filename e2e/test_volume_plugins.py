@@ -127,9 +127,9 @@ def plugged(request, tmp_path_factory):
             yield tasks
             for arn in tasks.ecs.list_tasks(cluster="default")["taskArns"]:
                 tasks.stop(arn)
-            if request.param == "docker":
-                plugin.forget()
     finally:
+        if request.param == "docker":
+            plugin.forget()
         plugin.close()
 
 
