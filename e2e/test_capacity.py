@@ -212,6 +212,11 @@ def test_what_contradicts_itself_is_refused(wharf, name):
             **group | {"LaunchConfigurationName": "none"})
     refused(scaling.create_auto_scaling_group, "ValidationError", "TargetGroupARNs is not built",
             **group | {"TargetGroupARNs": ["arn:x"]})
+    refused(scaling.create_auto_scaling_group, "ValidationError", "Context is not built",
+            **group | {"Context": "x"})
+    refused(scaling.create_launch_configuration, "ValidationError", "InstanceMonitoring is not built",
+            LaunchConfigurationName=f"{name}-2", ImageId="ami-1", InstanceType="t3.nano",
+            InstanceMonitoring={"Enabled": True})
     scaling.create_auto_scaling_group(**group)
     refused(scaling.create_auto_scaling_group, "AlreadyExists", "already exists", **group)
     refused(scaling.set_desired_capacity, "ValidationError", "above max value 1",

@@ -54,6 +54,14 @@ pub(super) async fn create(
         ("InstanceMaintenancePolicy", request.instance_maintenance_policy.is_some()),
         ("AvailabilityZoneIds", filled(request.availability_zone_ids.as_ref())),
         ("InstanceLifecyclePolicy", request.instance_lifecycle_policy.is_some()),
+        ("Operator", request.operator.is_some()),
+        ("AvailabilityZoneDistribution", request.availability_zone_distribution.is_some()),
+        ("AvailabilityZoneImpairmentPolicy", request.availability_zone_impairment_policy.is_some()),
+        ("CapacityReservationSpecification", request.capacity_reservation_specification.is_some()),
+        ("Context", request.context.is_some()),
+        ("DeletionProtection", request.deletion_protection.is_some()),
+        ("ServiceLinkedRoleARN", request.service_linked_role_arn.is_some()),
+        ("SkipZonalShiftValidation", request.skip_zonal_shift_validation == Some(true)),
     ])?;
     check_termination(request.termination_policies.as_ref())?;
     check_health_type(request.health_check_type.as_ref())?;
@@ -107,6 +115,15 @@ pub(super) async fn update(
         ("DesiredCapacityType", request.desired_capacity_type.is_some_and(|t| t != "units")),
         ("DefaultInstanceWarmup", request.default_instance_warmup.is_some_and(|n| n >= 0)),
         ("InstanceMaintenancePolicy", request.instance_maintenance_policy.is_some()),
+        ("AvailabilityZoneIds", request.availability_zone_ids.is_some_and(|ids| !ids.is_empty())),
+        ("InstanceLifecyclePolicy", request.instance_lifecycle_policy.is_some()),
+        ("AvailabilityZoneDistribution", request.availability_zone_distribution.is_some()),
+        ("AvailabilityZoneImpairmentPolicy", request.availability_zone_impairment_policy.is_some()),
+        ("CapacityReservationSpecification", request.capacity_reservation_specification.is_some()),
+        ("Context", request.context.is_some()),
+        ("DeletionProtection", request.deletion_protection.is_some()),
+        ("ServiceLinkedRoleARN", request.service_linked_role_arn.is_some()),
+        ("SkipZonalShiftValidation", request.skip_zonal_shift_validation == Some(true)),
     ])?;
     check_termination(request.termination_policies.as_ref())?;
     check_health_type(request.health_check_type.as_ref())?;

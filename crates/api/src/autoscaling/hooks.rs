@@ -31,10 +31,16 @@ struct Given<'a> {
     timeout: Option<i32>,
     default: Option<&'a String>,
     notifies: bool,
+    metadata: Option<&'a String>,
+    role: Option<&'a String>,
 }
 
 fn read(given: &Given<'_>, before: Option<&LifecycleHook>) -> Result<LifecycleHook, Error> {
-    not_built(&[("NotificationTargetARN", given.notifies)])?;
+    not_built(&[
+        ("NotificationTargetARN", given.notifies),
+        ("NotificationMetadata", given.metadata.is_some()),
+        ("RoleARN", given.role.is_some()),
+    ])?;
     let name = required("LifecycleHookName", given.name)?;
     let transition = match (given.transition, before) {
         (None, Some(before)) => before.transition,
@@ -84,6 +90,8 @@ pub(super) fn read_specification(
         timeout: given.heartbeat_timeout,
         default: given.default_result.as_ref(),
         notifies: given.notification_target_arn.as_ref().is_some_and(|arn| !arn.is_empty()),
+        metadata: given.notification_metadata.as_ref(),
+        role: given.role_arn.as_ref(),
     };
     read(&given, None)
 }
@@ -104,6 +112,8 @@ pub(super) async fn put(
         timeout: request.heartbeat_timeout,
         default: request.default_result.as_ref(),
         notifies: request.notification_target_arn.as_ref().is_some_and(|arn| !arn.is_empty()),
+        metadata: request.notification_metadata.as_ref(),
+        role: request.role_arn.as_ref(),
     };
     let hook = read(&given, before)?;
     submit(door, CapacityCommand::PutHook(group, hook)).await?;

@@ -37,6 +37,10 @@ pub(super) async fn create(
         ("SecurityGroups", filled(request.security_groups.as_ref())),
         ("AssociatePublicIpAddress", request.associate_public_ip_address == Some(true)),
         ("IamInstanceProfile", request.iam_instance_profile.is_some()),
+        (
+            "InstanceMonitoring",
+            request.instance_monitoring.is_some_and(|m| m.enabled == Some(true)),
+        ),
         ("EbsOptimized", request.ebs_optimized == Some(true)),
         ("MetadataOptions", request.metadata_options.is_some()),
         ("ClassicLinkVPCId", request.classic_link_vpc_id.is_some()),

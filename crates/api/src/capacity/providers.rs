@@ -33,6 +33,8 @@ pub(crate) async fn create(
     let r = PARAMETER;
     let managed = request.managed_instances_provider.as_ref();
     r.given("managedInstancesProvider", managed, "Managed Instances are")?;
+    let cluster = request.cluster.as_ref();
+    r.text("cluster", cluster, "capacity providers of one cluster alone are")?;
     let name = request.name.as_deref().unwrap_or_default();
     let reserved = ["aws", "ecs", "fargate"].iter().any(|p| name.to_lowercase().starts_with(p));
     if !refer::is_name(name) || reserved {
