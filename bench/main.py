@@ -11,7 +11,7 @@ import traceback
 from benchlib import cluster, machine
 from benchlib.rig import Rig
 
-PARTS = ["start", "many", "replace", "stop", "memory", "ready", "commits", "pull", "exec", "agents", "docker-runtime", "balancer", "deployments"]
+PARTS = ["start", "many", "replace", "stop", "memory", "ready", "commits", "pull", "exec", "agents", "docker-runtime", "balancer", "deployments", "scale", "placement"]
 
 
 def main() -> int:

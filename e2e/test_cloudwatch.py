@@ -147,8 +147,12 @@ def test_the_aws_cli_draws_statistics(wharf, namespace):
               "--statistic", "Average", "--period", "60", "--evaluation-periods", "1", "--threshold", "50",
               "--comparison-operator", "GreaterThanThreshold")
     wharf.aws("cloudwatch", "set-alarm-state", "--alarm-name", name, "--state-value", "ALARM", "--state-reason", "drill")
-    shown = json.loads(wharf.aws("cloudwatch", "describe-alarms", "--alarm-names", name, "--output", "json"))
-    assert shown["MetricAlarms"][0]["StateReason"] == "drill"
+    # The state that was set stands until the next evaluation, which may be now: the history keeps it.
+    shown = json.loads(wharf.aws("cloudwatch", "describe-alarm-history", "--alarm-name", name,
+                                 "--history-item-type", "StateUpdate", "--output", "json"))
+    told = [json.loads(item["HistoryData"])["newState"] for item in shown["AlarmHistoryItems"]]
+    assert {"stateValue": "ALARM", "stateReason": "drill"} in [
+        {field: state[field] for field in ("stateValue", "stateReason")} for state in told]
     wharf.aws("cloudwatch", "delete-alarms", "--alarm-names", name)
 
 

@@ -34,7 +34,8 @@ def test_there_is_a_default_network(ec2):
     assert attribute["EnableDnsSupport"]["Value"] is True
     attributes = ec2.describe_account_attributes(AttributeNames=["default-vpc"])["AccountAttributes"]
     assert attributes[0]["AttributeValues"] == [{"AttributeValue": vpc["VpcId"]}]
-    assert ec2.describe_network_interfaces()["NetworkInterfaces"] == []
+    unused = [{"Name": "status", "Values": ["available"]}]
+    assert ec2.describe_network_interfaces(Filters=unused)["NetworkInterfaces"] == []
     [region] = ec2.describe_regions()["Regions"]
     assert zones[0]["RegionName"] == region["RegionName"]
 

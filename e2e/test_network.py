@@ -102,8 +102,3 @@ def test_extra_hosts_and_dns_are_written(tasks):
     assert "10.1.2.3" in printed and "db.internal" in printed
     assert "nameserver 9.9.9.9" in printed and "search corp.example" in printed
     assert "box" in printed
-
-
-def test_awsvpc_is_refused_by_name(tasks, ecs):
-    with pytest.raises(ecs.exceptions.ClientException, match="awsvpc"):
-        tasks.define(tasks.container("exit", 0), networkMode="awsvpc")

@@ -136,13 +136,11 @@ def test_what_is_not_built_is_refused_by_name(tasks, ecs, name):
     definition = steady(tasks)
     for more, says in (
             ({"loadBalancers": [{"containerName": "app", "containerPort": 80, "loadBalancerName": "x"}]}, "loadBalancerName"),
-            ({"schedulingStrategy": "DAEMON"}, "DAEMON"),
             ({"deploymentController": {"type": "CODE_DEPLOY"}}, "CODE_DEPLOY"),
             ({"launchType": "FARGATE"}, "FARGATE"),
             ({"serviceRegistries": [{"registryArn": "arn:x"}]}, "serviceRegistries")):
-        count = {} if more.get("schedulingStrategy") else {"desiredCount": 1}
         with pytest.raises(botocore.exceptions.ClientError, match=says):
-            ecs.create_service(serviceName=name, taskDefinition=definition, **count, **more)
+            ecs.create_service(serviceName=name, taskDefinition=definition, desiredCount=1, **more)
     assert ecs.describe_services(services=[name])["services"] == []
 
 

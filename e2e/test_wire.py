@@ -147,9 +147,9 @@ def test_null_is_absent(wharf):
 
 
 def test_an_operation_that_is_not_built_says_so(wharf):
-    answer = call(wharf, "CreateTaskSet", {"cluster": "default", "service": "s", "taskDefinition": "t"})
+    answer = call(wharf, "CreateDaemon", {"daemonName": "d", "daemonTaskDefinitionArn": "d:1", "capacityProviderArns": ["c"]})
     assert (answer.status, answer.code) == (501, "NotImplemented")
-    assert "CreateTaskSet" in answer.message
+    assert "CreateDaemon" in answer.message
 
 
 def test_an_operation_that_does_not_exist(wharf):

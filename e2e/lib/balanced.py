@@ -17,14 +17,14 @@ SOON = {"HealthCheckIntervalSeconds": 5, "HealthCheckTimeoutSeconds": 2, "Health
 class Front:
     """A load balancer with one listener that sends to one target group."""
 
-    def __init__(self, wharf, kind="application", **health):
+    def __init__(self, wharf, kind="application", targets="instance", **health):
         self.elb, self.port, name = wharf.client("elbv2"), free_port(), fresh("b")
         web = kind == "application"
         vpc = wharf.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
         subnets = [s["SubnetId"] for s in wharf.client("ec2").describe_subnets()["Subnets"]]
         checks = {"HealthCheckPath": "/health"} if web else {}
         [group] = self.elb.create_target_group(
-            Name=name, Protocol="HTTP" if web else "TCP", Port=80, VpcId=vpc, TargetType="instance",
+            Name=name, Protocol="HTTP" if web else "TCP", Port=80, VpcId=vpc, TargetType=targets,
             **(checks | SOON | health))["TargetGroups"]
         self.group = group["TargetGroupArn"]
         [balancer] = self.elb.create_load_balancer(Name=name, Type=kind, Subnets=subnets)["LoadBalancers"]

@@ -6,7 +6,8 @@ Usage: models.py BOTOCORE_DATA_DIR MODELS_DIR [SERVICE...]
 What is kept is what a wire needs: operations, shapes, members, constraints, error codes and
 pagination. All prose is dropped. Which services are extracted is said by MODELS_DIR/services.json;
 of a service that is "trim" there, operations that are not typed keep their names only, and shapes
-that no typed operation reaches are left out (EC2 has 4,414 of them).
+that no typed operation reaches are left out (EC2 has 4,414 of them). One that is "own" there is not
+AWS's: its model is written by hand.
 The output is one line an operation and one line a shape, so that the difference between two
 versions of a service reads well.
 """
@@ -128,15 +129,28 @@ def extract(data, service, plan):
     ]) + "\n}\n"
 
 
+def spelled(model, name, request):
+    """A request of EC2's as its protocol spells the members, which differs from what the SDKs call them."""
+    members = model["shapes"][model["operations"][name]["input"]["shape"]]["members"]
+    location = {member: facts.get("queryName", facts.get("locationName", member)) for member, facts in members.items()}
+    wire = {member: place[:1].upper() + place[1:] for member, place in location.items()}
+    return {wire.get(member, member): value for member, value in request.items()}
+
+
 def examples(data, service, plan):
     """The published example requests and responses: values only."""
     path = newest(data / service, "examples-1")
+    model = read(newest(data / service, "service-2"))
+    ec2 = model["metadata"]["protocol"] == "ec2"
     cases = []
     for name, entries in sorted(read(path)["examples"].items()):
         if plan.get("trim") and name not in plan["operations"]:
             continue
         for entry in entries:
-            cases.append({"operation": name, **only(entry, ["input", "output"])})
+            case = {"operation": name, **only(entry, ["input", "output"])}
+            if ec2 and "input" in case:
+                case["input"] = spelled(model, name, case["input"])
+            cases.append(case)
     return "[\n" + ",\n".join(compact(case) for case in cases) + "\n]\n"
 
 
@@ -145,6 +159,8 @@ def main():
     services = json.loads((models / "services.json").read_text())
     for service in sys.argv[3:] or services:
         plan = services[service]
+        if plan.get("own"):
+            continue
         (models / f"{service}.json").write_text(extract(data, service, plan))
         print(f"models/{service}.json")
         if plan.get("examples"):

@@ -169,11 +169,19 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 }
 
 fn licences(root: &Path, faults: &mut Vec<String>) -> Result<()> {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--offline", "--locked"])
-        .current_dir(root)
-        .output()
-        .context("run cargo metadata")?;
+    let metadata = |more: &[&str]| {
+        Command::new(env!("CARGO"))
+            .args(["metadata", "--format-version", "1", "--locked"])
+            .args(more)
+            .current_dir(root)
+            .output()
+            .context("run cargo metadata")
+    };
+    let mut output = metadata(&["--offline"])?;
+    // Packages for other systems are not downloaded by a build; once they are, no network is asked.
+    if !output.status.success() {
+        output = metadata(&[])?;
+    }
     if !output.status.success() {
         bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim());
     }

@@ -77,6 +77,9 @@ pub fn of(facts: &NodeFacts, apparmor: bool) -> Vec<String> {
     if !facts.file_systems.is_empty() {
         all.push("ecs.capability.efs".to_owned());
     }
+    if !facts.runtime_networks {
+        all.push("ecs.capability.task-eni".to_owned());
+    }
     if apparmor {
         all.push("com.amazonaws.ecs.capability.apparmor".to_owned());
     }
@@ -106,7 +109,9 @@ mod tests {
     #[test]
     fn a_runtime_and_a_setup_add_to_what_every_node_does() {
         let plain = of(&NodeFacts::default(), false);
-        assert_eq!(plain.len(), ALWAYS.len() + ROUTERS.len() + 1);
+        assert_eq!(plain.len(), ALWAYS.len() + ROUTERS.len() + 2);
+        let docker = NodeFacts { runtime_networks: true, ..NodeFacts::default() };
+        assert!(!of(&docker, false).contains(&"ecs.capability.task-eni".to_owned()));
         let facts = NodeFacts {
             log_drivers: ["json-file", "local", "syslog"].map(str::to_owned).to_vec(),
             volume_drivers: ["nas", "vendor/ebs:latest", "x:1"].map(str::to_owned).to_vec(),

@@ -27,6 +27,8 @@ pub struct AgentConfig {
     pub data_dir: PathBuf,
     /// Custom attributes of the instance: names, and values for those that have one.
     pub attributes: Vec<(String, Option<String>)>,
+    /// Tags of the instance from its first registration on.
+    pub tags: Vec<(String, String)>,
     /// Host ports that tasks must not get.
     pub reserved_ports: Vec<u16>,
     /// The same for UDP.

@@ -6,7 +6,9 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use async_trait::async_trait;
-use net::{Attachment, Counters, InsidePorts, NetError, Network, PortBinding, PortRequest};
+use net::{
+    Attachment, Counters, InsidePorts, NetError, Network, OwnAddress, PortBinding, PortRequest,
+};
 
 /// What the agent asks of the node's network; [`net::Network`] is what answers outside of tests.
 #[async_trait]
@@ -21,6 +23,21 @@ pub trait Networking: Send + Sync + Debug {
         netns: OwnedFd,
         ports: &[PortRequest],
     ) -> Result<Attachment, NetError>;
+
+    /// Puts a namespace on the bridge with an address of its own; asked again, it answers the same.
+    ///
+    /// # Errors
+    /// An address that is taken on this machine, or what the kernel refuses.
+    async fn attach_own(
+        &self,
+        id: &str,
+        netns: OwnedFd,
+        own: OwnAddress,
+    ) -> Result<Attachment, NetError> {
+        drop(netns);
+        let address = own.address;
+        Err(NetError::Config(format!("{id} cannot have {address}: nobody here wires networks")))
+    }
 
     /// Keeps ports of the host for a task with the host's network.
     ///
@@ -72,6 +89,15 @@ impl Networking for Network {
         ports: &[PortRequest],
     ) -> Result<Attachment, NetError> {
         Self::attach(self, id, netns.as_fd(), ports).await
+    }
+
+    async fn attach_own(
+        &self,
+        id: &str,
+        netns: OwnedFd,
+        own: OwnAddress,
+    ) -> Result<Attachment, NetError> {
+        Self::attach_own(self, id, netns.as_fd(), own).await
     }
 
     async fn reserve_host_ports(

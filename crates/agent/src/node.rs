@@ -10,7 +10,7 @@ use runtime::{Event, RuntimeError, SandboxStatus};
 use stdx::chain;
 use tokio::sync::mpsc;
 
-use crate::order::{Order, Role, task_id};
+use crate::order::{Interface, Order, Role, task_id};
 use crate::plan::{self, NodeFacts};
 use crate::record::{order_file, state_file};
 use crate::task::{Desired, Happening, Status, TaskView};
@@ -262,7 +262,10 @@ fn order(cluster: &str, task: acs::Task) -> Result<Order, String> {
                     takes orders from a Wharf server only"
             .to_owned());
     };
+    let interface =
+        Interface::read(&task.elastic_network_interfaces, typed.vpc_cidr_block.as_deref())?;
     Ok(Order {
+        interface,
         arn: task.arn,
         cluster: task.task_cluster_arn.unwrap_or_else(|| cluster.to_owned()),
         family: task.family.unwrap_or_default(),

@@ -1,5 +1,7 @@
 //! A task as the server ordered it: kept as it came, so that a restarted agent plans it again.
 
+use std::net::Ipv4Addr;
+
 use aws::agent::acs;
 use aws::ecs;
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,8 @@ pub struct Order {
     pub memory: Option<i64>,
     /// The network of its containers; `bridge` if absent.
     pub network_mode: Option<ecs::NetworkMode>,
+    /// Its network interface, in the network mode `awsvpc`.
+    pub interface: Option<Interface>,
     /// Whose process ids it sees.
     pub pid_mode: Option<ecs::PidMode>,
     /// Whose System V IPC it sees.
@@ -46,6 +50,74 @@ pub struct Order {
     pub task_role: Option<Role>,
     /// What the node may do for it.
     pub execution_role: Option<Role>,
+}
+
+/// The network interface that is a task's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its hardware address.
+    pub mac: [u8; 6],
+    /// Its name in the VPC's DNS, which is the host name of the task's containers.
+    pub dns_name: String,
+    /// Its subnet's router, with the length of the subnet's prefix.
+    pub router: (Ipv4Addr, u8),
+    /// The VPC's first address, and the length of its prefix.
+    pub vpc: (Ipv4Addr, u8),
+}
+
+impl Interface {
+    /// The interface of a payload's task, if it has one.
+    ///
+    /// # Errors
+    /// What of it cannot be understood.
+    pub(crate) fn read(
+        enis: &[acs::ElasticNetworkInterface],
+        vpc: Option<&str>,
+    ) -> Result<Option<Self>, String> {
+        let Some(eni) = enis.first() else { return Ok(None) };
+        let lacks =
+            |what: &str| format!("ResourceInitializationError: the interface has no {what}");
+        let first = eni.ipv4_addresses.iter().find(|a| a.primary).or(eni.ipv4_addresses.first());
+        let address = first.and_then(|a| a.private_address.parse().ok());
+        let router = eni.subnet_gateway_ipv4_address.as_deref().and_then(network);
+        Ok(Some(Self {
+            address: address.ok_or_else(|| lacks("IPv4 address"))?,
+            mac: eni.mac_address.as_deref().and_then(mac).ok_or_else(|| lacks("MAC address"))?,
+            dns_name: eni.private_dns_name.clone().unwrap_or_default(),
+            router: router.ok_or_else(|| lacks("subnet's gateway"))?,
+            vpc: vpc.and_then(network).ok_or_else(|| lacks("VPC's block of addresses"))?,
+        }))
+    }
+
+    /// The hardware address as it is written.
+    pub(crate) fn mac_text(&self) -> String {
+        self.mac.map(|byte| format!("{byte:02x}")).join(":")
+    }
+
+    /// The subnet's block.
+    pub(crate) fn subnet(&self) -> String {
+        let (router, prefix) = self.router;
+        let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+        format!("{}/{prefix}", Ipv4Addr::from(u32::from(router) & mask))
+    }
+}
+
+/// Reads `10.0.0.1/24`.
+fn network(text: &str) -> Option<(Ipv4Addr, u8)> {
+    let (address, prefix) = text.split_once('/')?;
+    Some((address.parse().ok()?, prefix.parse().ok().filter(|prefix| *prefix <= 32)?))
+}
+
+/// Reads `02:57:0a:00:00:01`.
+fn mac(text: &str) -> Option<[u8; 6]> {
+    let mut bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok());
+    let mut mac = [0; 6];
+    for byte in &mut mac {
+        *byte = bytes.next()??;
+    }
+    bytes.next().is_none().then_some(mac)
 }
 
 /// A role of a task. Its credentials are kept in memory alone.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws::ClientError;
 use aws::ecs::{
-    Attribute, PlatformDevice, PlatformDeviceType, RegisterContainerInstanceRequest, Resource,
+    Attribute, PlatformDevice, PlatformDeviceType, RegisterContainerInstanceRequest, Resource, Tag,
     VersionInfo,
 };
 use serde::{Deserialize, Serialize};
@@ -88,7 +88,14 @@ pub(crate) fn request(
     ] {
         attributes.push(attribute(name, Some(value)));
     }
+    // Tags too may have been changed since.
+    let tag = |(key, value): &(String, String)| Tag {
+        key: Some(key.clone()),
+        value: Some(value.clone()),
+    };
+    let tags = known.is_none().then(|| config.tags.iter().map(tag).collect::<Vec<_>>());
     RegisterContainerInstanceRequest {
+        tags: tags.filter(|tags| !tags.is_empty()),
         cluster: Some(config.cluster.clone()),
         container_instance_arn: known.map(str::to_owned),
         instance_identity_document: Some(identity(config.instance_id.as_deref())),
@@ -106,7 +113,6 @@ pub(crate) fn request(
             agent_version: Some(config.version.clone()),
             docker_version: Some(config.runtime_version.clone()),
         }),
-        ..RegisterContainerInstanceRequest::default()
     }
 }
 

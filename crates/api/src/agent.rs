@@ -20,6 +20,7 @@ use model::{
 use scheduler::{Command, ContainerReport, ExecAgentReport, RegisterInstance, Reply, TaskReport};
 use serde::Deserialize;
 
+use crate::definition::TASK_NETWORK;
 use crate::door::{Caller, Door, odd_reply};
 use crate::errors::{client, invalid};
 use crate::instances::instance_view;
@@ -82,6 +83,11 @@ pub(crate) fn read_register(
     };
     let mut attributes: Vec<Attribute> =
         request.attributes.unwrap_or_default().into_iter().map(attribute).collect();
+    // AWS's own agent waits for an interface of EC2's, which nobody here gives it. It is told from
+    // Wharf's by the versions, which only that one sends with its registration.
+    if request.version_info.is_none() {
+        attributes.retain(|attribute| attribute.name != TASK_NETWORK);
+    }
     if !attributes.iter().any(|attribute| attribute.name == ZONE) {
         // An agent tells its custom attributes the first time only.
         let known =
@@ -183,13 +189,13 @@ pub(crate) async fn discover(
     })
 }
 
-/// What was never handed out can not change: attachments are not built, so what is reported of them
-/// concerns nothing, and is accepted so that the agent does not repeat it.
+/// How an interface stands follows from how its task does, so what is reported of attachments is only
+/// noted, and accepted so that the agent does not repeat it.
 pub(crate) async fn submit_task(
     door: &Door,
     request: SubmitTaskStateChangeRequest,
 ) -> Result<SubmitTaskStateChangeResponse, Error> {
-    note_unknown(request.attachments.as_deref().unwrap_or_default());
+    note(request.attachments.as_deref().unwrap_or_default());
     let agents = exec_agents(request.managed_agents.as_deref().unwrap_or_default());
     let report = read_task(door.realm(), request)?;
     // First, so that a task that runs takes sessions.
@@ -235,14 +241,14 @@ pub(crate) async fn submit_attachments(
     request: SubmitAttachmentStateChangesRequest,
 ) -> Result<SubmitAttachmentStateChangesResponse, Error> {
     refer::cluster_name(door.realm(), request.cluster.as_deref())?;
-    note_unknown(request.attachments.as_deref().unwrap_or_default());
+    note(request.attachments.as_deref().unwrap_or_default());
     Ok(SubmitAttachmentStateChangesResponse { acknowledgment: Some(ACCEPT.to_owned()) })
 }
 
-fn note_unknown(attachments: &[AttachmentStateChange]) {
+fn note(attachments: &[AttachmentStateChange]) {
     for change in attachments {
         let (attachment, status) = (&change.attachment_arn, &change.status);
-        tracing::debug!(?attachment, ?status, "an attachment that was not handed out is reported");
+        tracing::debug!(?attachment, ?status, "an attachment is reported");
     }
 }
 

@@ -12,12 +12,12 @@ use aws::ecs::{
 use model::{Cluster, ClusterName, ClusterStatus, Insights, LaunchType, ServiceStatus, State};
 use scheduler::{CapacityCommand, Command, Reply};
 
-use crate::door::{Door, odd_reply};
+use crate::door::{Caller, Door, odd_reply};
 use crate::errors::{invalid, missing};
 use crate::page::{Order, Page};
 use crate::refuse::PARAMETER;
 use crate::view::{cluster_status, count, pair};
-use crate::{capacity, exec_config, refer, tag_list, view};
+use crate::{capacity, exec_config, refer, settings, tag_list, view};
 
 /// How many clusters can be described at once.
 const MOST_DESCRIBED: usize = 100;
@@ -27,11 +27,20 @@ const MOST_DESCRIBED: usize = 100;
 pub(crate) struct Shown {
     pub(crate) tags: bool,
     pub(crate) statistics: bool,
+    pub(crate) configuration: bool,
+    pub(crate) attachments: bool,
+}
+
+impl Shown {
+    /// What an operation that changes a cluster answers with.
+    pub(crate) const CHANGED: Self =
+        Self { tags: true, statistics: false, configuration: true, attachments: false };
 }
 
 /// Again for an active cluster it answers with that cluster, as ECS does.
 pub(crate) async fn create(
     door: &Door,
+    caller: &Caller,
     request: CreateClusterRequest,
 ) -> Result<CreateClusterResponse, Error> {
     let insights = read_settings(request.settings.as_deref())?;
@@ -53,6 +62,9 @@ pub(crate) async fn create(
     let before = door.snapshot();
     let active = |cluster: &&std::sync::Arc<Cluster>| cluster.status == ClusterStatus::Active;
     let fresh = before.cluster(&name).filter(active).is_none();
+    // What nobody says is as the caller's account setting has it.
+    let usual = || before.settings().insights(&before.realm().root(), &settings::principal(caller));
+    let insights = insights.or_else(|| Some(usual()).filter(|i| *i != Insights::Disabled));
     let mut committed = door.submit(Command::CreateCluster { name: name.clone(), tags }).await?;
     if let Some(insights) = insights.filter(|_| fresh) {
         let name = name.clone();
@@ -69,7 +81,7 @@ pub(crate) async fn create(
     let Reply::Cluster(name) = &committed.reply else {
         return Err(odd_reply("CreateCluster", &committed.reply));
     };
-    let shown = Shown { tags: true, statistics: false };
+    let shown = Shown::CHANGED;
     Ok(CreateClusterResponse { cluster: find(&committed.state, name, shown) })
 }
 
@@ -91,7 +103,7 @@ pub(crate) async fn update(
         let command = Command::ConfigureCluster { name: name.clone(), exec_logging };
         state = door.submit(command).await?.state;
     }
-    let shown = Shown { tags: true, statistics: false };
+    let shown = Shown::CHANGED;
     Ok(UpdateClusterResponse { cluster: find(&state, &name, shown) })
 }
 
@@ -106,7 +118,9 @@ pub(crate) async fn update_settings(
         let command = Command::SetInsights { name: name.clone(), insights };
         state = door.submit(command).await?.state;
     }
-    Ok(UpdateClusterSettingsResponse { cluster: find(&state, &name, Shown::default()) })
+    Ok(UpdateClusterSettingsResponse {
+        cluster: find(&state, &name, Shown { tags: false, ..Shown::CHANGED }),
+    })
 }
 
 /// Deleted clusters are described too, as inactive.
@@ -118,6 +132,8 @@ pub(crate) fn describe(
     let shown = Shown {
         tags: include.contains(&ClusterField::Tags),
         statistics: include.contains(&ClusterField::Statistics),
+        configuration: include.contains(&ClusterField::Configurations),
+        attachments: include.contains(&ClusterField::Attachments),
     };
     let default = ["default".to_owned()];
     let given = match request.clusters.as_deref() {
@@ -208,6 +224,7 @@ pub(crate) fn find(state: &State, name: &ClusterName, shown: Shown) -> Option<Wi
 /// `defaultCapacityProviderStrategy` being there, whatever was asked to be included.
 pub(crate) fn cluster_view(state: &State, cluster: &Cluster, shown: Shown) -> Wire {
     let (running, pending) = state.cluster_counts(&cluster.name);
+    let configuration = cluster.exec_logging.as_ref().filter(|_| shown.configuration);
     let services = |status| state.services(&cluster.name).filter(|s| s.status == status).count();
     Wire {
         cluster_arn: Some(state.realm().cluster(&cluster.name)),
@@ -227,7 +244,9 @@ pub(crate) fn cluster_view(state: &State, cluster: &Cluster, shown: Shown) -> Wi
             name: Some(ClusterSettingName::ContainerInsights),
             value: Some(insights(cluster.insights).to_owned()),
         }]),
-        configuration: cluster.exec_logging.as_ref().map(exec_config::show),
+        configuration: configuration.map(exec_config::show),
+        // What AWS attaches to clusters, scaling plans for one, is not a resource here.
+        attachments: shown.attachments.then(Vec::new),
         capacity_providers: Some(
             cluster.capacity_providers.iter().map(ToString::to_string).collect(),
         ),

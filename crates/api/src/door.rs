@@ -51,6 +51,8 @@ pub struct DoorConfig {
     pub endpoints: Endpoints,
     /// How load balancers are called, and whether their ports are free.
     pub balancing: Balancing,
+    /// The event bus.
+    pub bus: events::Bus,
     /// The version of this build, for `/metrics`.
     pub version: &'static str,
 }

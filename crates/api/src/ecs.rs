@@ -6,8 +6,8 @@ use aws::ecs::*;
 
 use crate::door::{Caller, Door};
 use crate::{
-    agent, capacity, clusters, definitions, exec, instances, protection, run, services, settings,
-    tags, tasks,
+    agent, attributes, capacity, clusters, definitions, exec, instances, namespaces, protection,
+    run, service_deployments, services, settings, tags, task_sets, tasks,
 };
 
 /// Operations that read the state as it is now.
@@ -40,6 +40,14 @@ macro_rules! signs {
 impl Ecs for Door {
     type Context = Caller;
 
+    async fn list_account_settings(
+        &self,
+        caller: &Caller,
+        request: ListAccountSettingsRequest,
+    ) -> Result<ListAccountSettingsResponse, Error> {
+        settings::list(&self.snapshot(), caller, &request)
+    }
+
     reads! {
         describe_clusters, DescribeClustersRequest, DescribeClustersResponse => clusters::describe;
         describe_capacity_providers, DescribeCapacityProvidersRequest, DescribeCapacityProvidersResponse => capacity::describe;
@@ -49,16 +57,20 @@ impl Ecs for Door {
         list_task_definition_families, ListTaskDefinitionFamiliesRequest, ListTaskDefinitionFamiliesResponse => definitions::list_families;
         describe_tasks, DescribeTasksRequest, DescribeTasksResponse => tasks::describe;
         list_tasks, ListTasksRequest, ListTasksResponse => tasks::list;
-        describe_services, DescribeServicesRequest, DescribeServicesResponse => services::describe;
         list_services, ListServicesRequest, ListServicesResponse => services::list;
+        describe_service_deployments, DescribeServiceDeploymentsRequest, DescribeServiceDeploymentsResponse => service_deployments::describe;
+        list_service_deployments, ListServiceDeploymentsRequest, ListServiceDeploymentsResponse => service_deployments::list;
+        describe_service_revisions, DescribeServiceRevisionsRequest, DescribeServiceRevisionsResponse => service_deployments::describe_revisions;
         describe_container_instances, DescribeContainerInstancesRequest, DescribeContainerInstancesResponse => instances::describe;
         list_container_instances, ListContainerInstancesRequest, ListContainerInstancesResponse => instances::list;
+        list_attributes, ListAttributesRequest, ListAttributesResponse => attributes::list;
         list_tags_for_resource, ListTagsForResourceRequest, ListTagsForResourceResponse => tags::list;
-        list_account_settings, ListAccountSettingsRequest, ListAccountSettingsResponse => settings::list;
+        list_services_by_namespace, ListServicesByNamespaceRequest, ListServicesByNamespaceResponse => namespaces::services;
+        update_container_agent, UpdateContainerAgentRequest, UpdateContainerAgentResponse => instances::update_agent;
     }
 
     writes! {
-        create_cluster, CreateClusterRequest, CreateClusterResponse => clusters::create;
+        put_account_setting_default, PutAccountSettingDefaultRequest, PutAccountSettingDefaultResponse => settings::put_default;
         update_cluster, UpdateClusterRequest, UpdateClusterResponse => clusters::update;
         update_cluster_settings, UpdateClusterSettingsRequest, UpdateClusterSettingsResponse
             => clusters::update_settings;
@@ -74,19 +86,32 @@ impl Ecs for Door {
         get_task_protection, GetTaskProtectionRequest, GetTaskProtectionResponse => protection::get;
         update_task_protection, UpdateTaskProtectionRequest, UpdateTaskProtectionResponse => protection::update;
         stop_task, StopTaskRequest, StopTaskResponse => tasks::stop;
+        create_task_set, CreateTaskSetRequest, CreateTaskSetResponse => task_sets::create;
+        update_task_set, UpdateTaskSetRequest, UpdateTaskSetResponse => task_sets::update;
+        update_service_primary_task_set, UpdateServicePrimaryTaskSetRequest, UpdateServicePrimaryTaskSetResponse => task_sets::set_primary;
+        delete_task_set, DeleteTaskSetRequest, DeleteTaskSetResponse => task_sets::delete;
+        describe_task_sets, DescribeTaskSetsRequest, DescribeTaskSetsResponse => task_sets::describe;
+        describe_services, DescribeServicesRequest, DescribeServicesResponse => services::describe;
         update_service, UpdateServiceRequest, UpdateServiceResponse => services::update;
         delete_service, DeleteServiceRequest, DeleteServiceResponse => services::delete;
+        stop_service_deployment, StopServiceDeploymentRequest, StopServiceDeploymentResponse => service_deployments::stop;
+        continue_service_deployment, ContinueServiceDeploymentRequest, ContinueServiceDeploymentResponse => service_deployments::go_on;
         deregister_container_instance, DeregisterContainerInstanceRequest, DeregisterContainerInstanceResponse => instances::deregister;
         update_container_instances_state, UpdateContainerInstancesStateRequest, UpdateContainerInstancesStateResponse => instances::update_state;
         discover_poll_endpoint, DiscoverPollEndpointRequest, DiscoverPollEndpointResponse => agent::discover;
         submit_task_state_change, SubmitTaskStateChangeRequest, SubmitTaskStateChangeResponse => agent::submit_task;
         submit_container_state_change, SubmitContainerStateChangeRequest, SubmitContainerStateChangeResponse => agent::submit_container;
         submit_attachment_state_changes, SubmitAttachmentStateChangesRequest, SubmitAttachmentStateChangesResponse => agent::submit_attachments;
+        put_attributes, PutAttributesRequest, PutAttributesResponse => attributes::put;
+        delete_attributes, DeleteAttributesRequest, DeleteAttributesResponse => attributes::delete;
         tag_resource, TagResourceRequest, TagResourceResponse => tags::tag;
         untag_resource, UntagResourceRequest, UntagResourceResponse => tags::untag;
     }
 
     signs! {
+        create_cluster, CreateClusterRequest, CreateClusterResponse => clusters::create;
+        put_account_setting, PutAccountSettingRequest, PutAccountSettingResponse => settings::put;
+        delete_account_setting, DeleteAccountSettingRequest, DeleteAccountSettingResponse => settings::delete;
         register_task_definition, RegisterTaskDefinitionRequest, RegisterTaskDefinitionResponse => definitions::register;
         register_container_instance, RegisterContainerInstanceRequest, RegisterContainerInstanceResponse => agent::register;
         execute_command, ExecuteCommandRequest, ExecuteCommandResponse => exec::execute;

@@ -5,7 +5,7 @@
 use aws::Error;
 use aws::ecs::{ErrorKind, Failure as WireFailure};
 use model::{ClusterName, InstanceKey, Realm};
-use scheduler::{CapacityRejection, Failure, Rejection};
+use scheduler::{CapacityRejection, DeploymentRejection, Failure, Rejection};
 use store::SubmitError;
 
 /// `InvalidParameterException` with a sentence.
@@ -54,8 +54,11 @@ const fn kind(rejection: &Rejection) -> ErrorKind {
         | Rejection::DefinitionInactive(_)
         | Rejection::DefinitionActive(_)
         | Rejection::Incompatible { .. } => K::ClientException,
+        Rejection::TargetNotFound(_) => K::TargetNotFoundException,
+        Rejection::TooManyAttributes(..) => K::AttributeLimitExceededException,
         Rejection::ServiceNotFound(_) => K::ServiceNotFoundException,
         Rejection::ServiceNotActive(_) => K::ServiceNotActiveException,
+        Rejection::TaskSetNotFound(_) => K::TaskSetNotFoundException,
         Rejection::ServiceExists(_)
         | Rejection::ServiceDraining(_)
         | Rejection::ServiceHasTasks(..)
@@ -65,15 +68,29 @@ const fn kind(rejection: &Rejection) -> ErrorKind {
         | Rejection::InstanceHasTasks(..)
         | Rejection::Invalid { .. }
         | Rejection::Misfit(_)
+        | Rejection::Refused(_)
         | Rejection::NotBuilt(_) => K::InvalidParameterException,
         // Their own errors are in their rooms; ECS has no command that is refused so.
-        Rejection::Iam(_) | Rejection::Scaling(_) => K::ClientException,
+        Rejection::Iam(_) | Rejection::Scaling(_) | Rejection::Bus(_) => K::ClientException,
+        Rejection::Deployment(refusal) => deployment(refusal),
         Rejection::Capacity(refusal) => capacity(refusal),
         // Likewise those of Elastic Load Balancing, in `elbv2`.
         Rejection::Balancing(_) => K::ClientException,
         Rejection::TokenReused(_) => K::ConflictException,
         Rejection::Limit(_) => K::LimitExceededException,
         Rejection::Stale => K::ServerException,
+    }
+}
+
+/// Which of ECS's errors a refusal about a service deployment is.
+const fn deployment(refusal: &DeploymentRejection) -> ErrorKind {
+    use ErrorKind as K;
+    match refusal {
+        DeploymentRejection::NotFound(_) => K::ServiceDeploymentNotFoundException,
+        DeploymentRejection::NotStoppable { .. } | DeploymentRejection::TooLate(_) => {
+            K::ConflictException
+        }
+        DeploymentRejection::NotPaused { .. } => K::InvalidParameterException,
     }
 }
 

@@ -19,12 +19,24 @@ pub(crate) const ASSUME: &str = "sts:AssumeRole";
 
 /// The role that `role` names (by ARN or name), if it is there and lets ECS's tasks assume it.
 pub fn assumable_by_tasks<'s>(state: &'s State, role: &str, now: Timestamp) -> Option<&'s Role> {
+    assumable_by(state, role, TASKS, &format!("{}*", ecs_prefix(state)), now)
+}
+
+/// The role that `role` names (by ARN or name), if it is there and lets a service of AWS assume it on
+/// behalf of what `source` names.
+pub(crate) fn assumable_by<'s>(
+    state: &'s State,
+    role: &str,
+    service: &str,
+    source: &str,
+    now: Timestamp,
+) -> Option<&'s Role> {
     let role = find(state, role)?;
     let document = Document::parse(&role.trust, Kind::Trust).ok()?;
     let context = times(Context::default(), now)
         .with("aws:SourceAccount", &state.realm().account)
-        .with("aws:SourceArn", format!("{}*", ecs_prefix(state)));
-    let trust = policy::trusted(&document, Asker::Service(TASKS), ASSUME, &context);
+        .with("aws:SourceArn", source);
+    let trust = policy::trusted(&document, Asker::Service(service), ASSUME, &context);
     (trust == Trust::Direct).then_some(role)
 }
 

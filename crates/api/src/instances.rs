@@ -5,8 +5,9 @@ use aws::Error;
 use aws::ecs::{
     Attribute, ContainerInstance as Wire, ContainerInstanceField, ContainerInstanceStatus,
     DeregisterContainerInstanceRequest, DeregisterContainerInstanceResponse,
-    DescribeContainerInstancesRequest, DescribeContainerInstancesResponse, Failure,
+    DescribeContainerInstancesRequest, DescribeContainerInstancesResponse, ErrorKind, Failure,
     ListContainerInstancesRequest, ListContainerInstancesResponse, Resource,
+    UpdateContainerAgentRequest, UpdateContainerAgentResponse,
     UpdateContainerInstancesStateRequest, UpdateContainerInstancesStateResponse, VersionInfo,
 };
 use model::{HostPort, Instance, InstanceStatus, Protocol, Resources, State};
@@ -18,7 +19,7 @@ use crate::door::{Door, odd_reply};
 use crate::errors::{self, invalid, missing};
 use crate::page::{Order, Page};
 use crate::refuse::PARAMETER;
-use crate::{refer, view};
+use crate::{placement, refer, view};
 
 /// How many instances can be described at once.
 const MOST_DESCRIBED: usize = 100;
@@ -64,10 +65,12 @@ pub(crate) fn list(
     request: &ListContainerInstancesRequest,
 ) -> Result<ListContainerInstancesResponse, Error> {
     let cluster = refer::cluster(state, request.cluster.as_deref())?;
-    PARAMETER.text("filter", request.filter.as_ref(), "the cluster query language is")?;
+    let filter = request.filter.as_deref().filter(|text| !text.is_empty());
+    let filter = filter.map(placement::expression).transpose().map_err(invalid)?;
     let wanted = |instance: &Instance| {
         let status = view::instance_status(instance.status);
         request.status.as_ref().is_none_or(|wanted| wanted.as_str() == status)
+            && filter.as_ref().is_none_or(|filter| filter.holds(&state.facts(instance)))
     };
     let entries = state
         .instances(&cluster)
@@ -84,11 +87,8 @@ pub(crate) async fn deregister(
     door: &Door,
     request: DeregisterContainerInstanceRequest,
 ) -> Result<DeregisterContainerInstanceResponse, Error> {
-    let cluster = refer::cluster(&door.snapshot(), request.cluster.as_deref())?;
-    let given = request.container_instance.as_deref().unwrap_or_default();
-    let key = refer::instance(door.realm(), &cluster, given)?;
-    let force = request.force.unwrap_or(false);
-    let committed = door.submit(Command::DeregisterInstance { key, force }).await?;
+    let command = read_deregister(&door.snapshot(), &request)?;
+    let committed = door.submit(command).await?;
     let Reply::Instance(instance) = &committed.reply else {
         return Err(odd_reply("DeregisterContainerInstance", &committed.reply));
     };
@@ -97,36 +97,89 @@ pub(crate) async fn deregister(
     Ok(DeregisterContainerInstanceResponse { container_instance: Some(wire) })
 }
 
-/// Each is changed by itself; what does not exist is told in `failures`.
-pub(crate) async fn update_state(
-    door: &Door,
-    request: UpdateContainerInstancesStateRequest,
-) -> Result<UpdateContainerInstancesStateResponse, Error> {
-    let cluster = refer::cluster(&door.snapshot(), request.cluster.as_deref())?;
+/// The command for a DeregisterContainerInstance request.
+pub(crate) fn read_deregister(
+    state: &State,
+    request: &DeregisterContainerInstanceRequest,
+) -> Result<Command, Error> {
+    let cluster = refer::cluster(state, request.cluster.as_deref())?;
+    let given = request.container_instance.as_deref().unwrap_or_default();
+    let key = refer::instance(state.realm(), &cluster, given)?;
+    Ok(Command::DeregisterInstance { key, force: request.force.unwrap_or(false) })
+}
+
+/// UpdateContainerAgent. The server updates no agents: a node's agent is the program that was started
+/// there, so there is never another version to offer.
+pub(crate) fn update_agent(
+    state: &State,
+    request: &UpdateContainerAgentRequest,
+) -> Result<UpdateContainerAgentResponse, Error> {
+    let cluster = refer::cluster(state, request.cluster.as_deref())?;
+    let given = request.container_instance.as_deref().unwrap_or_default();
+    let key = refer::instance(state.realm(), &cluster, given)?;
+    let Some(instance) = state.instance(&key) else {
+        return Err(errors::rejection(state.realm(), &Rejection::InstanceNotFound(key)));
+    };
+    if !instance.agent.connected {
+        return Err(invalid(format!(
+            "The agent of the container instance {} is not connected; it cannot be updated.",
+            key.instance
+        )));
+    }
+    let version = instance.agent.version.as_deref().filter(|version| !version.is_empty());
+    Err(match version {
+        None => ErrorKind::MissingVersionException.with(
+            "The Amazon ECS container agent on this container instance does not say which version it \
+             is; nothing can be told of updates.",
+        ),
+        Some(version) => ErrorKind::NoUpdateAvailableException.with(format!(
+            "There is no update available for this Amazon ECS container agent: it is version \
+             {version}, and agents are updated where they run, by starting another `wharf agent` or \
+             image."
+        )),
+    })
+}
+
+/// The commands for an UpdateContainerInstancesState request, one for each instance.
+pub(crate) fn read_update(
+    state: &State,
+    request: &UpdateContainerInstancesStateRequest,
+) -> Result<Vec<Command>, Error> {
+    let cluster = refer::cluster(state, request.cluster.as_deref())?;
     let status = match &request.status {
         Some(ContainerInstanceStatus::Active) => InstanceStatus::Active,
         Some(ContainerInstanceStatus::Draining) => InstanceStatus::Draining,
         _ => return Err(invalid("Container instance status should be one of [ACTIVE,DRAINING].")),
     };
-    let given = request.container_instances.unwrap_or_default();
+    let given = request.container_instances.as_deref().unwrap_or_default();
     if given.is_empty() || given.len() > MOST_CHANGED {
         return Err(invalid(format!(
             "containerInstances: between 1 and {MOST_CHANGED} can be given."
         )));
     }
-    let keys = given
-        .iter()
-        .map(|given| refer::instance(door.realm(), &cluster, given))
-        .collect::<Result<Vec<_>, _>>()?;
+    let command = |given: &String| {
+        let key = refer::instance(state.realm(), &cluster, given)?;
+        Ok(Command::SetInstanceStatus { key, status })
+    };
+    given.iter().map(command).collect()
+}
+
+/// Each is changed by itself; what does not exist is told in `failures`.
+pub(crate) async fn update_state(
+    door: &Door,
+    request: UpdateContainerInstancesStateRequest,
+) -> Result<UpdateContainerInstancesStateResponse, Error> {
+    let commands = read_update(&door.snapshot(), &request)?;
     let (mut instances, mut failures): (Vec<Wire>, Vec<Failure>) = (Vec::new(), Vec::new());
-    for key in keys {
-        let command = Command::SetInstanceStatus { key: key.clone(), status };
+    for command in commands {
         match door.try_submit(command).await {
             Ok(committed) => {
-                let instance = committed.state.instance(&key);
-                instances.extend(instance.map(|i| instance_view(&committed.state, i, true)));
+                let Reply::Instance(instance) = &committed.reply else {
+                    return Err(odd_reply("UpdateContainerInstancesState", &committed.reply));
+                };
+                instances.push(instance_view(&committed.state, instance, true));
             }
-            Err(SubmitError::Rejected(Rejection::InstanceNotFound(_))) => {
+            Err(SubmitError::Rejected(Rejection::InstanceNotFound(key))) => {
                 failures.push(missing(door.realm().instance(&key)));
             }
             Err(error) => return Err(errors::submit(door.realm(), &error)),

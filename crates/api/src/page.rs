@@ -74,6 +74,11 @@ impl<'a> Page<'a> {
         Ok((entries.into_iter().map(|(_, entry)| entry).collect(), token))
     }
 
+    /// Whether its token is none of this list, for services that have an error of their own for that.
+    pub(crate) fn has_foreign_token(&self) -> bool {
+        self.token.is_some_and(|token| !token.is_empty() && self.read(token).is_err())
+    }
+
     fn size(&self) -> Result<usize, Error> {
         match self.max_results {
             None => Ok(self.usual),

@@ -3,13 +3,15 @@
 
 use aws::Error;
 use aws::ecs::{
-    PlacementConstraint as WireConstraint, PlacementConstraintType,
+    AvailabilityZoneRebalancing, PlacementConstraint as WireConstraint, PlacementConstraintType,
     PlacementStrategy as WireStrategy, PlacementStrategyType,
+    TaskDefinitionPlacementConstraint as DefinitionConstraint,
+    TaskDefinitionPlacementConstraintType,
 };
+use model::query::Expression;
 use model::{PlacementConstraint, PlacementStrategy, SpreadField};
 
-use crate::errors::invalid;
-use crate::refuse::PARAMETER;
+use crate::errors::{client, invalid};
 
 const MOST_CONSTRAINTS: usize = 10;
 const MOST_STRATEGIES: usize = 5;
@@ -29,20 +31,64 @@ pub(crate) fn read_constraints(
         .iter()
         .map(|constraint| match &constraint.r#type {
             Some(PlacementConstraintType::DistinctInstance) => {
-                if constraint.expression.as_deref().is_some_and(|e| !e.is_empty()) {
-                    return Err(invalid(
-                        "The placement constraint distinctInstance takes no expression.",
-                    ));
+                if constraint.expression.is_some() {
+                    return Err(invalid("distinctInstance expression should not be specified."));
                 }
                 Ok(PlacementConstraint::DistinctInstance)
             }
-            Some(PlacementConstraintType::MemberOf) => Err(PARAMETER
-                .not_built("placementConstraints", "memberOf and the cluster query language are")),
+            Some(PlacementConstraintType::MemberOf) => {
+                let expression = constraint.expression.as_deref();
+                member_of(expression).map(PlacementConstraint::MemberOf).map_err(invalid)
+            }
             Some(PlacementConstraintType::Unrecognized(_)) | None => {
                 Err(invalid("placementConstraints: type must be distinctInstance or memberOf."))
             }
         })
         .collect()
+}
+
+/// Reads those of a task definition, which may only be `memberOf`.
+pub(crate) fn read_definition_constraints(
+    given: Option<&Vec<DefinitionConstraint>>,
+) -> Result<Vec<PlacementConstraint>, Error> {
+    let given = given.map(Vec::as_slice).unwrap_or_default();
+    if given.len() > MOST_CONSTRAINTS {
+        return Err(client(format!(
+            "placementConstraints has {} entries; at most {MOST_CONSTRAINTS} can be given.",
+            given.len()
+        )));
+    }
+    let read = |constraint: &DefinitionConstraint| match &constraint.r#type {
+        Some(TaskDefinitionPlacementConstraintType::MemberOf) => {
+            let expression = constraint.expression.as_deref();
+            member_of(expression).map(PlacementConstraint::MemberOf).map_err(client)
+        }
+        Some(TaskDefinitionPlacementConstraintType::Unrecognized(other)) => Err(client(format!(
+            "constraint.type '{other}' is not supported. A task definition takes memberOf; the \
+             others are given to RunTask and to services."
+        ))),
+        None => Err(client("placementConstraints: type must be memberOf.")),
+    };
+    given.iter().map(read).collect()
+}
+
+/// The expression of a `memberOf`, or what is wrong with it.
+fn member_of(given: Option<&str>) -> Result<Expression, String> {
+    let text = given.unwrap_or_default();
+    if text.trim().is_empty() {
+        return Err("memberOf expression should be specified.".to_owned());
+    }
+    expression(text)
+}
+
+/// An expression of the cluster query language, or what is wrong with it.
+pub(crate) fn expression(text: &str) -> Result<Expression, String> {
+    Expression::parse(text).map_err(|error| {
+        format!(
+            "Invalid expression \"{text}\": {error}. \
+             See https://docs.aws.amazon.com/AmazonECS/latest/developerguide/cluster-query-language.html"
+        )
+    })
 }
 
 /// Reads strategies; none is the same as an empty list.
@@ -93,6 +139,20 @@ fn spread(field: &str) -> Result<SpreadField, Error> {
     }
 }
 
+/// Whether a service's tasks are to be kept even over availability zones, if that is said.
+pub(crate) fn read_rebalancing(
+    given: Option<&AvailabilityZoneRebalancing>,
+) -> Result<Option<bool>, Error> {
+    match given {
+        None => Ok(None),
+        Some(AvailabilityZoneRebalancing::Enabled) => Ok(Some(true)),
+        Some(AvailabilityZoneRebalancing::Disabled) => Ok(Some(false)),
+        Some(AvailabilityZoneRebalancing::Unrecognized(_)) => {
+            Err(invalid("availabilityZoneRebalancing must be ENABLED or DISABLED."))
+        }
+    }
+}
+
 /// Constraints as they are described.
 pub(crate) fn constraints(constraints: &[PlacementConstraint]) -> Vec<WireConstraint> {
     constraints
@@ -104,7 +164,7 @@ pub(crate) fn constraints(constraints: &[PlacementConstraint]) -> Vec<WireConstr
             },
             PlacementConstraint::MemberOf(expression) => WireConstraint {
                 r#type: Some(PlacementConstraintType::MemberOf),
-                expression: Some(expression.clone()),
+                expression: Some(expression.text().to_owned()),
             },
         })
         .collect()
@@ -171,12 +231,32 @@ mod tests {
             assert!(read_strategy(Some(&vec![bad.clone()])).is_err(), "{bad:?}");
         }
         assert!(read_strategy(Some(&vec![wire("random", None); 6])).is_err());
-        let member_of = WireConstraint {
-            r#type: Some(PlacementConstraintType::MemberOf),
-            expression: Some("attribute:x == y".to_owned()),
-        };
-        let error = read_constraints(Some(&vec![member_of])).unwrap_err();
-        assert!(error.message.contains("memberOf"), "{error}");
         assert!(read_constraints(Some(&vec![WireConstraint::default()])).is_err());
+        let distinct = WireConstraint {
+            r#type: Some(PlacementConstraintType::DistinctInstance),
+            expression: Some(String::new()),
+        };
+        let error = read_constraints(Some(&vec![distinct])).unwrap_err();
+        assert_eq!(error.message, "distinctInstance expression should not be specified.");
+    }
+
+    #[test]
+    fn expressions_are_read_and_shown_as_they_were_written() {
+        let wire = |expression: Option<&str>| WireConstraint {
+            r#type: Some(PlacementConstraintType::MemberOf),
+            expression: expression.map(str::to_owned),
+        };
+        let given = vec![wire(Some("attribute:stack==prod"))];
+        assert_eq!(constraints(&read_constraints(Some(&given)).unwrap()), given);
+        for (bad, why) in [
+            (None, "memberOf expression should be specified."),
+            (Some(" "), "memberOf expression should be specified."),
+            (Some("attribute:stack"), "at character 16: expected an operator"),
+        ] {
+            let error = read_constraints(Some(&vec![wire(bad)])).unwrap_err();
+            assert_eq!(error.code, "InvalidParameterException");
+            assert!(error.message.contains(why), "{error}");
+        }
+        assert!(read_constraints(Some(&vec![given[0].clone(); 11])).is_err());
     }
 }

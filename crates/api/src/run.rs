@@ -3,10 +3,10 @@
 
 use aws::Error;
 use aws::ecs::{
-    LaunchType as WireLaunch, NetworkConfiguration, PropagateTags, RunTaskRequest, RunTaskResponse,
-    StartTaskRequest, StartTaskResponse, TaskOverride, TaskVolumeConfiguration,
+    LaunchType as WireLaunch, PropagateTags, RunTaskRequest, RunTaskResponse, StartTaskRequest,
+    StartTaskResponse, TaskOverride, TaskVolumeConfiguration,
 };
-use model::{ClusterName, InstanceId, LaunchType, NetworkMode, State, TaskDefinition};
+use model::{ClusterName, InstanceId, LaunchType, State};
 use scheduler::{Command, FailureReason, Reply, RunTask};
 use store::Committed;
 
@@ -14,7 +14,7 @@ use crate::door::{Door, odd_reply};
 use crate::errors::{self, invalid};
 use crate::overrides;
 use crate::refuse::PARAMETER;
-use crate::{authorize, capacity, fingerprint, placement, refer, tag_list, task_view};
+use crate::{authorize, capacity, fingerprint, network, placement, refer, tag_list, task_view};
 
 /// How many tasks one call may start.
 const MOST: u32 = 10;
@@ -100,7 +100,8 @@ pub(crate) fn read_run(state: &State, request: &RunTaskRequest) -> Result<RunTas
     let count = count.ok_or_else(|| invalid(format!("count: it must be between 1 and {MOST}.")))?;
     let given = request.task_definition.as_deref().unwrap_or_default();
     let definition = refer::definition_to_run(state, given)?;
-    check_network(request.network_configuration.as_ref(), definition)?;
+    let network =
+        network::read(state.realm(), request.network_configuration.as_ref(), launch_type)?;
     let common = Common {
         group: request.group.as_ref(),
         started_by: request.started_by.as_ref(),
@@ -127,6 +128,7 @@ pub(crate) fn read_run(state: &State, request: &RunTaskRequest) -> Result<RunTas
         propagate_from_definition,
         enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
         enable_execute_command: request.enable_execute_command.unwrap_or(false),
+        network,
         client_token: run_token(request)?,
     })
 }
@@ -168,7 +170,6 @@ fn read_start(
         .collect::<Result<Vec<_>, _>>()?;
     let definition =
         refer::definition_to_run(state, request.task_definition.as_deref().unwrap_or_default())?;
-    check_network(request.network_configuration.as_ref(), definition)?;
     let common = Common {
         group: request.group.as_ref(),
         started_by: request.started_by.as_ref(),
@@ -185,6 +186,8 @@ fn read_start(
     };
     let launch_type =
         if instances.iter().any(external) { LaunchType::External } else { LaunchType::Ec2 };
+    let network =
+        network::read(state.realm(), request.network_configuration.as_ref(), launch_type)?;
     let run = RunTask {
         cluster: cluster.clone(),
         definition: definition.key.clone(),
@@ -201,6 +204,7 @@ fn read_start(
         propagate_from_definition,
         enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
         enable_execute_command: request.enable_execute_command.unwrap_or(false),
+        network,
         client_token: None,
     };
     Ok((instances, run))
@@ -258,18 +262,4 @@ pub(crate) fn launch_type(given: Option<&WireLaunch>) -> Result<LaunchType, Erro
             Err(invalid(format!("launchType: \"{text}\" is no launch type.")))
         }
     }
-}
-
-/// A network configuration belongs to `awsvpc`, in which no definition can be registered yet.
-pub(crate) fn check_network(
-    given: Option<&NetworkConfiguration>,
-    definition: &TaskDefinition,
-) -> Result<(), Error> {
-    let asked = given.is_some_and(|given| *given != NetworkConfiguration::default());
-    if asked && definition.spec.network_mode != NetworkMode::Awsvpc {
-        return Err(invalid(
-            "Network Configuration is not valid for the given networkMode of this task definition.",
-        ));
-    }
-    Ok(())
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use auth::{AuthError, Body as Signed, Payload};
 use aws::protocol::{Call, Head};
 use aws::{
-    Error, acm, application_autoscaling, autoscaling, cloudwatch, ec2, ecr, ecs, elbv2, iam, logs,
-    secretsmanager, ssm, sts,
+    Error, acm, application_autoscaling, autoscaling, cloudwatch, ec2, ecr, ecs, elbv2, events,
+    iam, logs, secretsmanager, ssm, sts, wharf,
 };
 use axum::Router;
 use axum::body::Body;
@@ -234,11 +234,13 @@ async fn operate(
         "ecr" => dispatch!(ecr),
         "ecs" => dispatch!(ecs),
         "elbv2" => dispatch!(elbv2),
+        "events" => dispatch!(events),
         "iam" => dispatch!(iam),
         "logs" => dispatch!(logs),
         "secretsmanager" => dispatch!(secretsmanager),
         "ssm" => dispatch!(ssm),
         "sts" => dispatch!(sts),
+        "wharf" => dispatch!(wharf),
         other => return Err(errors::server(format!("{other} has no room behind this door."))),
     };
     call.response(json, &caller.request_id)

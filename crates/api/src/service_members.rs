@@ -3,12 +3,12 @@
 
 use aws::Error;
 use aws::ecs::{
-    AvailabilityZoneRebalancing, CreateServiceRequest, DeploymentCircuitBreaker,
-    DeploymentConfiguration, DeploymentController, DeploymentControllerType, DeploymentStrategy,
-    GatewayConnector, MonitoringConfiguration, SchedulingStrategy, ServiceConnectConfiguration,
-    ServiceRegistry, ServiceVolumeConfiguration, UpdateServiceRequest, VpcLatticeConfiguration,
+    CreateServiceRequest, DeploymentCircuitBreaker, DeploymentConfiguration, GatewayConnector,
+    MonitoringConfiguration, ServiceConnectConfiguration, ServiceRegistry,
+    ServiceVolumeConfiguration, ThresholdConfiguration, ThresholdType, UpdateServiceRequest,
+    VpcLatticeConfiguration,
 };
-use model::CircuitBreaker;
+use model::{BreakerThreshold, CircuitBreaker};
 
 use crate::errors::invalid;
 use crate::refuse::PARAMETER;
@@ -22,14 +22,11 @@ pub(crate) struct Members<'a> {
     service_registries: Option<&'a Vec<ServiceRegistry>>,
     platform_version: Option<&'a String>,
     role: Option<&'a String>,
-    scheduling: Option<&'a SchedulingStrategy>,
-    controller: Option<&'a DeploymentController>,
     connect: Option<&'a ServiceConnectConfiguration>,
     volumes: Option<&'a Vec<ServiceVolumeConfiguration>>,
     lattice: Option<&'a Vec<VpcLatticeConfiguration>>,
     gateways: Option<&'a Vec<GatewayConnector>>,
     monitoring: Option<&'a MonitoringConfiguration>,
-    rebalancing: Option<&'a AvailabilityZoneRebalancing>,
 }
 
 impl<'a> Members<'a> {
@@ -39,14 +36,11 @@ impl<'a> Members<'a> {
             service_registries: request.service_registries.as_ref(),
             platform_version: request.platform_version.as_ref(),
             role: request.role.as_ref(),
-            scheduling: request.scheduling_strategy.as_ref(),
-            controller: request.deployment_controller.as_ref(),
             connect: request.service_connect_configuration.as_ref(),
             volumes: request.volume_configurations.as_ref(),
             lattice: request.vpc_lattice_configurations.as_ref(),
             gateways: request.gateway_connectors.as_ref(),
             monitoring: request.monitoring.as_ref(),
-            rebalancing: request.availability_zone_rebalancing.as_ref(),
         }
     }
 
@@ -56,14 +50,11 @@ impl<'a> Members<'a> {
             service_registries: request.service_registries.as_ref(),
             platform_version: request.platform_version.as_ref(),
             role: None,
-            scheduling: None,
-            controller: request.deployment_controller.as_ref(),
             connect: request.service_connect_configuration.as_ref(),
             volumes: request.volume_configurations.as_ref(),
             lattice: request.vpc_lattice_configurations.as_ref(),
             gateways: request.gateway_connectors.as_ref(),
             monitoring: request.monitoring.as_ref(),
-            rebalancing: request.availability_zone_rebalancing.as_ref(),
         }
     }
 
@@ -77,26 +68,12 @@ impl<'a> Members<'a> {
             ));
         }
         r.text("role", self.role, "registering targets by a role of your own is")?;
-        if let Some(strategy) = self.scheduling.filter(|s| **s != SchedulingStrategy::Replica) {
-            return Err(r.not_built("schedulingStrategy", &format!("{strategy} is")));
-        }
-        if let Some(kind) = self.controller.and_then(|controller| controller.r#type.as_ref())
-            && *kind != DeploymentControllerType::Ecs
-        {
-            return Err(r.not_built("deploymentController", &format!("{kind} is")));
-        }
         let connect = self.connect.filter(|connect| connect.enabled == Some(true));
         r.given("serviceConnectConfiguration", connect, "Service Connect is")?;
         r.list("volumeConfigurations", self.volumes, "volumes configured at launch are")?;
         r.list("vpcLatticeConfigurations", self.lattice, "VPC Lattice is")?;
         r.list("gatewayConnectors", self.gateways, "gateways are")?;
-        r.said("monitoring", self.monitoring, "metrics of services are")?;
-        match self.rebalancing {
-            None | Some(AvailabilityZoneRebalancing::Disabled) => Ok(()),
-            Some(_) => {
-                Err(r.not_built("availabilityZoneRebalancing", "moving tasks between zones is"))
-            }
-        }
+        r.said("monitoring", self.monitoring, "metrics of services are")
     }
 }
 
@@ -113,22 +90,6 @@ pub(crate) fn read_deployment(given: Option<&DeploymentConfiguration>) -> Result
     let Some(given) = given else {
         return Ok(Rollout::default());
     };
-    let r = PARAMETER;
-    let at = |member: &str| format!("deploymentConfiguration.{member}");
-    if let Some(strategy) = given.strategy.as_ref().filter(|s| **s != DeploymentStrategy::Rolling) {
-        return Err(r.not_built(&at("strategy"), &format!("{strategy} is")));
-    }
-    let bake = given.bake_time_in_minutes.filter(|minutes| *minutes != 0);
-    r.given(&at("bakeTimeInMinutes"), bake.as_ref(), "bake time is")?;
-    r.list(&at("lifecycleHooks"), given.lifecycle_hooks.as_ref(), "lifecycle hooks are")?;
-    r.given(&at("linearConfiguration"), given.linear_configuration.as_ref(), "LINEAR is")?;
-    r.given(&at("canaryConfiguration"), given.canary_configuration.as_ref(), "CANARY is")?;
-    let early = given.early_success_criteria.as_ref();
-    r.said(&at("earlySuccessCriteria"), early, "early success is")?;
-    if let Some(alarms) = &given.alarms {
-        r.list(&at("alarms.alarmNames"), alarms.alarm_names.as_ref(), "alarms are")?;
-        r.flag(&at("alarms.enable"), alarms.enable, "alarms are")?;
-    }
     let percents = percents(given.maximum_percent, given.minimum_healthy_percent)?;
     let circuit_breaker =
         given.deployment_circuit_breaker.as_ref().map(circuit_breaker).transpose()?;
@@ -162,15 +123,32 @@ fn percents(
 }
 
 fn circuit_breaker(given: &DeploymentCircuitBreaker) -> Result<CircuitBreaker, Error> {
-    let r = PARAMETER;
-    let at = |member: &str| format!("deploymentConfiguration.deploymentCircuitBreaker.{member}");
-    if given.reset_on_healthy_task == Some(false) {
-        return Err(r.not_built(&at("resetOnHealthyTask"), "counting on after a healthy task is"));
-    }
-    let threshold = given.threshold_configuration.as_ref();
-    r.said(&at("thresholdConfiguration"), threshold, "other thresholds are")?;
+    let threshold = given.threshold_configuration.as_ref().map(threshold).transpose()?;
     Ok(CircuitBreaker {
         enable: given.enable.unwrap_or(false),
         rollback: given.rollback.unwrap_or(false),
+        threshold: threshold.unwrap_or_default(),
+        counts_on: given.reset_on_healthy_task == Some(false),
+    })
+}
+
+fn threshold(given: &ThresholdConfiguration) -> Result<BreakerThreshold, Error> {
+    let member = |name: &str| {
+        format!("deploymentConfiguration.deploymentCircuitBreaker.thresholdConfiguration.{name}")
+    };
+    let Some(value) = given.value.and_then(|value| u32::try_from(value).ok()).filter(|v| *v > 0)
+    else {
+        return Err(invalid(format!("{}: it is a number above 0.", member("value"))));
+    };
+    Ok(match &given.r#type {
+        Some(ThresholdType::Count) => BreakerThreshold::Count(value),
+        Some(ThresholdType::BoundedPercent) => BreakerThreshold::BoundedPercent(value),
+        Some(ThresholdType::UnboundedPercent) => BreakerThreshold::UnboundedPercent(value),
+        Some(ThresholdType::Unrecognized(_)) | None => {
+            let member = member("type");
+            return Err(invalid(format!(
+                "{member}: it is COUNT, BOUNDED_PERCENT or UNBOUNDED_PERCENT."
+            )));
+        }
     })
 }

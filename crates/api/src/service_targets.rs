@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use aws::Error;
-use aws::ecs::LoadBalancer;
-use model::{BalancingResource, Realm, ServiceTarget};
+use aws::ecs::{AdvancedConfiguration, LoadBalancer};
+use model::{AdvancedTarget, BalancingResource, ListenerId, Realm, ServiceTarget, TrafficRule};
 
 use crate::errors::invalid;
 use crate::refuse::PARAMETER;
@@ -27,8 +27,6 @@ fn one(realm: &Realm, at: usize, given: &LoadBalancer) -> Result<ServiceTarget, 
     let member = |name: &str| format!("loadBalancers[{at}].{name}");
     let name = given.load_balancer_name.as_ref();
     PARAMETER.text(&member("loadBalancerName"), name, "Classic Load Balancers are")?;
-    let blue_green = given.advanced_configuration.as_ref();
-    PARAMETER.said(&member("advancedConfiguration"), blue_green, "blue/green deployments are")?;
     let Some(arn) = given.target_group_arn.as_deref().filter(|arn| !arn.is_empty()) else {
         return Err(invalid(format!("{} can not be blank.", member("targetGroupArn"))));
     };
@@ -45,7 +43,51 @@ fn one(realm: &Realm, at: usize, given: &LoadBalancer) -> Result<ServiceTarget, 
     let Some(container_port) = port.filter(|port| *port != 0) else {
         return Err(invalid(format!("{}: it is from 1 to 65535.", member("containerPort"))));
     };
-    Ok(ServiceTarget { group, container: container.into(), container_port })
+    let advanced = given.advanced_configuration.as_ref();
+    let advanced = advanced
+        .filter(|advanced| **advanced != AdvancedConfiguration::default())
+        .map(|advanced| self::advanced(realm, at, advanced))
+        .transpose()?;
+    Ok(ServiceTarget { group, container: container.into(), container_port, advanced })
+}
+
+fn advanced(
+    realm: &Realm,
+    at: usize,
+    given: &AdvancedConfiguration,
+) -> Result<AdvancedTarget, Error> {
+    let member = |name: &str| format!("loadBalancers[{at}].advancedConfiguration.{name}");
+    let arn = given.alternate_target_group_arn.as_deref().unwrap_or_default();
+    let Some(BalancingResource::Group(alternate)) = realm.parse_balancing(arn) else {
+        return Err(invalid(format!(
+            "{}: \"{arn}\" is not the ARN of a target group of this account and region.",
+            member("alternateTargetGroupArn")
+        )));
+    };
+    let rule = |name: &str, arn: &str| match realm.parse_balancing(arn) {
+        Some(BalancingResource::Rule(id)) => Ok(TrafficRule::Rule(id)),
+        Some(BalancingResource::Listener(id)) if is_of_network_balancer(&id) => {
+            Ok(TrafficRule::Listener(id))
+        }
+        Some(_) | None => Err(invalid(format!(
+            "{}: \"{arn}\" is not the ARN of a listener rule of an Application Load Balancer, nor of a listener of a \
+             Network Load Balancer. The rule of a listener's default action is in DescribeRules.",
+            member(name)
+        ))),
+    };
+    let production = given.production_listener_rule.as_deref().unwrap_or_default();
+    let test = given.test_listener_rule.as_deref().filter(|arn| !arn.is_empty());
+    Ok(AdvancedTarget {
+        alternate,
+        production: rule("productionListenerRule", production)?,
+        test: test.map(|arn| rule("testListenerRule", arn)).transpose()?,
+        role: given.role_arn.clone(),
+    })
+}
+
+/// Listeners of network load balancers have no rules: they are named themselves.
+fn is_of_network_balancer(id: &ListenerId) -> bool {
+    id.as_str().starts_with("net/")
 }
 
 /// Reads `healthCheckGracePeriodSeconds`.
@@ -58,10 +100,20 @@ pub(crate) fn read_grace(given: Option<i32>) -> Result<Option<Duration>, Error> 
 
 /// The targets as they are described.
 pub(crate) fn view(realm: &Realm, targets: &[ServiceTarget]) -> Vec<LoadBalancer> {
+    let rule = |rule: &TrafficRule| match rule {
+        TrafficRule::Rule(id) => realm.rule(id),
+        TrafficRule::Listener(id) => realm.listener(id),
+    };
     let one = |target: &ServiceTarget| LoadBalancer {
         target_group_arn: Some(realm.group(&target.group)),
         container_name: Some(target.container.to_string()),
         container_port: Some(i32::from(target.container_port)),
+        advanced_configuration: target.advanced.as_ref().map(|advanced| AdvancedConfiguration {
+            alternate_target_group_arn: Some(realm.group(&advanced.alternate)),
+            production_listener_rule: Some(rule(&advanced.production)),
+            test_listener_rule: advanced.test.as_ref().map(rule),
+            role_arn: advanced.role.clone(),
+        }),
         ..LoadBalancer::default()
     };
     targets.iter().map(one).collect()
@@ -94,6 +146,32 @@ mod tests {
             container_port: Some(80),
             ..LoadBalancer::default()
         }
+    }
+
+    #[test]
+    fn pairs_of_groups_are_read_and_shown() {
+        let realm = Realm::new("eu-west-1", "123456789012");
+        let listener =
+            |rest: &str| format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:{rest}");
+        let rule =
+            listener("listener-rule/app/lb/50dc6c495c0c9188/f2f7dc8efc522ab2/9683b2d02a6cabee");
+        let of_network = listener("listener/net/lb/50dc6c495c0c9188/f2f7dc8efc522ab2");
+        let of_application = listener("listener/app/lb/50dc6c495c0c9188/f2f7dc8efc522ab2");
+        let with = |production: &str| LoadBalancer {
+            advanced_configuration: Some(AdvancedConfiguration {
+                alternate_target_group_arn: Some(ARN.replace("web", "other")),
+                production_listener_rule: Some(production.to_owned()),
+                test_listener_rule: None,
+                role_arn: Some("arn:aws:iam::123456789012:role/r".to_owned()),
+            }),
+            ..given()
+        };
+        for production in [&rule, &of_network] {
+            let read = read(&realm, Some(&vec![with(production)])).unwrap().unwrap();
+            assert_eq!(view(&realm, &read), [with(production)]);
+        }
+        let error = read(&realm, Some(&vec![with(&of_application)])).unwrap_err();
+        assert!(error.message.contains("is not the ARN of a listener rule"), "{error}");
     }
 
     #[test]
@@ -131,7 +209,7 @@ mod tests {
                     }),
                     ..given()
                 },
-                "advancedConfiguration: blue/green",
+                "alternateTargetGroupArn: \"\" is not the ARN",
             ),
         ] {
             let error = read(&realm, Some(&vec![given])).unwrap_err();

@@ -5,10 +5,13 @@ use aws::Error;
 use aws::ecs::{
     CreateServiceRequest, CreateServiceResponse, DeleteServiceRequest, DeleteServiceResponse,
     DescribeServicesRequest, DescribeServicesResponse, ErrorKind, ListServicesRequest,
-    ListServicesResponse, PropagateTags as WirePropagate, ResourceManagementType,
-    SchedulingStrategy, Service as Wire, ServiceField, UpdateServiceRequest, UpdateServiceResponse,
+    ListServicesResponse, PropagateTags as WirePropagate, ResourceManagementType, Service as Wire,
+    ServiceField, UpdateServiceRequest, UpdateServiceResponse,
 };
-use model::{PropagateTags, ServiceKey, ServiceStatus, State};
+use model::{
+    DeploymentController, PropagateTags, RolloutMethod, SchedulingStrategy, ServiceKey,
+    ServiceStatus, State,
+};
 use scheduler::{Command, CreateService, Reply, UpdateService};
 use store::Committed;
 
@@ -17,7 +20,8 @@ use crate::errors::{invalid, missing};
 use crate::page::{Order, Page};
 use crate::service_members::{self, Members};
 use crate::service_view::service_view;
-use crate::{capacity, placement, refer, run, service_targets, tag_list, view};
+use crate::{capacity, network, placement, refer, run, service_targets, tag_list, view};
+use crate::{service_kind, service_method};
 
 /// How many services can be described at once.
 const MOST_DESCRIBED: usize = 10;
@@ -35,7 +39,7 @@ pub(crate) async fn create(
 ) -> Result<CreateServiceResponse, Error> {
     let command = read_create(&door.snapshot(), caller, &request)?;
     let committed = door.submit(Command::CreateService(command)).await?;
-    Ok(CreateServiceResponse { service: Some(answer("CreateService", &committed)?) })
+    Ok(CreateServiceResponse { service: Some(answer(door, "CreateService", &committed)?) })
 }
 
 pub(crate) async fn update(
@@ -44,28 +48,33 @@ pub(crate) async fn update(
 ) -> Result<UpdateServiceResponse, Error> {
     let command = read_update(&door.snapshot(), &request)?;
     let committed = door.submit(Command::UpdateService(command)).await?;
-    Ok(UpdateServiceResponse { service: Some(answer("UpdateService", &committed)?) })
+    Ok(UpdateServiceResponse { service: Some(answer(door, "UpdateService", &committed)?) })
 }
 
 pub(crate) async fn delete(
     door: &Door,
     request: DeleteServiceRequest,
 ) -> Result<DeleteServiceResponse, Error> {
-    let cluster = refer::cluster(&door.snapshot(), request.cluster.as_deref())?;
-    let given = request.service.as_deref().unwrap_or_default();
-    let key = refer::service(door.realm(), &cluster, given)?;
-    let force = request.force.unwrap_or(false);
-    let committed = door.submit(Command::DeleteService { key, force }).await?;
-    Ok(DeleteServiceResponse { service: Some(answer("DeleteService", &committed)?) })
+    let command = read_delete(&door.snapshot(), &request)?;
+    let committed = door.submit(command).await?;
+    Ok(DeleteServiceResponse { service: Some(answer(door, "DeleteService", &committed)?) })
 }
 
-fn answer(command: &str, committed: &Committed) -> Result<Wire, Error> {
+/// The command for a DeleteService request.
+pub(crate) fn read_delete(state: &State, request: &DeleteServiceRequest) -> Result<Command, Error> {
+    let cluster = refer::cluster(state, request.cluster.as_deref())?;
+    let given = request.service.as_deref().unwrap_or_default();
+    let key = refer::service(state.realm(), &cluster, given)?;
+    Ok(Command::DeleteService { key, force: request.force.unwrap_or(false) })
+}
+
+fn answer(door: &Door, command: &str, committed: &Committed) -> Result<Wire, Error> {
     let service = match &committed.reply {
         Reply::Service(key) => committed.state.service(key),
         _ => None,
     };
     service
-        .map(|service| service_view(&committed.state, service, true))
+        .map(|service| service_view(&committed.state, service, true, door.now()))
         .ok_or_else(|| odd_reply(command, &committed.reply))
 }
 
@@ -84,28 +93,48 @@ pub(crate) fn read_create(
     }
     let members = Members::of_create(request);
     members.check()?;
+    let scheduling = service_kind::scheduling(request.scheduling_strategy.as_ref())?;
+    let controller = service_kind::controller(request.deployment_controller.as_ref())?;
+    let controller = controller.unwrap_or_default();
+    // Of a daemon it is told first that it has none of this.
+    if scheduling == SchedulingStrategy::Replica {
+        service_kind::left_to_sets(controller, request)?;
+    }
     let launch_type = run::launch_type(request.launch_type.as_ref())?;
     let providers = request.capacity_provider_strategy.as_ref();
-    let providers = capacity::read_for(state, &cluster, request.launch_type.as_ref(), providers)?;
-    let desired_count = request
-        .desired_count
-        .ok_or_else(|| invalid("desiredCount: a REPLICA service needs it; it may be 0."))?;
-    let Some(given) = request.task_definition.as_deref().filter(|given| !given.is_empty()) else {
-        return Err(invalid("TaskDefinition can not be blank."));
+    let launch = request.launch_type.as_ref();
+    let providers = match controller {
+        DeploymentController::Ecs => capacity::read_for(state, &cluster, launch, providers)?,
+        DeploymentController::External => capacity::read(providers)?,
     };
-    let definition = refer::definition_to_run(state, given)?;
-    run::check_network(request.network_configuration.as_ref(), definition)?;
+    let ours = controller == DeploymentController::Ecs;
+    if request.desired_count.is_none() && ours && scheduling == SchedulingStrategy::Replica {
+        return Err(invalid("desiredCount: a REPLICA service needs it; it may be 0."));
+    }
+    let definition = match request.task_definition.as_deref().filter(|given| !given.is_empty()) {
+        Some(given) => Some(refer::definition_to_run(state, given)?),
+        None if ours => return Err(invalid("TaskDefinition can not be blank.")),
+        None => None,
+    };
+    let network =
+        network::read(state.realm(), request.network_configuration.as_ref(), launch_type)?;
     let rollout = service_members::read_deployment(request.deployment_configuration.as_ref())?;
+    let method =
+        service_method::read(&RolloutMethod::default(), request.deployment_configuration.as_ref())?;
     let bare = CreateServiceRequest { client_token: None, ..request.clone() };
     let grace = request.health_check_grace_period_seconds;
     Ok(CreateService {
         key: ServiceKey { cluster, service: name.into() },
-        definition: definition.key.clone(),
-        desired_count: desired(desired_count)?,
+        definition: definition.map(|definition| definition.key.clone()),
+        scheduling,
+        controller,
+        desired_count: request.desired_count.map(desired).transpose()?,
         launch_type,
         providers,
         percents: rollout.percents,
         circuit_breaker: rollout.circuit_breaker,
+        method: method.unwrap_or_default(),
+        rebalances: placement::read_rebalancing(request.availability_zone_rebalancing.as_ref())?,
         constraints: placement::read_constraints(request.placement_constraints.as_ref())?,
         strategy: placement::read_strategy(request.placement_strategy.as_ref())?,
         tags: tag_list::read(request.tags.as_ref())?,
@@ -114,6 +143,7 @@ pub(crate) fn read_create(
         enable_execute_command: request.enable_execute_command.unwrap_or(false),
         load_balancers: service_targets::read(state.realm(), request.load_balancers.as_ref())?
             .unwrap_or_default(),
+        network,
         health_check_grace: service_targets::read_grace(grace)?,
         by: caller.identity.principal.arn.clone(),
         client_token: run::client_token(request.client_token.as_ref(), LONGEST_TOKEN, &bare)?,
@@ -136,16 +166,16 @@ pub(crate) fn read_update(
         None => None,
         Some(given) => Some(refer::definition_to_run(state, given)?),
     };
-    let current = service.primary().and_then(|d| state.definition(&d.definition));
-    if let Some(definition) = definition.or(current) {
-        run::check_network(request.network_configuration.as_ref(), definition)?;
-    }
+    let given = request.network_configuration.as_ref();
+    let network = network::read(state.realm(), given, service.launch_type)?;
     let rollout = service_members::read_deployment(request.deployment_configuration.as_ref())?;
     let constraints = request.placement_constraints.as_ref();
     let strategy = request.placement_strategy.as_ref();
     Ok(UpdateService {
         key: Some(key),
         definition: definition.map(|definition| definition.key.clone()),
+        controller: service_kind::controller(request.deployment_controller.as_ref())?,
+        rebalances: placement::read_rebalancing(request.availability_zone_rebalancing.as_ref())?,
         desired_count: request.desired_count.map(desired).transpose()?,
         providers: match &request.capacity_provider_strategy {
             None => None,
@@ -153,12 +183,14 @@ pub(crate) fn read_update(
         },
         percents: rollout.percents,
         circuit_breaker: rollout.circuit_breaker,
+        method: service_method::read(&service.method, request.deployment_configuration.as_ref())?,
         constraints: constraints.map(|c| placement::read_constraints(Some(c))).transpose()?,
         strategy: strategy.map(|s| placement::read_strategy(Some(s))).transpose()?,
         propagate_tags: propagate(request.propagate_tags.as_ref())?,
         enable_ecs_managed_tags: request.enable_ecs_managed_tags,
         enable_execute_command: request.enable_execute_command,
         load_balancers: service_targets::read(state.realm(), request.load_balancers.as_ref())?,
+        network,
         health_check_grace: service_targets::read_grace(request.health_check_grace_period_seconds)?,
         force_new_deployment: request.force_new_deployment.unwrap_or(false),
     })
@@ -185,10 +217,11 @@ fn propagate(given: Option<&WirePropagate>) -> Result<Option<PropagateTags>, Err
     })
 }
 
-pub(crate) fn describe(
-    state: &State,
-    request: &DescribeServicesRequest,
+pub(crate) async fn describe(
+    door: &Door,
+    request: DescribeServicesRequest,
 ) -> Result<DescribeServicesResponse, Error> {
+    let state = &*door.snapshot();
     let cluster = refer::cluster(state, request.cluster.as_deref())?;
     let given = request.services.as_deref().unwrap_or_default();
     if given.is_empty() {
@@ -205,7 +238,7 @@ pub(crate) fn describe(
     for given in given {
         let key = refer::service(state.realm(), &cluster, given)?;
         match state.service(&key) {
-            Some(service) => services.push(service_view(state, service, tags)),
+            Some(service) => services.push(service_view(state, service, tags, door.now())),
             None => failures.push(missing(state.realm().service(&key))),
         }
     }
@@ -227,7 +260,7 @@ pub(crate) fn list(
             && request
                 .scheduling_strategy
                 .as_ref()
-                .is_none_or(|strategy| *strategy == SchedulingStrategy::Replica)
+                .is_none_or(|wanted| *wanted == service_kind::show_scheduling(service.scheduling))
             && request
                 .resource_management_type
                 .as_ref()

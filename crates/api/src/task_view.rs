@@ -10,7 +10,7 @@ use model::{
     Instance, State, Task, TaskDefinition,
 };
 
-use crate::{overrides, view};
+use crate::{network, overrides, view};
 
 /// The attribute that tells an instance's zone.
 pub(crate) const ZONE: &str = "ecs.availability-zone";
@@ -32,7 +32,7 @@ pub(crate) fn task_view(state: &State, task: &Task, tags: bool) -> Wire {
         ..Attribute::default()
     });
     Wire {
-        attachments: Some(Vec::new()),
+        attachments: Some(network::attachments(realm, task)),
         attributes: Some(architecture.into_iter().collect()),
         availability_zone: Some(attribute(ZONE).unwrap_or_else(|| zone(&realm.region))),
         cluster_arn: Some(realm.cluster(facts.cluster())),
@@ -109,6 +109,7 @@ fn containers(
             let spec = definition.and_then(|definition| definition.spec.container(&facts.name));
             let mut wire = container(facts, progress, spec, changed(&facts.name));
             wire.container_arn = Some(state.realm().container(&task.facts.key, &facts.id));
+            wire.network_interfaces = Some(network::interfaces(&task.facts));
             wire.task_arn = Some(state.realm().task(&task.facts.key));
             if task.facts.enable_execute_command {
                 wire.managed_agents = Some(vec![exec_agent(progress)]);
@@ -150,7 +151,6 @@ fn container(
         network_bindings: Some(
             progress.iter().flat_map(|p| &p.bindings).map(view::binding).collect(),
         ),
-        network_interfaces: Some(Vec::new()),
         health_status: Some(view::health(progress.map_or(HealthStatus::Unknown, |p| p.health))),
         cpu: size(changed.and_then(|c| c.cpu), spec.map(|spec| spec.cpu)),
         memory: size(changed.and_then(|c| c.memory), spec.and_then(|spec| spec.memory)),

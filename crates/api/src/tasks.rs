@@ -22,13 +22,8 @@ const MOST_DESCRIBED: usize = 100;
 const LONGEST_REASON: usize = 1024;
 
 pub(crate) async fn stop(door: &Door, request: StopTaskRequest) -> Result<StopTaskResponse, Error> {
-    let cluster = refer::cluster(&door.snapshot(), request.cluster.as_deref())?;
-    let key = refer::task(door.realm(), &cluster, request.task.as_deref().unwrap_or_default())?;
-    let reason = request.reason.filter(|reason| !reason.is_empty());
-    if reason.as_ref().is_some_and(|reason| reason.chars().count() > LONGEST_REASON) {
-        return Err(invalid(format!("reason: it is longer than {LONGEST_REASON} characters.")));
-    }
-    let committed = door.submit(Command::StopTask { key, reason }).await?;
+    let command = read_stop(&door.snapshot(), &request)?;
+    let committed = door.submit(command).await?;
     let Reply::Task(key) = &committed.reply else {
         return Err(odd_reply("StopTask", &committed.reply));
     };
@@ -36,6 +31,17 @@ pub(crate) async fn stop(door: &Door, request: StopTaskRequest) -> Result<StopTa
     Ok(StopTaskResponse {
         task: state.task(key).map(|task| task_view::task_view(state, task, true)),
     })
+}
+
+/// The command for a StopTask request.
+pub(crate) fn read_stop(state: &State, request: &StopTaskRequest) -> Result<Command, Error> {
+    let cluster = refer::cluster(state, request.cluster.as_deref())?;
+    let key = refer::task(state.realm(), &cluster, request.task.as_deref().unwrap_or_default())?;
+    let reason = request.reason.clone().filter(|reason| !reason.is_empty());
+    if reason.as_ref().is_some_and(|reason| reason.chars().count() > LONGEST_REASON) {
+        return Err(invalid(format!("reason: it is longer than {LONGEST_REASON} characters.")));
+    }
+    Ok(Command::StopTask { key, reason })
 }
 
 pub(crate) fn describe(

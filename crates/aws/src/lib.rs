@@ -27,8 +27,8 @@ pub use client::{ClientError, Transport, TransportError};
 pub use error::{Error, Fault};
 pub use facts::{OperationFacts, Pagination, ServiceFacts};
 pub use r#gen::{
-    acm, application_autoscaling, autoscaling, cloudwatch, ec2, ecr, ecs, elbv2, iam, logs,
-    secretsmanager, ssm, sts,
+    acm, application_autoscaling, autoscaling, cloudwatch, ec2, ecr, ecs, elbv2, events, iam, logs,
+    secretsmanager, ssm, sts, wharf,
 };
 pub use pattern::Pattern;
 pub use protocol::{Call, Protocol, detect};
@@ -49,9 +49,11 @@ pub static SERVICES: &[&ServiceFacts] = &[
     &ecr::FACTS,
     &ecs::FACTS,
     &elbv2::FACTS,
+    &events::FACTS,
     &iam::FACTS,
     &logs::FACTS,
     &secretsmanager::FACTS,
     &ssm::FACTS,
     &sts::FACTS,
+    &wharf::FACTS,
 ];

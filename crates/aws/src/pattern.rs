@@ -51,6 +51,7 @@ const LOOKING_AHEAD: &[(&str, &str)] = &[
         r"(?!((^[ ]+.*)|(.*([\u0000-\u001f]|[\u007f-\u009f]|[:/|])+.*)|(.*[ ]+$))).+",
         r"[^ \x00-\x1f\x7f-\x9f:/|]([^\x00-\x1f\x7f-\x9f:/|]*[^ \x00-\x1f\x7f-\x9f:/|])?",
     ),
+    (r"^(?!\s*$).+", r".*\S.*"),
 ];
 
 /// Spellings of Java's that `regex-lite` has not, and its own for them.
@@ -135,6 +136,15 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(action.matches(text), fits, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_not_be_blank_has_something_that_is_seen() {
+        let seen = Pattern::new(LOOKING_AHEAD[2].0);
+        for (text, fits) in [("a", true), (" a ", true), ("\n.", true), ("", false), (" \t", false)]
+        {
+            assert_eq!(seen.matches(text), fits, "{text:?}");
         }
     }
 

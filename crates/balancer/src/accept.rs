@@ -13,9 +13,11 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::account::ConnContext;
 use crate::conn::{Conn, ConnState, Driver, End, Limits};
+use crate::flow::{self, FlowLog};
 use crate::guard::Guard;
 use crate::io::{ClientIo, Readable};
 use crate::serve::{serve, unshared};
@@ -94,25 +96,39 @@ async fn connection(
     if plan.tls.is_some() {
         Box::pin(secure(stream, conn, plan)).await;
     } else if plan.listener.protocol.is_http() {
+        flow::tell(&conn, &plan, None);
         drop(plan);
         drop(listener);
         drop(worker);
         http1(stream, conn, false).await;
     } else {
-        Box::pin(tcp::flow(stream, conn)).await;
+        Box::pin(tcp::flow(stream, conn, None)).await;
     }
 }
 
 async fn secure(stream: TcpStream, mut conn: ConnContext, plan: Arc<Plan>) {
     let Some(tls) = &plan.tls else { return };
+    let (begun, address) = (Instant::now(), stream.local_addr());
+    let mut log = address.ok().and_then(|address| FlowLog::begin(&conn, &plan, address));
     let handshake = tokio::time::timeout(HANDSHAKE_TIME, tls.acceptor.accept(stream)).await;
-    let Ok(Ok(stream)) = handshake else {
-        bump(&conn.listener.cells.client_tls_errors);
-        return;
+    let stream = match handshake {
+        Ok(Ok(stream)) => stream,
+        failed => {
+            bump(&conn.listener.cells.client_tls_errors);
+            if let (Some(log), Ok(Err(error))) = (&mut log, &failed) {
+                log.failed(error);
+            }
+            flow::tell(&conn, &plan, None);
+            return;
+        }
     };
     let session = stream.get_ref().1;
     conn.tls = Some(tls.facts(session));
     conn.http2 = session.alpn_protocol() == Some(b"h2");
+    if let Some(log) = &mut log {
+        log.secured(conn.tls.as_ref());
+    }
+    flow::tell(&conn, &plan, Some(begun.elapsed()));
     match (&plan.listener.protocol, conn.http2) {
         (ListenerProtocol::Https(_), true) => http2(stream, conn).await,
         (ListenerProtocol::Https(_) | ListenerProtocol::Http, _) => http1(stream, conn, true).await,
@@ -123,7 +139,7 @@ async fn secure(stream: TcpStream, mut conn: ConnContext, plan: Arc<Plan>) {
             | ListenerProtocol::TcpUdp,
             _,
         ) => {
-            tcp::flow(stream, conn).await;
+            tcp::flow(stream, conn, log).await;
         }
     }
 }

@@ -1,6 +1,5 @@
-//! Access log entries, and the line that an ALB writes for each.
-//!
-//! Source: "Access logs for your Application Load Balancer", the syntax of entries.
+//! Access log entries of requests, and the line that an ALB writes for each.
+//! <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-access-logs.html>
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -32,15 +31,15 @@ pub struct AccessEntry {
     pub request_time: Option<Duration>,
     /// From the dispatch to the head of the answer; none if none came.
     pub target_time: Option<Duration>,
-    /// From the head of the answer to its end.
+    /// From the head of the answer until the client was begun to be answered; none if none came.
     pub response_time: Option<Duration>,
     /// The status that the client was given; 460 if it did not wait for one.
     pub elb_status: u16,
     /// The target's status.
     pub target_status: Option<u16>,
-    /// The body's bytes from the client.
+    /// The bytes from the client, of the head and the body; of a websocket all that came.
     pub received_bytes: u64,
-    /// The body's bytes to the client.
+    /// The bytes to the client, of the head and the body; of a websocket all that went.
     pub sent_bytes: u64,
     /// `GET http://host:80/path HTTP/1.1`.
     pub request: String,
@@ -64,6 +63,8 @@ pub struct AccessEntry {
     pub redirect_url: Option<String>,
     /// Why it was refused; the text follows RFC 9112.
     pub refused: Option<&'static str>,
+    /// The client's connection, which other requests may share.
+    pub connection: u128,
 }
 
 /// How a request came.
@@ -97,7 +98,7 @@ impl RequestKind {
 }
 
 /// What there is, or a hyphen.
-struct Or<T>(Option<T>, &'static str);
+pub(crate) struct Or<T>(pub(crate) Option<T>, pub(crate) &'static str);
 
 impl<T: fmt::Display> fmt::Display for Or<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -170,7 +171,7 @@ impl fmt::Display for AccessEntry {
         let priority = match (self.rule_priority, self.action) {
             (Some(priority), _) => priority.to_string(),
             (None, Some(_)) => "0".to_owned(),
-            (None, None) => "-1".to_owned(),
+            (None, None) => "-".to_owned(),
         };
         write!(f, "{priority} {} {} ", micros(self.created), or(self.action))?;
         write!(f, "{} \"-\" ", or(self.redirect_url.as_deref()))?;
@@ -178,7 +179,9 @@ impl fmt::Display for AccessEntry {
             |text: String| if text == "-" { "\"-\"".to_owned() } else { format!("\"{text}\"") };
         write!(f, "{} {} ", list(target.to_string()), list(status.to_string()))?;
         let class = self.refused.map(|_| "Severe");
-        write!(f, "{} {}", or(class), or(self.refused))
+        write!(f, "{} {} TID_{:032x} ", or(class), or(self.refused), self.connection)?;
+        // What a transform would have made of the host and the path; there are none.
+        f.write_str("\"-\" \"-\" \"-\"")
     }
 }
 
@@ -214,13 +217,14 @@ mod tests {
             action: Some("forward"),
             redirect_url: None,
             refused: None,
+            connection: 0xabc,
         };
         assert_eq!(
             entry.to_string(),
             "http 2018-07-02T22:43:25.000000Z app/my-lb/50dc6c495c0c9188 192.168.131.39:2817 10.0.0.1:80 0.000 0.001 \
              0.000 200 200 34 366 \"GET http://www.example.com:80/\\\"\\x0a HTTP/1.1\" \"curl/7.46.0\" - - arn:tg \
              \"Root=1-58337262-36d228ad5d99923122bbe354\" \"-\" \"-\" 0 2018-07-02T22:43:24.123000Z \"forward\" \"-\" \
-             \"-\" \"10.0.0.1:80\" \"200\" \"-\" \"-\""
+             \"-\" \"10.0.0.1:80\" \"200\" \"-\" \"-\" TID_00000000000000000000000000000abc \"-\" \"-\" \"-\""
         );
         let refused = AccessEntry {
             elb_status: 400,
@@ -229,6 +233,7 @@ mod tests {
             refused: Some("x"),
             ..entry
         };
-        assert!(refused.to_string().ends_with("\"Severe\" \"x\""));
+        let line = refused.to_string();
+        assert!(line.contains("\"Severe\" \"x\" TID_") && line.contains(" - 2018-"), "{line}");
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::Request;
-use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::header::{CONTENT_TYPE, DATE, USER_AGENT};
+use http::{HeaderMap, Request, StatusCode};
 use hyper::body::Incoming;
 use stdx::Timestamp;
 use tokio::time::Instant;
@@ -14,10 +14,11 @@ use tokio::time::Instant;
 use crate::access_log::{AccessEntry, RequestKind};
 use crate::body::Progress;
 use crate::conn::ConnState;
+use crate::headers::Names;
 use crate::state::{GroupRuntime, ListenerRuntime, Plan, TargetRuntime};
 use crate::usage::{bump, class};
 use crate::worker::{Entered, Worker};
-use crate::{CertificateId, GroupId};
+use crate::{CertificateId, GroupId, LogEntry, TlsAgreed};
 
 /// A client's connection as its requests know it.
 #[derive(Debug)]
@@ -28,6 +29,9 @@ pub(crate) struct ConnContext {
     pub(crate) client: SocketAddr,
     pub(crate) tls: Option<TlsFacts>,
     pub(crate) http2: bool,
+    /// What the connection is called in logs.
+    pub(crate) number: u128,
+    pub(crate) names: Names,
     entered: Entered,
 }
 
@@ -41,6 +45,8 @@ impl ConnContext {
         bump(&listener.cells.new_connections);
         bump(&listener.cells.active_connections);
         let entered = worker.enter(&state);
+        let names = Names::new(client, listener.port);
+        let number = u128::from(worker.random()) << 64 | u128::from(worker.random());
         Self {
             worker: Arc::clone(worker),
             listener,
@@ -48,6 +54,8 @@ impl ConnContext {
             client,
             tls: None,
             http2: false,
+            number,
+            names,
             entered,
         }
     }
@@ -67,6 +75,20 @@ pub(crate) struct TlsFacts {
     pub(crate) cipher: String,
     pub(crate) server_name: Option<String>,
     pub(crate) certificate: Option<CertificateId>,
+    pub(crate) alpn: Option<String>,
+}
+
+impl TlsFacts {
+    /// As entries of logs tell it.
+    pub(crate) fn agreed(&self) -> TlsAgreed {
+        TlsAgreed {
+            version: self.version,
+            cipher: self.cipher.clone(),
+            certificate: self.certificate.clone(),
+            server_name: self.server_name.clone(),
+            alpn: self.alpn.clone(),
+        }
+    }
 }
 
 /// What only the access log wants.
@@ -83,13 +105,18 @@ struct Draft {
     redirect_url: Option<String>,
     group: Option<GroupId>,
     target: Option<SocketAddr>,
+    /// Bytes of the heads.
+    received: usize,
+    sent: usize,
+    responded: Option<Instant>,
 }
 
 /// A request from its head to the end of its answer.
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) conn: Arc<ConnContext>,
-    began: Instant,
+    /// None if nobody wants to know.
+    began: Option<Instant>,
     dispatched: Option<Instant>,
     answered: Option<Instant>,
     status: Option<u16>,
@@ -106,11 +133,11 @@ impl Account {
         request: &Request<Incoming>,
     ) -> Box<Self> {
         conn.state.request_begins();
-        let wanted = plan.listener.balancer.access_log && conn.worker.common.access_log.is_some();
+        let wanted = plan.listener.balancer.access_log && conn.worker.common.log.is_some();
         let draft = wanted.then(|| Box::new(draft(conn, plan, request)));
         Box::new(Self {
             conn: Arc::clone(conn),
-            began: Instant::now(),
+            began: wanted.then(Instant::now),
             dispatched: None,
             answered: None,
             status: None,
@@ -173,6 +200,25 @@ impl Account {
         }
     }
 
+    /// The head of an answer goes to the client.
+    pub(crate) fn responds(&mut self, status: StatusCode, headers: &HeaderMap) {
+        if let Some(draft) = &mut self.draft {
+            draft.responded = Some(Instant::now());
+            let line = "HTTP/1.1 200 \r\n".len() + status.canonical_reason().map_or(0, str::len);
+            // The library adds the date.
+            let date = if headers.contains_key(DATE) { 0 } else { DATE_LINE };
+            draft.sent = line + date + fields(headers);
+        }
+    }
+
+    /// The protocol was switched, and so many bytes have passed since.
+    pub(crate) fn passed(&mut self, received: u64, sent: u64) {
+        self.sent += sent;
+        if let Some(draft) = &mut self.draft {
+            draft.received += usize::try_from(received).unwrap_or(usize::MAX);
+        }
+    }
+
     /// The balancer answers itself.
     pub(crate) fn own(&mut self, status: u16) {
         self.status = Some(status);
@@ -194,7 +240,7 @@ impl Drop for Account {
             460
         });
         let Some(draft) = self.draft.take() else { return };
-        let Some(log) = &self.conn.worker.common.access_log else { return };
+        let Some(log) = &self.conn.worker.common.log else { return };
         let since =
             |from: Option<Instant>, to: Option<Instant>| -> Option<Duration> { Some(to? - from?) };
         let tls = self.conn.tls.as_ref();
@@ -206,16 +252,14 @@ impl Drop for Account {
             created: draft.created,
             client: self.conn.client,
             target: draft.target,
-            request_time: since(Some(self.began), self.dispatched),
+            request_time: since(self.began, self.dispatched),
             target_time: since(self.dispatched, self.answered),
-            response_time: self.answered.map(|answered| Instant::now() - answered),
+            response_time: since(self.answered, draft.responded),
             elb_status: status,
             target_status: self.target_status,
-            received_bytes: self
-                .progress
-                .as_ref()
-                .map_or(0, |progress| progress.bytes.load(Ordering::Relaxed)),
-            sent_bytes: self.sent,
+            received_bytes: draft.received as u64
+                + self.progress.as_ref().map_or(0, |body| body.bytes.load(Ordering::Relaxed)),
+            sent_bytes: draft.sent as u64 + self.sent,
             request: draft.request,
             user_agent: draft.user_agent,
             tls: tls.map(|tls| (tls.cipher.clone(), tls.version.to_owned())),
@@ -227,10 +271,21 @@ impl Drop for Account {
             action: draft.action,
             redirect_url: draft.redirect_url,
             refused: self.conn.state.refusal.get().and_then(|refusal| refusal.reason()),
+            connection: self.conn.number,
         };
-        // A log that cannot keep up loses entries, never requests.
-        drop(log.try_send(entry));
+        log.put(LogEntry::Request(Box::new(entry)));
     }
+}
+
+/// `Date: Mon, 01 Jan 2024 00:00:00 GMT` and the end of the line.
+const DATE_LINE: usize = 37;
+
+/// The bytes of header fields as HTTP/1 has them, and of the line that ends them.
+fn fields(headers: &HeaderMap) -> usize {
+    let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        name.as_str().len() + value.len() + ": \r\n".len()
+    };
+    headers.iter().map(field).sum::<usize>() + "\r\n".len()
 }
 
 fn draft(conn: &ConnContext, plan: &Arc<Plan>, request: &Request<Incoming>) -> Draft {
@@ -276,5 +331,11 @@ fn draft(conn: &ConnContext, plan: &Arc<Plan>, request: &Request<Incoming>) -> D
         redirect_url: None,
         group: None,
         target: None,
+        received: request.method().as_str().len()
+            + path.len()
+            + "  HTTP/1.1\r\n".len()
+            + fields(request.headers()),
+        sent: 0,
+        responded: None,
     }
 }

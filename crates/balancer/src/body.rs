@@ -1,14 +1,16 @@
 //! The bodies of requests and answers, and what happens when one is complete.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use crate::account::Account;
+use crate::h1;
 use crate::pool::Sender;
 use crate::state::{Outstanding, TargetRuntime};
 use crate::worker::Worker;
@@ -17,7 +19,6 @@ use crate::worker::Worker;
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     pub(crate) bytes: AtomicU64,
-    pub(crate) whole: AtomicBool,
 }
 
 /// A request's body on its way to a target.
@@ -40,9 +41,6 @@ impl Body for UpBody {
         if let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(Frame::data_ref)) {
             progress.bytes.fetch_add(data.map_or(0, |data| data.len() as u64), Ordering::Relaxed);
         }
-        if frame.is_none() || (matches!(frame, Some(Ok(_))) && incoming.is_end_stream()) {
-            progress.whole.store(true, Ordering::Release);
-        }
         Poll::Ready(frame)
     }
 
@@ -61,14 +59,11 @@ impl Body for UpBody {
     }
 }
 
-/// A connection that serves one request, and goes back to its pool when both bodies are complete.
+/// A target's while one request is served.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    pub(crate) sender: Option<Sender>,
     pub(crate) worker: Arc<Worker>,
     pub(crate) outstanding: Outstanding,
-    /// None if the request has no body.
-    pub(crate) progress: Option<Arc<Progress>>,
 }
 
 impl Lease {
@@ -76,16 +71,49 @@ impl Lease {
         &self.outstanding.0
     }
 
-    /// The answer is complete.
-    fn release(&mut self) {
-        let sent =
-            self.progress.as_ref().is_none_or(|progress| progress.whole.load(Ordering::Acquire));
-        match self.sender.take() {
-            // A connection of HTTP/2 never left its pool.
-            Some(sender @ Sender::H1(_)) if sent => {
-                self.worker.pool.put(self.target().uid, sender, self.worker.tick());
-            }
-            Some(_) | None => {}
+    /// The answer is complete. A connection of HTTP/2 never left its pool.
+    fn release(&self, body: &mut DownBody) {
+        if let DownBody::H1(body) = body
+            && let Some(conn) = body.give_back()
+        {
+            self.worker.pool.put(self.target().uid, Sender::H1(conn), self.worker.tick());
+        }
+    }
+}
+
+/// An answer's body as a target gives it.
+#[derive(Debug)]
+pub(crate) enum DownBody {
+    /// By a connection of HTTP/1.
+    H1(h1::Body),
+    /// By one of HTTP/2.
+    H2(Incoming),
+}
+
+impl DownBody {
+    fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match self {
+            Self::H1(body) => body.poll_frame(context),
+            Self::H2(body) => Pin::new(body)
+                .poll_frame(context)
+                .map(|frame| frame.map(|frame| frame.map_err(io::Error::other))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::H1(body) => body.is_end_stream(),
+            Self::H2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::H1(body) => body.size_hint(),
+            Self::H2(body) => body.size_hint(),
         }
     }
 }
@@ -93,6 +121,8 @@ impl Lease {
 /// An answer's body on its way to the client.
 #[derive(Debug)]
 pub(crate) enum OutBody {
+    /// None: the protocol is another one from here on.
+    None,
     /// The balancer's own.
     Own(Option<Bytes>, Box<Account>),
     /// A target's.
@@ -102,17 +132,17 @@ pub(crate) enum OutBody {
 /// A target's answer.
 #[derive(Debug)]
 pub(crate) struct TargetBody {
-    incoming: Incoming,
+    incoming: DownBody,
     lease: Option<Lease>,
     account: Box<Account>,
 }
 
 impl OutBody {
     /// The body of a target's answer.
-    pub(crate) fn target(incoming: Incoming, mut lease: Lease, account: Box<Account>) -> Self {
+    pub(crate) fn target(mut incoming: DownBody, lease: Lease, account: Box<Account>) -> Self {
         // The library asks a body that is empty for nothing.
         let lease = if incoming.is_end_stream() {
-            lease.release();
+            lease.release(&mut incoming);
             None
         } else {
             Some(lease)
@@ -123,20 +153,21 @@ impl OutBody {
 
 impl Body for OutBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = io::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match self.get_mut() {
+            Self::None => Poll::Ready(None),
             Self::Own(bytes, account) => {
                 let bytes = bytes.take().filter(|bytes| !bytes.is_empty());
                 account.sent(bytes.as_ref().map_or(0, Bytes::len));
                 Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
             }
             Self::Target(body) => {
-                let frame = ready!(Pin::new(&mut body.incoming).poll_frame(context));
+                let frame = ready!(body.incoming.poll_frame(context));
                 if let Some(Ok(data)) =
                     frame.as_ref().map(|frame| frame.as_ref().map(Frame::data_ref))
                 {
@@ -144,8 +175,8 @@ impl Body for OutBody {
                 }
                 let over = frame.is_none()
                     || (matches!(frame, Some(Ok(_))) && body.incoming.is_end_stream());
-                if over && let Some(mut lease) = body.lease.take() {
-                    lease.release();
+                if over && let Some(lease) = body.lease.take() {
+                    lease.release(&mut body.incoming);
                 }
                 Poll::Ready(frame)
             }
@@ -154,6 +185,7 @@ impl Body for OutBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
+            Self::None => true,
             Self::Own(bytes, _) => bytes.as_ref().is_none_or(Bytes::is_empty),
             Self::Target(body) => body.incoming.is_end_stream(),
         }
@@ -161,6 +193,7 @@ impl Body for OutBody {
 
     fn size_hint(&self) -> SizeHint {
         match self {
+            Self::None => SizeHint::with_exact(0),
             Self::Own(bytes, _) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }

@@ -138,6 +138,15 @@ impl ConnState {
         .await;
     }
 
+    /// Resolves when the connection is to end at once; for one whose protocol was switched.
+    pub(crate) async fn until_cut(&self) {
+        std::future::poll_fn(|context| {
+            self.driver.register(context.waker());
+            if self.ending.load(Ordering::Acquire) > 1 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
     fn facts(&self) -> Facts {
         Facts {
             now: self.worker.tick(),

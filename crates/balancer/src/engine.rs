@@ -19,12 +19,15 @@ use crate::state::lock;
 use crate::sticky::Sealer;
 use crate::tls::ClientTls;
 use crate::worker::{self, Common, Thread, Worker};
-use crate::{AccessEntry, Event, Health, ListenerId, Phase, Table, Transport, Usage};
+use crate::{Event, Health, ListenerId, LogSink, Phase, Table, Transport, Usage};
 
 use apply::State;
 
 /// How often it is looked whether a target that drains is idle, or its time over.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// How long connections that were cut may take to notice.
+const CUT_TIME: Duration = Duration::from_millis(500);
 
 /// How the balancer runs.
 #[derive(Debug, Default)]
@@ -33,8 +36,8 @@ pub struct Config {
     pub workers: usize,
     /// The key that cookies are sealed with, so that they outlive a restart; none draws one.
     pub cookie_key: Option<[u8; 32]>,
-    /// Where access log entries go; one that is full loses entries.
-    pub access_log: Option<mpsc::Sender<AccessEntry>>,
+    /// Where entries of logs go, of balancers that want them; none writes no logs.
+    pub log: Option<LogSink>,
 }
 
 /// A running balancer. Dropping it ends everything at once; [`Balancer::shutdown`] does so in order.
@@ -66,7 +69,7 @@ impl Balancer {
         let common = Arc::new(Common {
             clock,
             sealer: Sealer::new(&key),
-            access_log: config.access_log,
+            log: config.log,
             client_tls: ClientTls::new(),
         });
         let mut workers = Vec::with_capacity(count);
@@ -137,19 +140,30 @@ impl Balancer {
         drop(tokio::task::spawn_blocking(move || threads.into_iter().for_each(Thread::end)).await);
     }
 
-    /// Stops listening and lets requests finish for as long as `patience`: what [`Balancer::shutdown`]
-    /// does first, for an owner that has it shared.
+    /// Stops listening and lets requests finish for as long as `patience`, then cuts what is left: what
+    /// [`Balancer::shutdown`] does first, for an owner that has it shared. All that there is to log has
+    /// been told to the log afterwards.
     pub async fn finish(&self, patience: Duration) {
         lock(&self.state).apply(&Table::default());
         for worker in &*self.workers {
             worker.end(false, |_| true);
         }
+        if !self.empty_within(patience).await {
+            self.workers.iter().for_each(|worker| worker.end(true, |_| true));
+            self.empty_within(CUT_TIME).await;
+        }
+    }
+
+    /// Waits until no connection is left, but no longer than this; says whether none is.
+    async fn empty_within(&self, patience: Duration) -> bool {
         let until = tokio::time::Instant::now() + patience;
-        while self.workers.iter().any(|worker| worker.open() > 0)
-            && tokio::time::Instant::now() < until
-        {
+        while self.workers.iter().any(|worker| worker.open() > 0) {
+            if tokio::time::Instant::now() >= until {
+                return false;
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        true
     }
 }
 

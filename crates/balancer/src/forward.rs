@@ -7,13 +7,14 @@ use std::time::Duration;
 use http::header::{HOST, SET_COOKIE};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use crate::account::{Account, ConnContext};
-use crate::body::{Lease, OutBody, Progress, UpBody};
-use crate::headers;
+use crate::body::{DownBody, Lease, OutBody, Progress, UpBody};
+use crate::h1;
+use crate::headers::{self, Rare};
 use crate::pick::{self, Keep, Picked};
 use crate::pool::Sender;
 use crate::serve::{has_body, is_grpc, own_error, via};
@@ -28,13 +29,10 @@ use crate::{GroupProtocol, ProtocolVersion};
 /// How many targets are tried for a request that none has been given yet.
 const TRIES: usize = 3;
 
-/// What is left of a request that may be sent once more: it has no body and changes nothing.
-struct Again(Box<Parts>);
-
 /// A request that waits for its target.
 struct Outgoing {
-    request: Request<UpBody>,
-    progress: Option<Arc<Progress>>,
+    parts: Parts,
+    body: UpBody,
     /// Sending it twice does no harm (RFC 9110, 9.2.2).
     repeatable: bool,
 }
@@ -42,13 +40,20 @@ struct Outgoing {
 /// Why a target gave no answer.
 enum Failure {
     /// It was not given the request.
-    Unsent(Box<Request<UpBody>>),
-    /// The connection, which had served before, ended before any answer.
-    Stale(Again),
+    Unsent(UpBody),
+    /// The connection ended before any answer.
+    Ended,
     /// 502.
     Broken,
     /// 504.
     Late,
+}
+
+/// A target's answer.
+struct Answered {
+    head: response::Parts,
+    body: DownBody,
+    lease: Lease,
 }
 
 /// Forwards a request to one of the groups.
@@ -61,7 +66,7 @@ pub(crate) async fn forward(
     switch: bool,
 ) -> Response<OutBody> {
     let grpc = is_grpc(&request);
-    let now = conn.worker.now();
+    let now = conn.worker.recent();
     let Some(picked) = pick::pick(conn, groups, stickiness, request.headers(), now) else {
         return own_error(503, grpc, account);
     };
@@ -71,12 +76,12 @@ pub(crate) async fn forward(
     let on_client = switch.then(|| hyper::upgrade::on(&mut request));
     let outgoing = prepare(conn, request, &picked, &mut account, switch);
     let idle = account_idle(conn);
-    let (response, lease) = match attempt(conn, &picked, outgoing, &mut account, idle).await {
+    let answered = match attempt(conn, &picked, outgoing, &mut account, idle).await {
         Ok(answered) => answered,
         Err(status) => return own_error(status, grpc, account),
     };
-    account.answered(&picked.group, response.status().as_u16());
-    answer(conn, &picked, response, lease, account, on_client)
+    account.answered(&picked.group, answered.head.status.as_u16());
+    answer(conn, &picked, answered, account, on_client)
 }
 
 fn account_idle(conn: &ConnContext) -> Duration {
@@ -115,14 +120,16 @@ fn prepare(
     let body = has_body(&request);
     let (mut parts, incoming) = request.into_parts();
     let http2 = picked.config.version != ProtocolVersion::Http1;
-    headers::strip_hop_by_hop(&mut parts.headers, switch, http2);
+    let rare = Rare::of(&parts.headers);
+    headers::strip_hop_by_hop(&mut parts.headers, rare, switch, http2);
     let plan = conn.listener.plan.load();
     let random = u128::from(conn.worker.random()) << 64 | u128::from(conn.worker.random());
     let trace = headers::to_target(
         &mut parts.headers,
+        rare,
         &plan.listener.balancer,
         via(conn),
-        (conn.worker.now(), random),
+        (conn.worker.recent(), random),
     );
     account.trace(&trace);
     parts.extensions = http::Extensions::new();
@@ -139,14 +146,14 @@ fn prepare(
         parts.version = Version::HTTP_11;
     }
     let progress = body.then(Arc::<Progress>::default);
-    let up = match &progress {
+    let body = match progress {
         Some(progress) => {
-            account.body(progress);
-            UpBody::Stream(incoming, Arc::clone(progress))
+            account.body(&progress);
+            UpBody::Stream(incoming, progress)
         }
         None => UpBody::Empty,
     };
-    Outgoing { request: Request::from_parts(parts, up), progress, repeatable }
+    Outgoing { parts, body, repeatable }
 }
 
 fn absolute(uri: &Uri, host: Option<&HeaderValue>, scheme: Scheme) -> Uri {
@@ -170,8 +177,8 @@ async fn attempt(
     outgoing: Outgoing,
     account: &mut Account,
     idle: Duration,
-) -> Result<(Response<Incoming>, Lease), u16> {
-    let Outgoing { mut request, progress, repeatable } = outgoing;
+) -> Result<Answered, u16> {
+    let Outgoing { parts, mut body, repeatable } = outgoing;
     let mut place = picked.place;
     let mut fresh = false;
     let mut status = 502;
@@ -188,37 +195,23 @@ async fn attempt(
                 continue;
             }
         };
-        let again = (reused && repeatable).then(|| keep(&request));
-        match send(sender, request, again, idle).await {
-            Ok((response, sender)) => {
-                let worker = Arc::clone(&conn.worker);
-                return Ok((
-                    response,
-                    Lease { sender: Some(sender), worker, outstanding, progress },
-                ));
+        let given = std::mem::replace(&mut body, UpBody::Empty);
+        match send(conn, sender, &parts, given, idle).await {
+            Ok((head, body)) => {
+                let lease = Lease { worker: Arc::clone(&conn.worker), outstanding };
+                return Ok(Answered { head, body, lease });
             }
             Err(Failure::Unsent(unsent)) => {
-                request = *unsent;
+                body = unsent;
                 fresh = true;
             }
-            Err(Failure::Stale(Again(parts))) => {
-                request = Request::from_parts(*parts, UpBody::Empty);
-                fresh = true;
-            }
-            Err(Failure::Broken) => return Err(502),
+            // It served before, and ended while it waited.
+            Err(Failure::Ended) if reused && repeatable => fresh = true,
+            Err(Failure::Ended | Failure::Broken) => return Err(502),
             Err(Failure::Late) => return Err(504),
         }
     }
     Err(status)
-}
-
-fn keep(request: &Request<UpBody>) -> Again {
-    let (mut parts, ()) = Request::new(()).into_parts();
-    parts.method = request.method().clone();
-    parts.uri = request.uri().clone();
-    parts.version = request.version();
-    parts.headers = request.headers().clone();
-    Again(Box::new(parts))
 }
 
 /// A connection to the target, and whether it served before; `fresh` asks for a new one.
@@ -268,36 +261,61 @@ fn connect_failed(
 
 /// Sends a request and waits for the head of its answer.
 async fn send(
+    conn: &ConnContext,
     sender: Sender,
-    request: Request<UpBody>,
-    again: Option<Again>,
+    parts: &Parts,
+    body: UpBody,
     idle: Duration,
-) -> Result<(Response<Incoming>, Sender), Failure> {
-    let exchange = async {
-        match sender {
-            Sender::H1(mut sender) => {
-                // A connection that just served is ready as soon as its task has run.
-                if sender.ready().await.is_err() {
-                    return Err((Some(request), true));
+) -> Result<(response::Parts, DownBody), Failure> {
+    match sender {
+        Sender::H1(target) => {
+            // Exact enough, and no timer for each request: a client's connection of HTTP/1 is looked
+            // after every half second.
+            let worker = &conn.worker;
+            let allowed = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX / 2);
+            let until = worker.tick().saturating_add(allowed);
+            let exchange = h1::exchange(target, parts, body, || worker.tick() >= until);
+            let answered = if conn.http2 {
+                tokio::time::timeout(idle, exchange).await.unwrap_or(Err(h1::Failed::Late))
+            } else {
+                exchange.await
+            };
+            match answered {
+                Ok(h1::Answered { head, body }) => Ok((head, DownBody::H1(body))),
+                Err(h1::Failed::Unsent(body)) => Err(Failure::Unsent(body)),
+                Err(h1::Failed::Ended) => Err(Failure::Ended),
+                Err(h1::Failed::Broken(error)) => {
+                    tracing::debug!(%error, "no answer of a target");
+                    Err(Failure::Broken)
                 }
-                match sender.try_send_request(request).await {
-                    Ok(response) => Ok((response, Sender::H1(sender))),
-                    Err(mut error) => Err((error.take_message(), stale(error.error()))),
-                }
+                Err(h1::Failed::Late) => Err(Failure::Late),
             }
-            Sender::H2(mut sender) => match sender.try_send_request(request).await {
-                Ok(response) => Ok((response, Sender::H2(sender))),
-                Err(mut error) => Err((error.take_message(), stale(error.error()))),
-            },
         }
-    };
-    match tokio::time::timeout(idle, exchange).await {
-        Ok(Ok(answered)) => Ok(answered),
-        Ok(Err((Some(request), _))) => Err(Failure::Unsent(Box::new(request))),
-        Ok(Err((None, true))) => Err(again.map_or(Failure::Broken, Failure::Stale)),
-        Ok(Err((None, false))) => Err(Failure::Broken),
-        Err(_) => Err(Failure::Late),
+        Sender::H2(mut sender) => {
+            let request = Request::from_parts(copy(parts), body);
+            match tokio::time::timeout(idle, sender.try_send_request(request)).await {
+                Ok(Ok(response)) => {
+                    let (head, body) = response.into_parts();
+                    Ok((head, DownBody::H2(body)))
+                }
+                Ok(Err(mut error)) => match error.take_message() {
+                    Some(request) => Err(Failure::Unsent(request.into_body())),
+                    None if stale(error.error()) => Err(Failure::Ended),
+                    None => Err(Failure::Broken),
+                },
+                Err(_) => Err(Failure::Late),
+            }
+        }
     }
+}
+
+fn copy(of: &Parts) -> Parts {
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.method = of.method.clone();
+    parts.uri = of.uri.clone();
+    parts.version = of.version;
+    parts.headers = of.headers.clone();
+    parts
 }
 
 /// Whether the connection ended before any byte of an answer.
@@ -317,14 +335,16 @@ fn stale(error: &hyper::Error) -> bool {
 fn answer(
     conn: &Arc<ConnContext>,
     picked: &Picked,
-    mut response: Response<Incoming>,
-    lease: Lease,
-    account: Box<Account>,
+    answered: Answered,
+    mut account: Box<Account>,
     on_client: Option<OnUpgrade>,
 ) -> Response<OutBody> {
-    let switched = response.status().as_u16() == 101;
-    let on_target = switched.then(|| hyper::upgrade::on(&mut response));
-    let (mut parts, incoming) = response.into_parts();
+    let Answered { head: mut parts, body: mut incoming, lease } = answered;
+    let on_target = match &mut incoming {
+        DownBody::H1(body) => body.switched(),
+        DownBody::H2(_) => None,
+    };
+    let switched = parts.status == StatusCode::SWITCHING_PROTOCOLS;
     parts.version = Version::HTTP_11;
     parts.extensions = http::Extensions::new();
     let cookies = picked.cookies(&conn.worker, lease.target(), &parts.headers);
@@ -332,14 +352,16 @@ fn answer(
     for cookie in cookies {
         parts.headers.append(SET_COOKIE, cookie);
     }
+    account.responds(parts.status, &parts.headers);
     match (on_client, on_target) {
         (Some(client), Some(target)) => {
             let idle = account_idle(conn);
-            tokio::spawn(tunnel::after_switch(Arc::clone(conn), client, target, lease, idle));
-            Response::from_parts(parts, OutBody::Own(None, account))
+            tokio::spawn(tunnel::after_switch(account, client, target, lease, idle));
+            Response::from_parts(parts, OutBody::None)
         }
         // A target that switches unasked breaks the protocol.
         (None, Some(_)) => own_error(502, false, account),
+        (_, None) if switched => own_error(502, false, account),
         (Some(_) | None, None) => {
             Response::from_parts(parts, OutBody::target(incoming, lease, account))
         }

@@ -27,8 +27,24 @@ const FORWARDED_LIMIT: usize = 30;
 pub(crate) struct Via<'a> {
     pub(crate) client: SocketAddr,
     pub(crate) port: u16,
+    pub(crate) names: &'a Names,
     /// The version and the cipher suite, if it is TLS.
     pub(crate) tls: Option<(&'a str, &'a str)>,
+}
+
+/// Both ends of a client's connection, as fields tell them to each of its requests.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    client: HeaderValue,
+    port: HeaderValue,
+}
+
+impl Names {
+    pub(crate) fn new(client: SocketAddr, port: u16) -> Self {
+        let client = client.ip().to_canonical().to_string();
+        let client = HeaderValue::try_from(client).unwrap_or(HeaderValue::from_static("-"));
+        Self { client, port: HeaderValue::from(port) }
+    }
 }
 
 /// `X-Forwarded-For` has more addresses than an ALB takes.
@@ -42,37 +58,69 @@ pub(crate) fn too_many_forwards(headers: &HeaderMap) -> bool {
             > FORWARDED_LIMIT
 }
 
+/// Which fields that are rare a message has: one look at the names is cheaper than a search for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rare(u16);
+
+const RARE: [HeaderName; 11] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HTTP2_SETTINGS,
+    TE,
+    EXPECT,
+    TLS_VERSION,
+    TLS_CIPHER,
+    FORWARDED_FOR,
+];
+
+impl Rare {
+    /// Those that concern one connection.
+    const HOP_BY_HOP: u16 = 0x7f;
+
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let mut found = 0;
+        for name in headers.keys() {
+            // Their lengths tell most other names apart.
+            if matches!(name.as_str().len(), 2 | 6 | 7 | 10 | 14 | 15 | 16 | 17 | 18 | 23)
+                && let Some(place) = RARE.iter().position(|rare| rare == name)
+            {
+                found |= 1 << place;
+            }
+        }
+        Self(found)
+    }
+
+    fn has(self, name: &HeaderName) -> bool {
+        RARE.iter().position(|rare| rare == name).is_some_and(|place| self.0 & 1 << place != 0)
+    }
+
+    fn take(self, headers: &mut HeaderMap, name: &HeaderName) {
+        if self.has(name) {
+            headers.remove(name);
+        }
+    }
+}
+
 /// Takes away what concerns one connection only (RFC 9110, 7.6.1). `switch` keeps what asks for another
 /// protocol, and `trailers` what says that trailers are understood.
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap, switch: bool, trailers: bool) {
-    // Most requests have none of them, and a look at the names is cheaper than a search for each.
-    if !headers.keys().any(concerns_connection) {
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap, rare: Rare, switch: bool, trailers: bool) {
+    if rare.0 & Rare::HOP_BY_HOP == 0 {
         return;
     }
     let upgrade = if switch { headers.get(UPGRADE).cloned() } else { None };
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            // Fields that say whose and how long the message is are not for the client to take away.
-            .filter_map(|name| name.trim().parse().ok())
-            .filter(|name| {
-                *name != HOST && *name != http::header::CONTENT_LENGTH && *name != TRACE_ID
-            })
-            .filter(|name| !(trailers && *name == TE))
-            .collect();
-        for name in named {
+    if rare.has(&CONNECTION) {
+        for name in named(headers, trailers) {
             headers.remove(name);
         }
         headers.remove(CONNECTION);
     }
     for name in [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, HTTP2_SETTINGS] {
-        headers.remove(name);
+        rare.take(headers, &name);
     }
-    if headers.contains_key(TE) && !(trailers && headers.get(TE).is_some_and(|te| te == "trailers"))
-    {
+    if rare.has(&TE) && !(trailers && headers.get(TE).is_some_and(|te| te == "trailers")) {
         headers.remove(TE);
     }
     if let Some(upgrade) = upgrade {
@@ -81,65 +129,68 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap, switch: bool, trailers: 
     }
 }
 
-fn concerns_connection(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "transfer-encoding"
-            | "upgrade"
-            | "http2-settings"
-            | "te"
-    )
+/// The fields that `Connection` names, but for those that say whose and how long the message is: these are
+/// not for either side to take away.
+fn named(headers: &HeaderMap, trailers: bool) -> Vec<HeaderName> {
+    let usual = |value: &HeaderValue| {
+        let value = value.as_bytes();
+        value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
+    };
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter(|value| !usual(value))
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .filter(|name| *name != HOST && *name != http::header::CONTENT_LENGTH && *name != TRACE_ID)
+        .filter(|name| !(trailers && *name == TE))
+        .collect()
 }
 
 /// What a request's fields become on their way to a target: RFC 9110's rules, and the fields that an ALB
 /// adds. `trace` are random bits for a new trace; it is put to `trace_out` as it is told to the target.
 pub(crate) fn to_target(
     headers: &mut HeaderMap,
+    rare: Rare,
     settings: &BalancerSettings,
     via: Via<'_>,
     trace: (Timestamp, u128),
 ) -> HeaderValue {
     // The connection's own 100 is sent when the target's side wants the body.
-    headers.remove(EXPECT);
+    rare.take(headers, &EXPECT);
     if settings.drop_invalid_header_fields {
         drop_invalid(headers);
     }
-    forwarded_for(headers, settings, via.client);
+    forwarded_for(headers, rare, settings, via);
     let proto = if via.tls.is_some() { "https" } else { "http" };
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto));
-    headers.insert(FORWARDED_PORT, port_value(via.port));
+    headers.insert(FORWARDED_PORT, via.names.port.clone());
     for (name, at) in [(TLS_VERSION, 0), (TLS_CIPHER, 1)] {
         let value =
             via.tls.filter(|_| settings.tls_headers).map(|tls| if at == 0 { tls.0 } else { tls.1 });
         match value.and_then(|value| HeaderValue::from_str(value).ok()) {
             Some(value) => drop(headers.insert(name, value)),
             // A client must not pretend to them.
-            None => drop(headers.remove(name)),
+            None => rare.take(headers, &name),
         }
     }
     if !settings.preserve_host_header {
-        add_port(headers, via.port);
+        add_port(headers, via);
     }
     let id = trace_id(headers.get(&TRACE_ID), trace.0, trace.1);
     headers.insert(TRACE_ID, id.clone());
     id
 }
 
-fn port_value(port: u16) -> HeaderValue {
-    match port {
-        80 => HeaderValue::from_static("80"),
-        443 => HeaderValue::from_static("443"),
-        port => HeaderValue::from(port),
-    }
-}
-
-fn forwarded_for(headers: &mut HeaderMap, settings: &BalancerSettings, client: SocketAddr) {
+fn forwarded_for(headers: &mut HeaderMap, rare: Rare, settings: &BalancerSettings, via: Via<'_>) {
+    let client = via.client;
     match settings.xff {
         XffMode::Preserve => {}
-        XffMode::Remove => drop(headers.remove(FORWARDED_FOR)),
+        XffMode::Remove => rare.take(headers, &FORWARDED_FOR),
+        XffMode::Append if !rare.has(&FORWARDED_FOR) && !settings.xff_client_port => {
+            headers.insert(FORWARDED_FOR, via.names.client.clone());
+        }
         XffMode::Append => {
             let mut text = String::with_capacity(48);
             for value in
@@ -163,8 +214,8 @@ fn forwarded_for(headers: &mut HeaderMap, settings: &BalancerSettings, client: S
 }
 
 /// An ALB adds its port to a host without one, unless the port is usual.
-fn add_port(headers: &mut HeaderMap, port: u16) {
-    if matches!(port, 80 | 443) {
+fn add_port(headers: &mut HeaderMap, via: Via<'_>) {
+    if matches!(via.port, 80 | 443) {
         return;
     }
     let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return };
@@ -172,7 +223,11 @@ fn add_port(headers: &mut HeaderMap, port: u16) {
     if host.is_empty() || after_brackets.contains(':') {
         return;
     }
-    if let Ok(value) = HeaderValue::try_from(format!("{host}:{port}")) {
+    let mut whole = Vec::with_capacity(host.len() + 6);
+    whole.extend_from_slice(host.as_bytes());
+    whole.push(b':');
+    whole.extend_from_slice(via.names.port.as_bytes());
+    if let Ok(value) = HeaderValue::try_from(whole) {
         headers.insert(HOST, value);
     }
 }
@@ -225,8 +280,12 @@ fn push_hex(text: &mut String, number: u128, digits: u32) {
 
 /// What an answer's fields become on their way to the client. `named` keeps which trailers are announced.
 pub(crate) fn to_client(headers: &mut HeaderMap, switch: bool) {
+    let rare = Rare::of(headers);
+    if rare.0 & Rare::HOP_BY_HOP == 0 {
+        return;
+    }
     let announced = headers.get(TRAILER).cloned();
-    strip_hop_by_hop(headers, switch, false);
+    strip_hop_by_hop(headers, rare, switch, false);
     if let Some(announced) = announced {
         headers.insert(TRAILER, announced);
     }
@@ -257,15 +316,28 @@ mod tests {
         headers
     }
 
+    #[test]
+    fn every_rare_field_is_found_in_the_one_look() {
+        for name in RARE {
+            let headers = HeaderMap::from_iter([(name.clone(), HeaderValue::from_static("x"))]);
+            let rare = Rare::of(&headers);
+            assert!(rare.has(&name), "{name}: its length is not looked at");
+            assert!(RARE.iter().all(|other| *other == name || !rare.has(other)));
+        }
+    }
+
     fn sent(
         fields: &[(&'static str, &str)],
         settings: &BalancerSettings,
         tls: Option<(&str, &str)>,
     ) -> HeaderMap {
         let mut headers = map(fields);
-        let via = Via { client: "192.0.2.9:4711".parse().unwrap(), port: 8080, tls };
+        let client = "192.0.2.9:4711".parse().unwrap();
+        let via = Via { client, port: 8080, names: &Names::new(client, 8080), tls };
+        let rare = Rare::of(&headers);
         to_target(
             &mut headers,
+            rare,
             settings,
             via,
             (Timestamp::from_millis(0x5f00_0000_i64 * 1000), 7 << 32),
@@ -335,12 +407,13 @@ mod tests {
             ("keep-alive", "5"),
         ];
         let mut headers = map(&fields);
-        strip_hop_by_hop(&mut headers, false, true);
+        let rare = Rare::of(&headers);
+        strip_hop_by_hop(&mut headers, rare, false, true);
         let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["content-length", "host", "te"]);
         let mut headers = map(&fields);
-        strip_hop_by_hop(&mut headers, true, false);
+        strip_hop_by_hop(&mut headers, rare, true, false);
         assert_eq!(
             (&headers["upgrade"], &headers["connection"]),
             (&"websocket".parse().unwrap(), &"upgrade".parse().unwrap())

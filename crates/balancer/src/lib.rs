@@ -18,11 +18,15 @@ mod choose;
 mod conn;
 mod engine;
 mod event;
+mod flow;
+mod flow_log;
 mod forward;
 mod guard;
+mod h1;
 mod headers;
 mod health;
 mod io;
+mod log;
 mod pattern;
 mod pick;
 mod pool;
@@ -45,6 +49,8 @@ pub use access_log::{AccessEntry, RequestKind};
 pub use bind::BindError;
 pub use engine::{Balancer, Config};
 pub use event::{Event, Failure, Health, InitialReason};
+pub use flow_log::{ConnectionEntry, FlowEntry, TlsAgreed};
+pub use log::{LogEntry, LogSink, LogSource, log_queue};
 pub use table::{
     Action, Algorithm, AlpnPolicy, BalancerId, BalancerSettings, Certificate, CertificateId, Cidr,
     CidrError, CodeRange, Condition, DesyncMode, Group, GroupId, GroupProtocol, HealthCheck,

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 
 use crate::body::UpBody;
+use crate::h1::H1;
 use crate::state::lock;
 
 /// How long an idle connection is kept, in milliseconds: shorter than what servers commonly allow.
@@ -17,14 +18,14 @@ const MOST: usize = 1024;
 /// The sending side of a connection to a target.
 #[derive(Debug)]
 pub(crate) enum Sender {
-    H1(http1::SendRequest<UpBody>),
+    H1(Box<H1>),
     H2(http2::SendRequest<UpBody>),
 }
 
 impl Sender {
-    pub(crate) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&mut self) -> bool {
         match self {
-            Self::H1(sender) => sender.is_closed(),
+            Self::H1(conn) => !conn.is_ready(),
             Self::H2(sender) => sender.is_closed(),
         }
     }
@@ -56,9 +57,6 @@ impl Pool {
 
     /// Keeps a connection for the next request.
     pub(crate) fn put(&self, target: u64, sender: Sender, now: u64) {
-        if sender.is_closed() {
-            return;
-        }
         let mut pool = lock(&self.0);
         let waiting = pool.entry(target).or_default();
         if waiting.len() < MOST {
@@ -75,7 +73,7 @@ impl Pool {
     pub(crate) fn sweep(&self, now: u64) {
         let mut pool = lock(&self.0);
         for waiting in pool.values_mut() {
-            waiting.retain(|(sender, since)| !sender.is_closed() && since + KEPT >= now);
+            waiting.retain_mut(|(sender, since)| !sender.is_closed() && *since + KEPT >= now);
         }
         pool.retain(|_, waiting| !waiting.is_empty());
     }

@@ -108,6 +108,7 @@ pub(crate) async fn serve(
 /// An answer of the balancer's own.
 pub(crate) fn own(answer: Answer, mut account: Box<Account>) -> Response<OutBody> {
     account.own(answer.status.as_u16());
+    account.responds(answer.status, &answer.headers);
     let mut response = Response::new(OutBody::Own(Some(answer.body), account));
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
@@ -224,6 +225,7 @@ pub(crate) fn via(conn: &ConnContext) -> Via<'_> {
     Via {
         client: conn.client,
         port: conn.listener.port,
+        names: &conn.names,
         tls: conn.tls.as_ref().map(|tls| (tls.version, tls.cipher.as_str())),
     }
 }

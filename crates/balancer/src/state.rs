@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures_util::future::{AbortHandle, AbortRegistration};
+use futures_util::task::AtomicWaker;
 use stdx::Timestamp;
 
 use crate::choose::{self, Candidates, Standing};
@@ -41,7 +41,7 @@ pub(crate) struct TargetRuntime {
 /// The connections to a target.
 #[derive(Debug, Default)]
 struct Links {
-    open: Mutex<BTreeMap<u64, AbortHandle>>,
+    open: Mutex<BTreeMap<u64, Arc<Cut>>>,
     next: AtomicU64,
     /// They were cut: one that is only coming about ends at once. Changed under the lock of `open`.
     over: AtomicBool,
@@ -98,25 +98,25 @@ impl TargetRuntime {
     }
 
     /// A connection to it begins: it ends when [`TargetRuntime::cut`] says so.
-    pub(crate) fn link(&self) -> (Link, AbortRegistration) {
-        let (handle, registration) = AbortHandle::new_pair();
+    pub(crate) fn link(&self) -> Link {
+        let cut = Arc::<Cut>::default();
         let number = self.links.next.fetch_add(1, Ordering::Relaxed);
         let mut open = lock(&self.links.open);
         if self.links.over.load(Ordering::Relaxed) {
-            handle.abort();
+            cut.cut();
         } else {
-            open.insert(number, handle);
+            open.insert(number, Arc::clone(&cut));
         }
         drop(open);
-        (Link { links: Arc::clone(&self.links), number }, registration)
+        Link { links: Arc::clone(&self.links), number, cut }
     }
 
     /// Ends all connections to it, those that are coming about included.
     pub(crate) fn cut(&self) {
         let mut open = lock(&self.links.open);
         self.links.over.store(true, Ordering::Relaxed);
-        for handle in std::mem::take(&mut *open).into_values() {
-            handle.abort();
+        for cut in std::mem::take(&mut *open).into_values() {
+            cut.cut();
         }
     }
 
@@ -125,11 +125,55 @@ impl TargetRuntime {
     }
 }
 
+/// Whether a connection was cut, for whoever has it.
+#[derive(Debug, Default)]
+struct Cut {
+    over: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Cut {
+    fn cut(&self) {
+        self.over.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+}
+
 /// A connection to a target, while it lives.
 #[derive(Debug)]
 pub(crate) struct Link {
     links: Arc<Links>,
     number: u64,
+    cut: Arc<Cut>,
+}
+
+impl Link {
+    /// Whether the connection is to end.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.over.load(Ordering::Acquire)
+    }
+
+    /// The same; the task is woken when it becomes so.
+    pub(crate) fn poll_cut(&self, context: &std::task::Context<'_>) -> bool {
+        self.cut.waker.register(context.waker());
+        self.is_cut()
+    }
+
+    /// Does what is done by the connection, until that is over or the connection is to end.
+    pub(crate) async fn while_whole<T>(&self, what: impl Future<Output = T>) -> Option<T> {
+        let cut = std::future::poll_fn(|context| {
+            if self.poll_cut(context) {
+                std::task::Poll::Ready(())
+            } else {
+                std::task::Poll::Pending
+            }
+        });
+        tokio::select! {
+            biased;
+            () = cut => None,
+            done = what => Some(done),
+        }
+    }
 }
 
 impl Drop for Link {

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::Abortable;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use crate::account::ConnContext;
 use crate::choose;
+use crate::flow::FlowLog;
 use crate::forward::turn;
 use crate::state::{Choice, Deed, GroupRuntime, Outstanding, Plan, TargetRuntime, View};
-use crate::tunnel::relay;
+use crate::tunnel::{Tally, relay};
 use crate::upstream::{self, CONNECT_TIME, ConnectFailure, Stream};
 use crate::usage::bump;
 use crate::worker::Worker;
@@ -62,15 +62,22 @@ impl Way {
     }
 }
 
-/// Passes a client's bytes to a target and back.
-pub(crate) async fn flow<S: AsyncRead + AsyncWrite + Unpin>(client: S, conn: ConnContext) {
+/// Passes a client's bytes to a target and back. What is to be logged of it is logged when it is over.
+pub(crate) async fn flow<S: AsyncRead + AsyncWrite + Unpin>(
+    client: S,
+    conn: ConnContext,
+    log: Option<Box<FlowLog>>,
+) {
     let plan = conn.listener.plan.load_full();
     let Some(way) = way(&plan, conn.worker.random()) else { return };
     let Some((stream, outstanding)) = connect(&conn, &way).await else { return };
     bump(&way.group.cells.requests);
-    let (link, registration) = outstanding.0.link();
-    let cells = Some(Arc::clone(&conn.listener.cells));
-    let relayed = relay(&conn.worker, client, stream, plan.listener.tcp_idle_timeout, cells);
+    let link = outstanding.0.link();
+    let tally = Tally {
+        cells: Some(Arc::clone(&conn.listener.cells)),
+        passed: log.as_ref().map(|log| Arc::clone(&log.passed)),
+    };
+    let relayed = relay(&conn.worker, client, stream, plan.listener.tcp_idle_timeout, tally);
     let ended = conn.state.until_ended();
     let both = async {
         tokio::select! {
@@ -78,8 +85,8 @@ pub(crate) async fn flow<S: AsyncRead + AsyncWrite + Unpin>(client: S, conn: Con
             () = ended => {}
         }
     };
-    Abortable::new(both, registration).await.unwrap_or_default();
-    drop(link);
+    link.while_whole(both).await;
+    drop(log);
 }
 
 /// A stream to a target that was told whom it serves.

@@ -162,6 +162,9 @@ impl ServerTls {
                 .unwrap_or_default(),
             certificate: self.resolver.choose(server_name.as_deref()).map(|(id, _)| id.clone()),
             server_name,
+            alpn: connection
+                .alpn_protocol()
+                .map(|protocol| String::from_utf8_lossy(protocol).into_owned()),
         }
     }
 }

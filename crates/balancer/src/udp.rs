@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::future::Abortable;
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
 
@@ -102,7 +101,7 @@ async fn begin(
     bump(&listener.cells.new_connections);
     bump(&listener.cells.active_connections);
     let outstanding = Outstanding::begin(target);
-    let (link, registration) = outstanding.0.link();
+    let link = outstanding.0.link();
     let back = answers(
         Arc::clone(&flow.socket),
         Arc::clone(listening),
@@ -113,7 +112,7 @@ async fn begin(
     );
     let (over, listener) = (Arc::clone(&flow.over), Arc::clone(listener));
     tokio::spawn(async move {
-        Abortable::new(back, registration).await.unwrap_or_default();
+        link.while_whole(back).await;
         over.store(true, Ordering::Relaxed);
         listener.cells.active_connections.fetch_sub(1, Ordering::Relaxed);
         drop((link, outstanding));

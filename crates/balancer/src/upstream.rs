@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::Abortable;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -16,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::ProtocolVersion;
+use crate::h1::H1;
 use crate::pool::Sender;
 use crate::state::TargetRuntime;
 use crate::tls::ClientTls;
@@ -116,34 +116,21 @@ pub(crate) async fn secure(
     }
 }
 
-/// Speaks HTTP on a stream; the connection lives in a task of its own until either side ends it.
+/// Speaks HTTP on a stream. A connection of HTTP/2 lives in a task of its own until either side ends it.
 pub(crate) async fn speak(
     stream: Stream,
     version: ProtocolVersion,
     target: &Arc<TargetRuntime>,
 ) -> Result<Sender, hyper::Error> {
-    let (link, registration) = target.link();
-    let io = TokioIo::new(stream);
+    let link = target.link();
     match version {
-        ProtocolVersion::Http1 => {
-            let (sender, connection) = http1::Builder::new().writev(false).handshake(io).await?;
-            let connection = Abortable::new(connection.with_upgrades(), registration);
-            tokio::spawn(async move {
-                // Whoever uses the connection hears of its end.
-                drop(connection.await);
-                drop(link);
-            });
-            Ok(Sender::H1(sender))
-        }
+        ProtocolVersion::Http1 => Ok(Sender::H1(Box::new(H1::new(stream, link)))),
         ProtocolVersion::Http2 | ProtocolVersion::Grpc => {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder.timer(TokioTimer::new()).adaptive_window(true);
-            let (sender, connection) = builder.handshake(io).await?;
-            let connection = Abortable::new(connection, registration);
-            tokio::spawn(async move {
-                drop(connection.await);
-                drop(link);
-            });
+            let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
+            // Whoever uses the connection hears of its end.
+            tokio::spawn(async move { link.while_whole(connection).await.map(drop) });
             Ok(Sender::H2(sender))
         }
     }

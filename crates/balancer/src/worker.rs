@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -10,9 +10,8 @@ use std::time::Duration;
 use shell::Clock;
 use stdx::{Entropy, Timestamp};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
 
-use crate::AccessEntry;
+use crate::LogSink;
 use crate::conn::ConnState;
 use crate::pool::Pool;
 use crate::state::lock;
@@ -28,7 +27,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) struct Common {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) sealer: Sealer,
-    pub(crate) access_log: Option<mpsc::Sender<AccessEntry>>,
+    pub(crate) log: Option<LogSink>,
     pub(crate) client_tls: ClientTls,
 }
 
@@ -42,6 +41,7 @@ pub(crate) struct Worker {
     conns: Mutex<BTreeMap<u64, Arc<ConnState>>>,
     next: AtomicU64,
     ticks: AtomicU64,
+    recent: AtomicI64,
     dice: AtomicU64,
 }
 
@@ -56,6 +56,11 @@ impl Worker {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.common.clock.now()
+    }
+
+    /// What time it is, a tenth of a second exact: for what each request does.
+    pub(crate) fn recent(&self) -> Timestamp {
+        Timestamp::from_millis(self.recent.load(Ordering::Relaxed))
     }
 
     /// Milliseconds since the worker began, a tenth of a second exact; begins with one.
@@ -93,6 +98,7 @@ impl Worker {
             let millis =
                 u64::try_from(now.saturating_duration_since(begun).as_millis()).unwrap_or(u64::MAX);
             self.ticks.store(millis + 1, Ordering::Relaxed);
+            self.recent.store(self.now().as_millis(), Ordering::Relaxed);
             if millis / 1000 % 5 == 0 {
                 self.pool.sweep(self.tick());
             }
@@ -129,6 +135,7 @@ pub(crate) fn start(
 ) -> io::Result<(Arc<Worker>, Thread)> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let now = common.clock.now().as_millis();
     let worker = Arc::new(Worker {
         handle: runtime.handle().clone(),
         common,
@@ -137,6 +144,7 @@ pub(crate) fn start(
         conns: Mutex::default(),
         next: AtomicU64::new(0),
         ticks: AtomicU64::new(1),
+        recent: AtomicI64::new(now),
         dice: AtomicU64::new(chance.next_u64()),
     });
     let (stop, stopped) = tokio::sync::oneshot::channel();

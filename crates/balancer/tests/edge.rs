@@ -168,7 +168,8 @@ async fn a_client_that_trickles_its_head_is_told_so() {
 
 #[tokio::test]
 async fn targets_that_do_no_good_are_told_of_as_an_alb_does() {
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nobody listens there, and nobody else will.
+    let dead = "127.0.0.1:1".parse().unwrap();
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let scripts: [(&str, Option<&str>, u16); 5] = [
         ("closes", None, 502),
@@ -235,7 +236,8 @@ async fn a_connection_that_was_closed_meanwhile_costs_no_request() {
 
 #[tokio::test]
 async fn a_dead_target_among_others_costs_no_request() {
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nobody listens there, and nobody else will.
+    let dead = "127.0.0.1:1".parse().unwrap();
     let backend = Backend::named("x").await;
     let rig = http(&[dead, backend.address]).await;
     for _ in 0..10 {

@@ -266,26 +266,3 @@ async fn health_is_found_out_only_for_groups_in_use() {
     })
     .await;
 }
-
-#[tokio::test]
-async fn the_access_log_has_a_line_for_each_request() {
-    let backend = Backend::named("x").await;
-    let (sender, mut log) = tokio::sync::mpsc::channel(10);
-    let mut wanted = listener(ListenerProtocol::Http, to("g"));
-    wanted.balancer = Arc::new(BalancerSettings { access_log: true, ..settings() });
-    let config = Config { workers: 1, access_log: Some(sender), ..Config::default() };
-    let rig = Rig::with(wanted, vec![group("g", &[backend.address])], config).await;
-    rig.ask("GET /p?q HTTP/1.1\r\nHost: a\r\nUser-Agent: me\r\n\r\n").await;
-    let entry = tokio::time::timeout(PATIENCE, log.recv()).await.unwrap().unwrap();
-    assert_eq!((entry.elb_status, entry.target_status, entry.sent_bytes), (200, Some(200), 1));
-    assert_eq!((entry.user_agent.as_str(), entry.target), ("me", Some(backend.address)));
-    let port = rig.address.port();
-    assert!(
-        entry.to_string().contains(&format!("\"GET http://a:{port}/p?q HTTP/1.1\" \"me\"")),
-        "{entry}"
-    );
-    rig.ask("nonsense\r\n\r\n").await;
-    let entry = tokio::time::timeout(PATIENCE, log.recv()).await.unwrap().unwrap();
-    assert_eq!(entry.elb_status, 400);
-    assert!(entry.to_string().contains("\"Severe\""), "{entry}");
-}

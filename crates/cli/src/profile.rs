@@ -69,10 +69,10 @@ const DEFAULT_DIR: &str = "/var/lib/wharf";
 pub struct Target {
     /// Data folder of a server on this machine; its address and keys are used, whatever AWS_* say
     /// [default: AWS_* where set, else /var/lib/wharf]
-    #[arg(long, value_name = "DIR", env = "WHARF_DATA_DIR")]
+    #[arg(long, value_name = "DIR", env = "WHARF_DATA_DIR", global = true)]
     pub data_dir: Option<PathBuf>,
     /// The server's URL, with the keys of AWS_* [default: AWS_ENDPOINT_URL]
-    #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
+    #[arg(long, value_name = "URL", conflicts_with = "data_dir", global = true)]
     pub endpoint_url: Option<String>,
 }
 

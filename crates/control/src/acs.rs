@@ -2,22 +2,18 @@
 
 use std::time::Duration;
 
-use aws::agent::acs::{
-    AgentMessage, ConnectQuery, PayloadMessage, Rejection, ServerMessage, TaskManifestMessage,
-    TaskStopVerificationAck,
-};
+use aws::agent::acs::{AgentMessage, ConnectQuery, Rejection, ServerMessage};
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use model::{AgentInfo, InstanceKey, State as Snapshot, TaskStatus};
-use scheduler::{Command, TaskReport};
+use model::{AgentInfo, InstanceKey, State as Snapshot};
+use scheduler::Command;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::Control;
+use crate::dialogue::{Dialogue, Moment};
 use crate::handshake::{Refusal, instance};
-use crate::mint::Minting;
-use crate::outbox::{Outbox, manifest, to_stop};
 use crate::sessions::Nudge;
 
 /// An agent closes after a minute without a message that it knows.
@@ -26,8 +22,6 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_secs(65);
 /// A frame from an agent is never larger.
 const MOST_BYTES: usize = 1 << 20;
-/// So many tasks go into one payload.
-const MOST_TASKS: usize = 10;
 
 /// `GET /acs/ws`.
 pub(crate) async fn connect(
@@ -47,15 +41,10 @@ pub(crate) async fn connect(
         .max_message_size(MOST_BYTES)
         .on_upgrade(move |socket| async move {
             let (number, nudged) = control.sessions.begin(&key);
-            let session = Session {
-                control: control.clone(),
-                key: key.clone(),
-                query,
-                socket,
-                outbox: Outbox::default(),
-                counter: 0,
-                messages: 0,
-            };
+            let (cluster, arn) = (query.cluster.clone(), query.container_instance_arn.clone());
+            let dialogue = Dialogue::new(key.clone(), cluster, arn);
+            let session =
+                Session { control: control.clone(), key: key.clone(), query, socket, dialogue };
             let why = session.run(nudged).await;
             tracing::info!(instance = %key, why, "An agent's session has ended.");
             if control.sessions.end(&key, number) {
@@ -78,9 +67,10 @@ async fn report(control: &Control, key: &InstanceKey, mut agent: AgentInfo) {
     }
 }
 
-/// The mint, now.
-fn minting(control: &Control) -> Minting<'_> {
-    Minting { mint: &*control.mint, now: control.clock.now() }
+/// What is true now, and who makes credentials.
+fn moment<'a>(control: &'a Control, state: &'a Snapshot) -> Moment<'a> {
+    let (revision, now) = (control.store.revision(), control.clock.now());
+    Moment { state, revision, mint: &*control.mint, now }
 }
 
 struct Session {
@@ -88,10 +78,7 @@ struct Session {
     key: InstanceKey,
     query: ConnectQuery,
     socket: WebSocket,
-    outbox: Outbox,
-    /// One number for payloads and manifests together; it only grows, over sessions too.
-    counter: i64,
-    messages: u64,
+    dialogue: Dialogue,
 }
 
 /// Why a session ends.
@@ -141,52 +128,23 @@ impl Session {
         }
     }
 
-    /// What an agent is told first: all is well, what it should know of, what it has to do.
     async fn greet(&mut self) -> Result<(), Why> {
-        self.heartbeat().await?;
         let state = self.control.store.snapshot();
-        let manifest = TaskManifestMessage {
-            cluster_arn: self.query.cluster.clone(),
-            container_instance_arn: self.query.container_instance_arn.clone(),
-            message_id: self.message_id(),
-            generated_at: self.now(),
-            timeline: self.count(),
-            tasks: manifest(&state, &self.key),
-        };
-        self.send(&ServerMessage::TaskManifest(manifest)).await?;
-        self.everything().await
+        let said = self.dialogue.greet(moment(&self.control, &state));
+        self.say(said).await
     }
 
-    async fn everything(&mut self) -> Result<(), Why> {
-        let state = self.control.store.snapshot();
-        let tasks = self.outbox.everything(&state, &self.key, minting(&self.control));
-        self.payload(tasks).await?;
-        // What the agent has of before this session may be old, and it may have lost it.
-        self.renew(&state).await
-    }
-
-    /// Sends the credentials that are due.
-    async fn renew(&mut self, state: &Snapshot) -> Result<(), Why> {
-        let due = self.outbox.renewals(state, &self.key, minting(&self.control));
-        for mut message in due {
-            message.message_id = self.message_id();
-            self.send(&ServerMessage::IamRoleCredentials(message)).await?;
+    async fn say(&mut self, said: Vec<ServerMessage>) -> Result<(), Why> {
+        for message in said {
+            self.send(&message).await?;
         }
+        self.refuse().await;
         Ok(())
     }
 
     /// Ends the tasks that can not be sent because a role of theirs can not be assumed.
     async fn refuse(&mut self) {
-        for (key, reason) in self.outbox.refused() {
-            let report = TaskReport {
-                key,
-                status: Some(TaskStatus::Stopped),
-                reason: Some(reason),
-                containers: Vec::new(),
-                pull_started_at: None,
-                pull_stopped_at: None,
-                execution_stopped_at: None,
-            };
+        for report in self.dialogue.refused() {
             if let Err(error) = self.control.store.submit(Command::ReportTask(report)).await {
                 tracing::warn!(instance = %self.key, %error, "A task that can not run was not stopped.");
             }
@@ -205,13 +163,10 @@ impl Session {
         while let Some(nudge) = next {
             match nudge {
                 Nudge::Task(key) => {
-                    if let Some(task) = state.task(&key) {
-                        tasks.extend(self.outbox.task(&state, task, minting(&self.control)));
-                    }
+                    tasks.extend(self.dialogue.task(moment(&self.control, &state), &key));
                 }
                 Nudge::Everything => {
-                    let minting = minting(&self.control);
-                    tasks.extend(self.outbox.everything(&state, &self.key, minting));
+                    tasks.extend(self.dialogue.everything(moment(&self.control, &state)));
                 }
                 Nudge::Execute(message) => {
                     self.send(&ServerMessage::ExecuteCommand(message)).await?;
@@ -221,24 +176,8 @@ impl Session {
             }
             next = nudged.try_recv().ok();
         }
-        self.payload(tasks).await
-    }
-
-    async fn payload(&mut self, tasks: Vec<aws::agent::acs::Task>) -> Result<(), Why> {
-        for tasks in tasks.chunks(MOST_TASKS) {
-            let message = PayloadMessage {
-                cluster_arn: self.query.cluster.clone(),
-                container_instance_arn: self.query.container_instance_arn.clone(),
-                message_id: self.message_id(),
-                seq_num: self.count(),
-                generated_at: self.now(),
-                timeline: None,
-                tasks: tasks.to_vec(),
-            };
-            self.send(&ServerMessage::Payload(message)).await?;
-        }
-        self.refuse().await;
-        Ok(())
+        let said = self.dialogue.payloads(tasks, moment(&self.control, &state));
+        self.say(said).await
     }
 
     async fn received(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), Why> {
@@ -249,26 +188,11 @@ impl Session {
             Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_))) => return Ok(()),
         };
         match AgentMessage::decode(&text) {
-            // The store has what was ordered, and the agent's reports say what came of it.
-            Ok(
-                AgentMessage::HeartbeatAck { .. }
-                | AgentMessage::Ack { .. }
-                | AgentMessage::IamRoleCredentialsAck { .. },
-            ) => {}
-            Ok(AgentMessage::Nack { message_id, reason, .. }) => {
-                tracing::warn!(instance = %self.key, message_id, reason, "An agent refused a message.");
-            }
-            Ok(AgentMessage::TaskStopVerification { message_id, stop_candidates }) => {
+            Ok(message) => {
                 let state = self.control.store.snapshot();
-                let ack = TaskStopVerificationAck {
-                    generated_at: self.now(),
-                    message_id,
-                    stop_tasks: to_stop(&state, &self.key, stop_candidates),
-                };
-                self.send(&ServerMessage::TaskStopVerificationAck(ack)).await?;
-            }
-            Ok(AgentMessage::Unrecognized { r#type }) => {
-                tracing::debug!(instance = %self.key, r#type, "An agent sent a message of an unknown type.");
+                if let Some(answer) = self.dialogue.hear(moment(&self.control, &state), message) {
+                    self.send(&answer).await?;
+                }
             }
             Err(error) => {
                 let error = stdx::chain(&error);
@@ -278,34 +202,15 @@ impl Session {
         Ok(())
     }
 
-    /// What is due from time to time: a sign of life, and credentials before the old ones end.
+    /// What is due from time to time.
     async fn beat(&mut self) -> Result<(), Why> {
-        self.heartbeat().await?;
         let state = self.control.store.snapshot();
-        self.renew(&state).await
-    }
-
-    async fn heartbeat(&mut self) -> Result<(), Why> {
-        let message_id = self.message_id();
-        self.send(&ServerMessage::Heartbeat { healthy: true, message_id }).await
+        let said = self.dialogue.beat(moment(&self.control, &state));
+        self.say(said).await
     }
 
     async fn send(&mut self, message: &ServerMessage) -> Result<(), Why> {
         let text = Message::Text(message.encode().into());
         self.socket.send(text).await.map_err(|_| "the connection broke")
-    }
-
-    fn now(&self) -> i64 {
-        self.control.clock.now().as_millis()
-    }
-
-    fn count(&mut self) -> i64 {
-        self.counter = self.now().max(self.counter + 1);
-        self.counter
-    }
-
-    fn message_id(&mut self) -> String {
-        self.messages += 1;
-        format!("{}-{}", self.now(), self.messages)
     }
 }

@@ -60,13 +60,13 @@ pub struct NodeOrder {
     pub cluster: ClusterName,
     /// Its availability zone.
     pub zone: String,
-    /// The machine image of its launch configuration.
+    /// The machine image of its launch configuration or template.
     pub image: String,
-    /// The size of its launch configuration.
+    /// The size of its launch configuration or template.
     pub instance_type: String,
     /// What it is told at its start.
     pub user_data: String,
-    /// Tags that it gets from its group.
+    /// Tags that it gets from its launch template and its group.
     pub tags: Tags,
 }
 
@@ -146,10 +146,13 @@ impl Hands {
             let id = node.id.clone();
             match node.state {
                 NodeState::Pending if !self.started.contains(&node.id) => {
-                    let Some(order) = order(book, node) else { continue };
+                    let order = order(book, node);
                     self.jobs.spawn(async move {
-                        let result = provider.start(&order).await;
-                        (order.id, Outcome::Started(result))
+                        let result = match order {
+                            Ok(order) => provider.start(&order).await,
+                            Err(why) => Err(why),
+                        };
+                        (id, Outcome::Started(result))
                     });
                 }
                 NodeState::Terminating => {
@@ -233,18 +236,22 @@ impl Hands {
     }
 }
 
-fn order(book: &CapacityBook, node: &Node) -> Option<NodeOrder> {
-    let (group, launch) = (book.group(&node.group)?, book.launch(&node.launch)?);
+fn order(book: &CapacityBook, node: &Node) -> Result<NodeOrder, String> {
+    let gone = "What the group starts its nodes by is not there any more.";
+    let group = book.group(&node.group).ok_or("The group is not there any more.")?;
+    let terms = book.terms_of(node).ok_or(gone)?;
     let tags = group.tags.iter().filter(|tag| tag.propagate);
-    Some(NodeOrder {
+    let tags = tags.map(|tag| (tag.key.clone(), tag.value.clone())).collect();
+    Ok(NodeOrder {
         id: node.id.clone(),
         group: group.name.clone(),
-        cluster: launch.cluster.clone(),
+        cluster: terms.cluster,
         zone: node.zone.clone(),
-        image: launch.image.clone(),
-        instance_type: launch.instance_type.clone(),
-        user_data: launch.user_data.clone(),
-        tags: tags.map(|tag| (tag.key.clone(), tag.value.clone())).collect(),
+        image: terms.image,
+        instance_type: terms.instance_type,
+        user_data: terms.user_data,
+        // A tag of the group wins over one of its launch template, as on AWS.
+        tags: terms.tags.with(&tags),
     })
 }
 

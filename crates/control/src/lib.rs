@@ -10,7 +10,10 @@
 mod acs;
 pub mod balancing;
 pub mod capacity;
+pub mod deployments;
+mod dialogue;
 mod docker;
+pub mod events;
 mod handshake;
 mod measure;
 mod merge;
@@ -27,13 +30,15 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 use scheduler::Command;
+use scheduler::timing::Keep;
 use shell::{Clock, Shutdown};
 use stdx::Entropy;
 use store::{Store, SubmitError};
 
 use sessions::Sessions;
 
-pub use sessions::Agents;
+pub use dialogue::{Dialogue, Moment};
+pub use sessions::{Agents, Nudge, concerns};
 
 pub use measure::{Measured, Metric, MetricSink, Scope};
 pub use mint::{Mint, MintError, RolePurpose};
@@ -69,6 +74,22 @@ pub async fn start(
     sink: Arc<dyn MetricSink>,
     shutdown: Shutdown,
 ) -> Result<(Router, Agents), SubmitError> {
+    start_keeping(store, clock, chance, mint, sink, (Keep::default(), shutdown)).await
+}
+
+/// The same where what is over is remembered for longer than ECS does.
+///
+/// # Errors
+///
+/// If the store cannot take the first command.
+pub async fn start_keeping(
+    store: Store,
+    clock: Arc<dyn Clock>,
+    chance: Box<dyn Entropy>,
+    mint: Arc<dyn Mint>,
+    sink: Arc<dyn MetricSink>,
+    (keep, shutdown): (Keep, Shutdown),
+) -> Result<(Router, Agents), SubmitError> {
     store.submit(Command::DisconnectAll).await?;
     let sessions = Arc::new(Sessions::default());
     let agents = Agents(Arc::clone(&sessions));
@@ -83,7 +104,7 @@ pub async fn start(
     };
     tokio::spawn(sessions::route(control.clone()));
     tokio::spawn(measure::run(control.clone()));
-    tokio::spawn(planner::run(store, clock, chance, shutdown));
+    tokio::spawn(planner::run(store, clock, chance, keep, shutdown));
     let routes = Router::new()
         .route("/acs/ws", get(acs::connect))
         .route("/tcs/ws", get(tcs::connect))

@@ -202,6 +202,7 @@ mod tests {
             tags: Tags::default(),
             enable_ecs_managed_tags: false,
             enable_execute_command: false,
+            network: None,
             created_at: Timestamp::EPOCH,
         };
         let instance = InstanceKey { cluster: "default".into(), instance: "i".into() };

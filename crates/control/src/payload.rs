@@ -11,8 +11,10 @@ mod tests;
 mod volumes;
 
 use aws::agent::acs;
-use aws::ecs::TaskDefinition;
-use model::{ContainerFacts, DesiredStatus, State, Task, TaskFacts};
+use aws::ecs::{LogDriver, TaskDefinition};
+use model::{
+    AccountSetting, ContainerFacts, DesiredStatus, SettingValue, State, Task, TaskFacts, Vpc,
+};
 
 use crate::merge::{DocumentError, effective};
 use crate::mint::{MintError, Minting, RolePurpose};
@@ -76,8 +78,9 @@ fn run(state: &State, task: &Task, minting: Minting<'_>) -> Result<acs::Task, Pa
     let definition = state
         .definition(&facts.definition)
         .ok_or_else(|| PayloadError::DefinitionMissing(name()))?;
-    let (document, overrides) = effective(definition, task)
+    let (mut document, overrides) = effective(definition, task)
         .map_err(|source| PayloadError::Document { task: name(), source })?;
+    modes(state, &mut document);
     let instance = state.instance_of(facts);
     let zone = instance.and_then(|i| i.attribute("ecs.availability-zone").flatten());
     let containers = document
@@ -117,15 +120,33 @@ fn run(state: &State, task: &Task, minting: Minting<'_>) -> Result<acs::Task, Pa
             RolePurpose::TaskExecution,
         )?,
         associations: associations(facts),
+        elastic_network_interfaces: interfaces(state, facts),
         pid_mode: document.pid_mode.clone(),
         ipc_mode: document.ipc_mode.clone(),
-        wharf: Some(typed(facts, &document, zone)),
+        wharf: Some(typed(state, facts, &document, zone)),
         ..acs::Task::default()
     };
     if let Some(more) = admission::excess(&admission::counted(&sent), &facts.reserved) {
         tracing::error!(task = %facts.key, more, "AWS's agent would count more for a task than it was placed for.");
     }
     Ok(sent)
+}
+
+/// The mode of log drivers that are given none: the account setting `defaultLogDriverMode`, which is
+/// root's. Routers' containers have none.
+fn modes(state: &State, document: &mut TaskDefinition) {
+    let root = state.realm().root();
+    let setting = state.settings().effective(&root, &root, AccountSetting::LogMode);
+    if setting != SettingValue::NonBlocking {
+        return;
+    }
+    for definition in document.container_definitions.iter_mut().flatten() {
+        let Some(log) = &mut definition.log_configuration else { continue };
+        if log.log_driver.as_ref().is_some_and(|driver| *driver != LogDriver::Awsfirelens) {
+            let options = log.options.get_or_insert_default();
+            options.entry("mode".to_owned()).or_insert_with(|| "non-blocking".to_owned());
+        }
+    }
 }
 
 /// The GPUs of a task, each with the one container whose own it is. The stock agent takes no task
@@ -147,8 +168,35 @@ fn associations(facts: &TaskFacts) -> Vec<acs::Association> {
     facts.containers.iter().flat_map(own).collect()
 }
 
+/// The task's own interface, in the contract's words.
+fn interfaces(state: &State, facts: &TaskFacts) -> Vec<acs::ElasticNetworkInterface> {
+    let realm = state.realm();
+    let subnet = |at| Vpc::of(realm).subnet_at(at).map(|subnet| subnet.block);
+    let interface = facts.interface().map(|interface| acs::ElasticNetworkInterface {
+        attachment_arn: Some(realm.attachment(&interface.attachment)),
+        ec2_id: Some(interface.id.clone()),
+        mac_address: Some(interface.mac()),
+        index: Some(0),
+        ipv4_addresses: vec![acs::Ipv4Assignment {
+            primary: true,
+            private_address: interface.address.to_string(),
+        }],
+        subnet_gateway_ipv4_address: subnet(interface.address)
+            .map(|block| format!("{}/{}", block.router(), block.prefix())),
+        private_dns_name: Some(interface.dns_name(realm)),
+        interface_association_protocol: Some("default".to_owned()),
+        ..acs::ElasticNetworkInterface::default()
+    });
+    interface.into_iter().collect()
+}
+
 /// The task for Wharf's own agent: ECS's own shapes, overrides applied.
-fn typed(facts: &TaskFacts, document: &TaskDefinition, zone: Option<&str>) -> acs::WharfTask {
+fn typed(
+    state: &State,
+    facts: &TaskFacts,
+    document: &TaskDefinition,
+    zone: Option<&str>,
+) -> acs::WharfTask {
     acs::WharfTask {
         container_definitions: document.container_definitions.clone().unwrap_or_default(),
         volumes: document.volumes.clone().unwrap_or_default(),
@@ -161,6 +209,7 @@ fn typed(facts: &TaskFacts, document: &TaskDefinition, zone: Option<&str>) -> ac
         execution_role_arn: document.execution_role_arn.clone(),
         enable_execute_command: facts.enable_execute_command,
         availability_zone: zone.map(str::to_owned),
+        vpc_cidr_block: facts.interface().map(|_| state.realm().vpc.to_string()),
         tags: Vec::new(),
     }
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use scheduler::timing::Keep;
 use scheduler::{Command, Rejection};
 use shell::{Clock, Shutdown};
 use stdx::{Entropy, Timestamp};
@@ -37,12 +38,13 @@ pub(crate) async fn run(
     store: Store,
     clock: Arc<dyn Clock>,
     mut chance: Box<dyn Entropy>,
+    keep: Keep,
     mut shutdown: Shutdown,
 ) {
     let mut changed = store.subscribe();
     loop {
         changed.mark_unchanged();
-        let wait = match round(&store, clock.as_ref(), chance.next_u64()).await {
+        let wait = match round(&store, clock.as_ref(), chance.next_u64(), keep).await {
             Round::Progress => continue,
             Round::Settled(at) => at.map_or(TICK, |at| at.since(clock.now()).min(TICK)),
             Round::Overtaken => PAUSE,
@@ -59,8 +61,8 @@ pub(crate) async fn run(
     }
 }
 
-async fn round(store: &Store, clock: &dyn Clock, seed: u64) -> Round {
-    let plan = scheduler::plan(&store.snapshot(), clock.now(), seed);
+async fn round(store: &Store, clock: &dyn Clock, seed: u64, keep: Keep) -> Round {
+    let plan = scheduler::plan_keeping(&store.snapshot(), clock.now(), seed, keep);
     for reason in &plan.report {
         tracing::debug!(?reason, "Planned.");
     }

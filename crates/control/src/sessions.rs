@@ -12,7 +12,7 @@ use crate::Control;
 
 /// What a session is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Nudge {
+pub enum Nudge {
     /// A task of its instance may need to be sent.
     Task(TaskKey),
     /// A session of ExecuteCommand is to be opened.
@@ -120,7 +120,8 @@ pub(crate) async fn route(control: Control) {
     }
 }
 
-fn concerns(state: &State, change: &Change) -> Option<(InstanceKey, Nudge)> {
+/// Which instance's agent a change concerns, and what its session is to be told.
+pub fn concerns(state: &State, change: &Change) -> Option<(InstanceKey, Nudge)> {
     match change {
         Change::PutTask(facts) => Some((facts.instance_key()?, Nudge::Task(facts.key.clone()))),
         Change::PutProgress(key, _) => {
@@ -144,6 +145,9 @@ fn concerns(state: &State, change: &Change) -> Option<(InstanceKey, Nudge)> {
         | Change::DeletePolicy(_)
         | Change::Balancing(_)
         | Change::Scaling(_)
+        | Change::Deployment(_)
+        | Change::Bus(_)
+        | Change::Setting(_)
         | Change::Capacity(_) => None,
     }
 }

@@ -117,6 +117,7 @@ fn run() -> Command {
         propagate_from_definition: false,
         enable_ecs_managed_tags: false,
         enable_execute_command: false,
+        network: None,
         client_token: None,
     })
 }

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClusterName, DefinitionKey, Family, InstanceId, InstanceKey, ManagedPolicy, Revision, Role,
-    ServiceKey, ServiceName, TaskId, TaskKey,
+    Block, ClusterName, DefinitionKey, DeploymentId, Family, InstanceId, InstanceKey,
+    ManagedPolicy, Revision, Role, ServiceKey, ServiceName, TaskId, TaskKey,
 };
 
 /// Whose resources these are: the account and the region that this Wharf is.
@@ -17,6 +17,9 @@ pub struct Realm {
     pub region: String,
     /// Twelve digits.
     pub account: String,
+    /// The addresses of its one network.
+    #[serde(default)]
+    pub vpc: Block,
 }
 
 /// What an ECS ARN names.
@@ -65,9 +68,15 @@ pub enum ArnError {
 }
 
 impl Realm {
-    /// A realm in the partition `aws`.
+    /// A realm in the partition `aws`, whose network has the addresses of a default VPC.
     pub fn new(region: impl Into<String>, account: impl Into<String>) -> Self {
-        Self { partition: "aws".to_owned(), region: region.into(), account: account.into() }
+        let (region, account) = (region.into(), account.into());
+        Self { partition: "aws".to_owned(), region, account, vpc: Block::DEFAULT }
+    }
+
+    /// The ARN of what is attached to a task.
+    pub fn attachment(&self, id: &str) -> String {
+        self.ecs(format_args!("attachment/{id}"))
     }
 
     fn ecs(&self, rest: std::fmt::Arguments<'_>) -> String {
@@ -82,6 +91,11 @@ impl Realm {
     /// A service's ARN, in the long form.
     pub fn service(&self, key: &ServiceKey) -> String {
         self.ecs(format_args!("service/{}/{}", key.cluster, key.service))
+    }
+
+    /// A task set's ARN.
+    pub fn task_set(&self, service: &ServiceKey, id: &DeploymentId) -> String {
+        self.ecs(format_args!("task-set/{}/{}/{id}", service.cluster, service.service))
     }
 
     /// A task's ARN, in the long form.

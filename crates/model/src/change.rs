@@ -9,9 +9,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BalancingChange, CapacityChange, Cluster, ClusterName, DefinitionKey, Instance, InstanceKey,
-    ManagedPolicy, PolicyName, Role, RoleName, ScalingChange, Service, ServiceEvent, ServiceKey,
-    TaskDefinition, TaskFacts, TaskKey, TaskProgress, TokenKey, TokenRecord,
+    BalancingChange, BusChange, CapacityChange, Cluster, ClusterName, DefinitionKey,
+    DeploymentChange, Instance, InstanceKey, ManagedPolicy, PolicyName, Role, RoleName,
+    ScalingChange, Service, ServiceEvent, ServiceKey, SettingChange, TaskDefinition, TaskFacts,
+    TaskKey, TaskProgress, TokenKey, TokenRecord,
 };
 
 /// One upsert or delete of one record.
@@ -60,6 +61,12 @@ pub enum Change {
     Scaling(ScalingChange),
     /// Auto Scaling groups, their nodes, and capacity providers.
     Capacity(CapacityChange),
+    /// Service deployments and service revisions.
+    Deployment(DeploymentChange),
+    /// Rules of the event bus and what belongs to them.
+    Bus(BusChange),
+    /// Account settings.
+    Setting(SettingChange),
 }
 
 /// The kinds of records, in the order in which they are loaded.
@@ -115,6 +122,28 @@ pub enum Table {
     CapacityProviders,
     /// What Auto Scaling groups did.
     GroupActivities,
+    /// Launch templates.
+    LaunchTemplates,
+    /// Versions of launch templates.
+    TemplateVersions,
+    /// Scaling policies of Auto Scaling groups.
+    GroupPolicies,
+    /// Scheduled actions of Auto Scaling groups.
+    GroupActions,
+    /// Rules of the event bus.
+    EventRules,
+    /// Their targets.
+    EventTargets,
+    /// Connections of web hooks.
+    Connections,
+    /// Web hooks.
+    ApiDestinations,
+    /// Service revisions.
+    ServiceRevisions,
+    /// Service deployments.
+    ServiceDeployments,
+    /// Account settings.
+    AccountSettings,
 }
 
 /// Where a record stands in the store: one record an address.
@@ -128,7 +157,7 @@ pub struct Address {
 
 impl Table {
     /// Every kind, in loading order.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 36] = [
         Self::Clusters,
         Self::Definitions,
         Self::Instances,
@@ -154,6 +183,17 @@ impl Table {
         Self::Nodes,
         Self::CapacityProviders,
         Self::GroupActivities,
+        Self::LaunchTemplates,
+        Self::TemplateVersions,
+        Self::GroupPolicies,
+        Self::GroupActions,
+        Self::EventRules,
+        Self::EventTargets,
+        Self::Connections,
+        Self::ApiDestinations,
+        Self::ServiceRevisions,
+        Self::ServiceDeployments,
+        Self::AccountSettings,
     ];
 }
 
@@ -190,6 +230,9 @@ impl Change {
             Self::Balancing(change) => change.addresses(),
             Self::Scaling(change) => change.addresses(),
             Self::Capacity(change) => change.addresses(),
+            Self::Deployment(change) => change.addresses(),
+            Self::Bus(change) => change.addresses(),
+            Self::Setting(change) => change.addresses(),
         }
     }
 
@@ -217,6 +260,9 @@ impl Change {
             Self::Balancing(change) => change.is_delete(),
             Self::Scaling(change) => change.is_delete(),
             Self::Capacity(change) => change.is_delete(),
+            Self::Deployment(change) => change.is_delete(),
+            Self::Bus(change) => change.is_delete(),
+            Self::Setting(change) => change.is_delete(),
         }
     }
 }

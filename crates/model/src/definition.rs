@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use stdx::Timestamp;
 
+use crate::query::Expression;
 use crate::{ContainerName, DefinitionKey, HostPort, Protocol, Resources, Tags};
 
 /// A wire document that only the door and the agent sessions read: here it is opaque bytes.
@@ -130,7 +131,7 @@ pub enum PlacementConstraint {
     /// Each task of the group on an instance of its own.
     DistinctInstance,
     /// The instance satisfies an expression of the cluster query language.
-    MemberOf(String),
+    MemberOf(Expression),
 }
 
 /// How to choose among the instances that fit; strategies apply from left to right.

@@ -3,6 +3,8 @@
 //! Only [`crate::State::apply`] touches them, by taking a task out as it was and putting it in as it
 //! is; so they cannot drift from the facts, and a property test says so.
 
+use std::net::Ipv4Addr;
+
 use imbl::{OrdMap, OrdSet};
 use stdx::Timestamp;
 
@@ -28,6 +30,8 @@ pub(crate) struct TaskIndex {
     pub(crate) deactivating: OrdSet<TaskKey>,
     // Those that wait for an instance, oldest first.
     pub(crate) waiting: OrdSet<(Timestamp, TaskKey)>,
+    // Who has which address, of those that have interfaces of their own and are not over.
+    pub(crate) addresses: OrdMap<Ipv4Addr, TaskKey>,
 }
 
 /// What the tasks of an instance hold. A port is counted, since what a node reports might clash; so is
@@ -68,6 +72,9 @@ impl TaskIndex {
         }
         if let Some(since) = waits_since(task) {
             self.waiting.insert((since, task.facts.key.clone()));
+        }
+        if let Some(interface) = task.facts.interface().filter(|_| task.holds_resources()) {
+            self.addresses.insert(interface.address, task.facts.key.clone());
         }
         if let Some(instance) = instance
             && task.holds_resources()
@@ -110,6 +117,11 @@ impl TaskIndex {
         }
         if let Some(since) = waits_since(task) {
             self.waiting.remove(&(since, task.facts.key.clone()));
+        }
+        if let Some(interface) = task.facts.interface()
+            && self.addresses.get(&interface.address) == Some(&task.facts.key)
+        {
+            self.addresses.remove(&interface.address);
         }
         if task.holds_resources()
             && let Some(instance) = instance

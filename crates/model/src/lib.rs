@@ -11,16 +11,24 @@ mod capacity;
 mod change;
 mod cluster;
 mod definition;
+mod deployment;
+mod events;
+pub mod fleet;
 mod id;
 mod index;
 mod instance;
+mod network;
+pub mod query;
 mod resources;
 mod role;
 mod scaling;
+mod selection;
 mod service;
+mod settings;
 mod state;
 mod tags;
 mod task;
+mod task_set;
 mod token;
 
 pub use arn::{ArnError, Realm, Resource};
@@ -32,18 +40,26 @@ pub use definition::{
     ContainerSpec, DefinitionStatus, Document, LaunchType, NetworkMode, PlacementConstraint,
     PlacementStrategy, PortMapping, SpreadField, TaskDefinition, TaskSpec,
 };
+pub use deployment::*;
+pub use events::*;
 pub use id::{
     ClusterName, ContainerName, DefinitionKey, DeploymentId, Family, GpuId, InstanceId,
     InstanceKey, PolicyName, Revision, RoleName, ServiceKey, ServiceName, TaskId, TaskKey,
 };
 pub use instance::{AgentInfo, Attribute, Instance, InstanceStatus};
+pub use network::{
+    Block, BlockError, NetworkConfiguration, Subnet, TaskInterface, TaskNetwork, Vpc,
+};
 pub use resources::{HostPort, Protocol, Resources};
 pub use role::{ManagedPolicy, PolicyVersion, Role};
 pub use scaling::*;
+pub use selection::InstanceFacts;
 pub use service::{
-    CircuitBreaker, Deployment, DeploymentConfig, DeploymentStatus, PropagateTags, RolloutState,
-    Service, ServiceEvent, ServiceStatus,
+    BreakerThreshold, CircuitBreaker, Deployment, DeploymentConfig, DeploymentController,
+    DeploymentStatus, PropagateTags, RolloutState, SchedulingStrategy, Service, ServiceEvent,
+    ServiceStatus,
 };
+pub use settings::{AccountSetting, SettingChange, SettingRecord, SettingValue, SettingsBook};
 pub use state::State;
 pub use tags::Tags;
 pub use task::{
@@ -51,4 +67,5 @@ pub use task::{
     HealthStatus, NetworkBinding, PlacementTerms, StopCode, Task, TaskFacts, TaskProgress,
     TaskStatus,
 };
+pub use task_set::{Scale, TaskSet};
 pub use token::{TokenKey, TokenRecord};

@@ -6,18 +6,26 @@ use serde::{Deserialize, Serialize};
 use stdx::Timestamp;
 
 use crate::{
-    DefinitionKey, DeploymentId, LaunchType, PlacementConstraint, PlacementStrategy, ServiceKey,
-    ServiceTarget, StrategyItem, Tags,
+    DefinitionKey, DeploymentId, LaunchType, NetworkConfiguration, PlacementConstraint,
+    PlacementStrategy, RolloutMethod, ServiceDeploymentId, ServiceKey, ServiceTarget, StrategyItem,
+    Tags, TaskSet,
 };
 
-/// A replica service. Its counts are folds over its tasks.
+/// A service. Its running and pending counts are folds over its tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// Where it is found.
     pub key: ServiceKey,
     /// Whether it is kept running.
     pub status: ServiceStatus,
-    /// How many tasks it should have.
+    /// Whether it has so many tasks or one on each instance.
+    #[serde(default)]
+    pub scheduling: SchedulingStrategy,
+    /// Who decides which task definitions run, and how much of each.
+    #[serde(default)]
+    pub controller: DeploymentController,
+    /// How many tasks it should have. Of a daemon service nobody sets it: it is the number of
+    /// instances that its tasks belong on, as its last step found them.
     pub desired_count: u32,
     /// Where its capacity comes from.
     pub launch_type: LaunchType,
@@ -30,6 +38,15 @@ pub struct Service {
     pub constraints: Vec<PlacementConstraint>,
     /// How to choose among the instances that fit.
     pub strategy: Vec<PlacementStrategy>,
+    /// Whether its tasks are kept even over availability zones.
+    #[serde(default)]
+    pub rebalances: bool,
+    /// How it is updated, beside percentages and the circuit breaker.
+    #[serde(default)]
+    pub method: RolloutMethod,
+    /// The deployment that is on its way, or was last.
+    #[serde(default)]
+    pub current: Option<ServiceDeploymentId>,
     /// The primary one first, then those that it replaces, newest first. Never empty while active.
     pub deployments: Vec<Deployment>,
     /// What its last completed deployment runs: the circuit breaker brings it back.
@@ -40,6 +57,12 @@ pub struct Service {
     /// Where its tasks become targets: what its primary deployment has.
     #[serde(default)]
     pub load_balancers: Vec<ServiceTarget>,
+    /// The network of its tasks, if each has one of its own: what its primary deployment has.
+    #[serde(default)]
+    pub network: Option<NetworkConfiguration>,
+    /// The same of its last completed deployment.
+    #[serde(default)]
+    pub stable_network: Option<NetworkConfiguration>,
     /// For so long after a task has started, health checks that fail are not held against it.
     #[serde(default)]
     pub health_check_grace: Option<Duration>,
@@ -77,6 +100,28 @@ pub enum ServiceStatus {
     Inactive,
 }
 
+/// How many tasks a service has.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service-options.html>
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SchedulingStrategy {
+    /// As many as are asked for, placed by its strategies.
+    #[default]
+    Replica,
+    /// One on each active instance that meets what its task definition and its constraints ask.
+    Daemon,
+}
+
+/// Who decides which task definitions a service runs, and how much of each.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentController.html>
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeploymentController {
+    /// The service itself, by deployments.
+    #[default]
+    Ecs,
+    /// A program of the user's, by task sets.
+    External,
+}
+
 /// Whose tags a service's tasks get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PropagateTags {
@@ -107,6 +152,45 @@ pub struct CircuitBreaker {
     pub enable: bool,
     /// Whether the last completed deployment is then brought back.
     pub rollback: bool,
+    /// So many failures end it.
+    #[serde(default)]
+    pub threshold: BreakerThreshold,
+    /// Whether failures count on though a task has become healthy.
+    #[serde(default)]
+    pub counts_on: bool,
+}
+
+/// So many failures end a deployment.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ThresholdConfiguration.html>
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BreakerThreshold {
+    /// As many as this.
+    Count(u32),
+    /// This percentage of the desired count, but at least 3 and at most 200.
+    BoundedPercent(u32),
+    /// This percentage of the desired count, but at least 1.
+    UnboundedPercent(u32),
+}
+
+impl Default for BreakerThreshold {
+    fn default() -> Self {
+        Self::BoundedPercent(50)
+    }
+}
+
+impl BreakerThreshold {
+    /// The number, for a desired count.
+    pub fn of(self, desired: u32) -> u32 {
+        let share = |percent: u32| {
+            u32::try_from((u64::from(desired) * u64::from(percent)).div_ceil(100))
+                .unwrap_or(u32::MAX)
+        };
+        match self {
+            Self::Count(count) => count.max(1),
+            Self::BoundedPercent(percent) => share(percent).clamp(3, 200),
+            Self::UnboundedPercent(percent) => share(percent).max(1),
+        }
+    }
 }
 
 /// One state that a service was asked to be in.
@@ -125,12 +209,21 @@ pub struct Deployment {
     /// Where its tasks become targets.
     #[serde(default)]
     pub load_balancers: Vec<ServiceTarget>,
+    /// The network of its tasks, if each has one of its own.
+    #[serde(default)]
+    pub network: Option<NetworkConfiguration>,
+    /// What makes it a task set, if a program of the user's has made it.
+    #[serde(default)]
+    pub set: Option<TaskSet>,
     /// How far it has come.
     pub rollout: RolloutState,
     /// The same in words.
     pub rollout_reason: String,
-    /// So many of its tasks failed since it last was steady.
+    /// So many of its tasks failed since it last was steady, or since one of them became healthy.
     pub failed_tasks: u32,
+    /// So many of its tasks were healthy when it was last looked at, while failures are counted.
+    #[serde(default)]
+    pub healthy_seen: u32,
     /// So many of its tasks failed one after the other; none after one that stayed. Drives the
     /// back-off.
     pub failures_in_a_row: u32,
@@ -194,6 +287,19 @@ impl Default for DeploymentConfig {
 }
 
 impl DeploymentConfig {
+    /// How a daemon service is updated unless it says otherwise: it has one task on an instance, so
+    /// the old one goes first.
+    pub const DAEMON: Self = Self {
+        maximum_percent: 100,
+        minimum_healthy_percent: 0,
+        circuit_breaker: CircuitBreaker {
+            enable: false,
+            rollback: false,
+            threshold: BreakerThreshold::BoundedPercent(50),
+            counts_on: false,
+        },
+    };
+
     /// The most tasks that may exist at once for a desired count: rounded down, as ECS does.
     pub fn most(&self, desired: u32) -> u32 {
         let most = u64::from(desired) * u64::from(self.maximum_percent) / 100;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet, Vector};
 use stdx::Timestamp;
 
+use crate::fleet::Fleets;
 use crate::index::{Counts, TaskIndex, Usage};
 use crate::{
-    Book, CapacityBook, Change, Cluster, ClusterName, DefinitionKey, DefinitionStatus, Family,
-    GpuId, HostPort, Instance, InstanceKey, ManagedPolicy, PolicyName, Realm, Resources, Revision,
-    Role, RoleName, ScalingBook, Service, ServiceEvent, ServiceKey, Task, TaskDefinition, TaskKey,
-    TaskProgress, TokenKey, TokenRecord,
+    Book, BusBook, CapacityBook, Change, Cluster, ClusterName, DefinitionKey, DefinitionStatus,
+    DeploymentBook, Family, GpuId, HostPort, Instance, InstanceKey, ManagedPolicy, PolicyName,
+    Realm, Resources, Revision, Role, RoleName, ScalingBook, Service, ServiceEvent, ServiceKey,
+    SettingsBook, Task, TaskDefinition, TaskKey, TaskProgress, TokenKey, TokenRecord,
 };
 
 /// Everything that is true of a realm at one moment.
@@ -32,10 +33,14 @@ pub struct State {
     balancing: Book,
     scaling: ScalingBook,
     capacity: CapacityBook,
+    deployments: DeploymentBook,
+    bus: BusBook,
+    settings: SettingsBook,
     // Tokens by age and definitions on their way out, for those who forget them.
     token_ages: OrdSet<(Timestamp, TokenKey)>,
     deleting: OrdSet<DefinitionKey>,
     index: TaskIndex,
+    fleets: Fleets,
 }
 
 impl State {
@@ -56,9 +61,13 @@ impl State {
             balancing: Book::default(),
             scaling: ScalingBook::default(),
             capacity: CapacityBook::default(),
+            deployments: DeploymentBook::default(),
+            bus: BusBook::default(),
+            settings: SettingsBook::default(),
             token_ages: OrdSet::new(),
             deleting: OrdSet::new(),
             index: TaskIndex::default(),
+            fleets: Fleets::default(),
         }
     }
 
@@ -85,9 +94,11 @@ impl State {
             }
             Change::PutInstance(instance) => {
                 self.instances.insert(instance.key.clone(), instance.clone());
+                self.seat(instance);
             }
             Change::DeleteInstance(key) => {
                 self.instances.remove(key);
+                self.fleets.delete(key);
             }
             Change::PutService(service) => {
                 self.services.insert(service.key.clone(), service.clone());
@@ -102,6 +113,7 @@ impl State {
             Change::DeleteTask(key) => {
                 if let Some(task) = self.tasks.remove(key) {
                     self.index.remove(&task);
+                    self.task_moved(Some(&task), None);
                 }
                 self.early.remove(key);
             }
@@ -117,7 +129,13 @@ impl State {
             Change::DeletePolicy(name) => drop(self.policies.remove(name)),
             Change::Balancing(change) => self.balancing.apply(change),
             Change::Scaling(change) => self.scaling.apply(change),
-            Change::Capacity(change) => self.capacity.apply(change),
+            Change::Capacity(change) => {
+                self.capacity.apply(change);
+                self.capacity_moved(change);
+            }
+            Change::Deployment(change) => self.deployments.apply(change),
+            Change::Bus(change) => self.bus.apply(change),
+            Change::Setting(change) => self.settings.apply(change),
         }
     }
 
@@ -142,10 +160,11 @@ impl State {
     }
 
     fn put_task(&mut self, facts: &Arc<crate::TaskFacts>) {
-        let progress = match self.tasks.remove(&facts.key) {
+        let before = self.tasks.remove(&facts.key);
+        let progress = match &before {
             Some(before) => {
-                self.index.remove(&before);
-                before.progress
+                self.index.remove(before);
+                before.progress.clone()
             }
             None => match self.early.remove(&facts.key) {
                 Some(progress) => progress,
@@ -154,6 +173,7 @@ impl State {
         };
         let task = Task { facts: facts.clone(), progress };
         self.index.insert(&task);
+        self.task_moved(before.as_ref(), Some(&task));
         self.tasks.insert(facts.key.clone(), task);
     }
 
@@ -163,8 +183,9 @@ impl State {
             return;
         };
         self.index.remove(&before);
-        let task = Task { facts: before.facts, progress: progress.clone() };
+        let task = Task { facts: before.facts.clone(), progress: progress.clone() };
         self.index.insert(&task);
+        self.task_moved(Some(&before), Some(&task));
         self.tasks.insert(key.clone(), task);
     }
 }
@@ -279,6 +300,21 @@ impl State {
         &self.capacity
     }
 
+    /// Service deployments and service revisions.
+    pub fn deployments(&self) -> &DeploymentBook {
+        &self.deployments
+    }
+
+    /// Rules of the event bus, their targets, and web hooks.
+    pub fn bus(&self) -> &BusBook {
+        &self.bus
+    }
+
+    /// Account settings.
+    pub fn settings(&self) -> &SettingsBook {
+        &self.settings
+    }
+
     /// What makes services grow and shrink.
     pub fn scaling(&self) -> &ScalingBook {
         &self.scaling
@@ -287,6 +323,11 @@ impl State {
     /// Load balancers, target groups and targets.
     pub fn balancing(&self) -> &Book {
         &self.balancing
+    }
+
+    /// Who has which address, of the tasks that have interfaces of their own and are not over.
+    pub(crate) fn addresses(&self) -> &OrdMap<std::net::Ipv4Addr, TaskKey> {
+        &self.index.addresses
     }
 
     /// A task.
@@ -362,6 +403,11 @@ impl State {
     /// Every task that is over with the instant at which it stopped, oldest first.
     pub fn stopped_tasks(&self) -> impl Iterator<Item = &(Timestamp, TaskKey)> {
         self.index.stopped.iter()
+    }
+
+    /// How many tasks are over and remembered.
+    pub fn stopped_count(&self) -> usize {
+        self.index.stopped.len()
     }
 
     /// The instance of a task, if it has one that is still there.
@@ -494,6 +540,9 @@ impl State {
         let balancing = self.balancing.records().map(Change::Balancing);
         let scaling = self.scaling.records().map(Change::Scaling);
         let capacity = self.capacity.records().map(Change::Capacity);
+        let bus = self.bus.records().map(Change::Bus);
+        let settings = self.settings.records().map(Change::Setting);
+        let deployments = self.deployments.records().map(Change::Deployment);
         clusters
             .chain(definitions)
             .chain(instances)
@@ -506,6 +555,9 @@ impl State {
             .chain(balancing)
             .chain(scaling)
             .chain(capacity)
+            .chain(bus)
+            .chain(settings)
+            .chain(deployments)
     }
 }
 
@@ -523,5 +575,6 @@ fn pair(counts: Option<&Counts>) -> (u32, u32) {
     counts.map_or((0, 0), |c| (c.running, c.pending))
 }
 
+mod fleet;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use stdx::Timestamp;
 use crate::{
     ClusterName, ContainerName, DefinitionKey, DeploymentId, Document, GpuId, HostPort, InstanceId,
     InstanceKey, LaunchType, PlacementConstraint, PlacementStrategy, Protocol, ProviderName,
-    Resources, ServiceKey, ServiceName, Tags, TaskKey,
+    Resources, ServiceKey, ServiceName, Tags, TaskInterface, TaskKey, TaskNetwork,
 };
 
 /// A task as it stands.
@@ -60,6 +60,9 @@ pub struct TaskFacts {
     /// Whether ExecuteCommand may be used on it.
     #[serde(default)]
     pub enable_execute_command: bool,
+    /// Its network, if it has one of its own.
+    #[serde(default)]
+    pub network: Option<TaskNetwork>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -268,6 +271,11 @@ impl TaskFacts {
     pub fn instance_key(&self) -> Option<InstanceKey> {
         let instance = self.instance.clone()?;
         Some(InstanceKey { cluster: self.key.cluster.clone(), instance })
+    }
+
+    /// Its interface, if it has one of its own.
+    pub fn interface(&self) -> Option<&TaskInterface> {
+        self.network.as_ref()?.interface.as_ref()
     }
 
     /// Where its service is found, if it has one.

@@ -47,6 +47,11 @@ pub enum NetError {
         /// How many containers it can hold.
         size: u32,
     },
+    /// A task's own address is another's on this machine.
+    #[error(
+        "the address {0} is in use on this machine already: by an interface or a route that is not this node's. Where several servers share a machine, each needs --vpc-cidr with a block of its own"
+    )]
+    AddressTaken(Ipv4Addr),
     /// A host port is taken.
     #[error("host port {port}/{protocol} is already in use by {holder}")]
     PortInUse {

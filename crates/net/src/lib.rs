@@ -5,7 +5,9 @@
 //! subnet and a default route to the bridge, whose address is the subnet's first. Published ports
 //! are redirected by the packet filter, without a proxy, and answer at the host's own addresses,
 //! at 127.0.0.1, and for other containers at the host's addresses too. What is not published is
-//! reachable from the host and from containers of the same bridge only.
+//! reachable from the host and from containers of the same bridge only. A namespace may have an address
+//! of its own instead (`awsvpc`), which the caller chooses: a route of the machine leads it to the bridge,
+//! and whoever reaches the machine reaches all its ports.
 //!
 //! ```text
 //! Network ── books (ipam, ports)   who has what; pure, under one short lock
@@ -20,9 +22,8 @@
 //! order (the kernel takes 20 ms for it): a namespace takes its interface with it.
 //!
 //! Not yet there, and refused or absent rather than half done: IPv6 (no addresses, no publishing at
-//! IPv6 host addresses; the kernel's link-local ones stay), name resolution between tasks, `awsvpc`
-//! addresses and traffic between nodes, protection against containers that forge source addresses,
-//! and firewalls that drop forwarded packets by a rule instead of a policy outside of iptables'
+//! IPv6 host addresses; the kernel's link-local ones stay), name resolution between tasks, routes to
+//! other machines, protection against containers that forge source addresses, and firewalls that drop forwarded packets by a rule instead of a policy outside of iptables'
 //! filter table.
 
 mod conntrack;
@@ -34,12 +35,14 @@ mod ipam;
 mod links;
 mod locks;
 mod network;
+mod own;
 mod ports;
 mod setup;
 mod state;
 mod subnet;
 mod sysctl;
 mod types;
+mod ways;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -49,9 +52,10 @@ use std::sync::Arc;
 
 pub use error::NetError;
 pub use types::{
-    Attachment, Counters, InsidePorts, NetworkConfig, PortBinding, PortRequest, Protocol,
-    ephemeral_ports,
+    Attachment, Counters, InsidePorts, NetworkConfig, OwnAddress, PortBinding, PortRequest,
+    Protocol, ephemeral_ports,
 };
+pub use ways::Ways;
 
 use links::pair_name;
 use network::Shared;
@@ -146,6 +150,22 @@ impl Network {
         .await
     }
 
+    /// Puts a network namespace on the bridge with an address of its own, which every packet that
+    /// reaches this machine for it is led to. Idempotent per id; its interface is made again if it is
+    /// missing in `netns`.
+    ///
+    /// # Errors
+    /// [`NetError::AddressTaken`], or what the kernel refuses. Nothing is kept then.
+    pub async fn attach_own(
+        &self,
+        id: &str,
+        netns: BorrowedFd<'_>,
+        own: OwnAddress,
+    ) -> Result<Attachment, NetError> {
+        let (id, netns) = (network::checked(id)?, network::own(netns)?);
+        carry_through(Arc::clone(&self.shared).attach_own(id, netns, own)).await
+    }
+
     /// Host network mode: records that the container will use these ports of the host, after
     /// checking that nothing else does. A request without a host port means the container's own
     /// port. Idempotent per id.
@@ -191,7 +211,7 @@ impl Network {
     /// The attachment of an id; `None` if it has none, or is in host network mode.
     pub fn attachment(&self, id: &str) -> Option<Attachment> {
         match self.shared.books().places.get(id) {
-            Some(Place::Bridge(attachment)) => Some(attachment.clone()),
+            Some(Place::Bridge(attachment) | Place::Own(attachment)) => Some(attachment.clone()),
             _ => None,
         }
     }

@@ -47,6 +47,19 @@ pub(crate) struct Books {
     pub(crate) places: BTreeMap<String, Place>,
 }
 
+impl Books {
+    /// Whether an address is anybody's, of either kind.
+    fn has(&self, address: Ipv4Addr) -> bool {
+        self.addresses.is_used(address) || self.owner(address).is_some()
+    }
+
+    /// Who has an address for its own.
+    pub(crate) fn owner(&self, address: Ipv4Addr) -> Option<&str> {
+        let has = |place: &Place| matches!(place, Place::Own(a) if a.address == address);
+        self.places.iter().find(|(_, place)| has(place)).map(|(id, _)| id.as_str())
+    }
+}
+
 /// The packet filter and the ports that it should hold.
 #[derive(Debug)]
 pub(crate) struct Filter {
@@ -92,6 +105,17 @@ impl Filter {
     ) -> Result<(), NetError> {
         tracing::warn!(error = stdx::chain(why), "the packet filter changed; installing it again");
         self.backend.install(&self.rules, wanted).await
+    }
+
+    /// Installs the table with rules for the network of tasks' own addresses, unless it has them.
+    pub(crate) async fn admit(&mut self, vpc: Subnet) -> Result<bool, NetError> {
+        if self.rules.vpc == Some(vpc) {
+            return Ok(false);
+        }
+        let rules = Ruleset { vpc: Some(vpc), ..self.rules.clone() };
+        self.backend.install(&rules, &self.published).await?;
+        self.rules = rules;
+        Ok(true)
     }
 
     /// Installs the table with other endpoints; on failure it stays as it was.
@@ -166,6 +190,7 @@ impl Shared {
             mtu: self.mtu,
             address,
             subnet: self.subnet,
+            routed: false,
             hairpin: sysctl::bridged_frames_are_filtered(),
         };
         let name = self.name.clone();
@@ -221,8 +246,8 @@ impl Shared {
         match self.books().places.get(id) {
             None => Ok(None),
             Some(Place::Bridge(attachment)) => Ok(Some(attachment.clone())),
-            Some(Place::Host(_)) => Err(NetError::Config(format!(
-                "{id} holds ports in host network mode and cannot be on the bridge as well"
+            Some(Place::Own(_) | Place::Host(_)) => Err(NetError::Config(format!(
+                "{id} has a place of another network mode and cannot be on the bridge as well"
             ))),
         }
     }
@@ -299,7 +324,7 @@ impl Shared {
         let _turn = self.locks.turn(&id).await;
         match self.books().places.get(&id) {
             Some(Place::Host(bindings)) => return Ok(bindings.clone()),
-            Some(Place::Bridge(_)) => {
+            Some(Place::Bridge(_) | Place::Own(_)) => {
                 return Err(NetError::Config(format!(
                     "{id} is on the bridge and cannot be in host network mode as well"
                 )));
@@ -335,6 +360,9 @@ impl Shared {
     pub(crate) async fn detach(self: Arc<Self>, id: String) -> Result<(), NetError> {
         let _turn = self.locks.turn(&id).await;
         let Some(place) = self.books().places.get(&id).cloned() else { return Ok(()) };
+        if let Place::Own(attachment) = &place {
+            self.unlead(attachment.address).await?;
+        }
         // Until the rules are gone the entry stays, so that a failed detach can be tried again.
         self.filter.lock().await.withdraw(&published(&place)).await?;
         self.state.remove(&id)?;
@@ -357,8 +385,13 @@ impl Shared {
         self.links
             .run(move |worker| {
                 for link in setup::strays(&worker.links()?, bridge) {
-                    if !shared.books().addresses.is_used(link.address) {
+                    if !shared.books().has(link.address) {
                         worker.delete(link.index, &link.name)?;
+                    }
+                }
+                for address in worker.led(bridge)? {
+                    if !shared.books().has(address) {
+                        worker.unlead(address, bridge)?;
                     }
                 }
                 Ok(())

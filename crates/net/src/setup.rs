@@ -32,15 +32,17 @@ pub(crate) async fn open(config: NetworkConfig) -> Result<Shared, NetError> {
     let records = state.records()?;
     let links = Links::start()?;
 
-    let attached = records.iter().any(|record| record.place.address().is_some());
+    let attached = records.iter().any(|record| !matches!(record.place, Place::Host(_)));
     let subnet = settle_subnet(&links, &config, &network, attached).await?;
     let name = config.bridge.clone();
     let (bridge, mtu) = links
         .run(move |worker| Ok((worker.ensure_bridge(&name, subnet)?, worker.uplink_mtu()?)))
         .await?;
     let was = sysctl::set(sysctl::IP_FORWARD, "1")?;
+    let vpc = network.vpc.clone();
     network = NetworkRecord {
         subnet: Some(subnet.to_string()),
+        vpc: vpc.clone(),
         ip_forward_was: network.ip_forward_was.or(was),
     };
     state.put_network(&network)?;
@@ -55,6 +57,7 @@ pub(crate) async fn open(config: NetworkConfig) -> Result<Shared, NetError> {
         others: config.other_bridges,
         block_instance_metadata: config.block_instance_metadata,
         inside: None,
+        vpc: vpc.and_then(|text| text.parse().ok()),
     };
     let ports: BTreeSet<_> = books.places.values().flat_map(published).collect();
     let backend = Backend::open(&rules, &ports).await?;

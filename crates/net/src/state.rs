@@ -32,6 +32,8 @@ pub(crate) struct Record {
 pub(crate) enum Place {
     /// In a namespace on the bridge.
     Bridge(Attachment),
+    /// In a namespace on the bridge, with an address that the bridge's subnet does not have.
+    Own(Attachment),
     /// In the host's own namespace.
     Host(Vec<PortBinding>),
 }
@@ -39,15 +41,16 @@ pub(crate) enum Place {
 impl Place {
     pub(crate) fn bindings(&self) -> &[PortBinding] {
         match self {
-            Self::Bridge(attachment) => &attachment.bindings,
+            Self::Bridge(attachment) | Self::Own(attachment) => &attachment.bindings,
             Self::Host(bindings) => bindings,
         }
     }
 
+    /// Its address of the bridge's subnet, if it has one.
     pub(crate) fn address(&self) -> Option<Ipv4Addr> {
         match self {
             Self::Bridge(attachment) => Some(attachment.address),
-            Self::Host(_) => None,
+            Self::Own(_) | Self::Host(_) => None,
         }
     }
 }
@@ -57,6 +60,9 @@ impl Place {
 pub(crate) struct NetworkRecord {
     /// The subnet in use, whether named or chosen.
     pub(crate) subnet: Option<String>,
+    /// The network of tasks' own addresses, if any task ever had one.
+    #[serde(default)]
+    pub(crate) vpc: Option<String>,
     /// `net.ipv4.ip_forward` as it was, if this network changed it.
     pub(crate) ip_forward_was: Option<String>,
 }

@@ -123,9 +123,9 @@ pub(crate) fn conflict(subnet: Subnet, taken: &[Subnet]) -> Option<Subnet> {
 
 /// The first candidate that touches nothing in `taken`. Candidates are private (RFC 1918), high in
 /// their blocks where other software's defaults do not start: Docker takes 172.17 to 172.28 and
-/// 192.168 in this order, so 172.30 comes first here.
+/// 192.168 in this order, so 172.30 comes first here. 172.31 is left to tasks' own addresses.
 pub(crate) fn choose(taken: &[Subnet]) -> Option<Subnet> {
-    let first = [30, 29, 31, 28, 27, 26, 25].map(|n| Subnet::of(Ipv4Addr::new(172, n, 0, 0), 16));
+    let first = [30, 29, 28, 27, 26, 25].map(|n| Subnet::of(Ipv4Addr::new(172, n, 0, 0), 16));
     let tens = (200..=254_u8).rev().map(|n| Subnet::of(Ipv4Addr::new(10, n, 0, 0), 16));
     let rest = (0..16_u8).rev().map(|n| Subnet::of(Ipv4Addr::new(192, 168, n * 16, 0), 20));
     first.into_iter().chain(tens).chain(rest).find(|subnet| conflict(*subnet, taken).is_none())

@@ -137,12 +137,23 @@ pub struct PortBinding {
     pub protocol: Protocol,
 }
 
+/// An address that a namespace has for its own, which is none of the bridge's subnet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnAddress {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// The hardware address that goes with it.
+    pub mac: [u8; 6],
+    /// The network of all such addresses: its first one and the length of its prefix.
+    pub vpc: (Ipv4Addr, u8),
+}
+
 /// A network namespace's place on the bridge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
     /// The namespace's address, on its `eth0`.
     pub address: Ipv4Addr,
-    /// The subnet's prefix length.
+    /// The subnet's prefix length; 32 for an address of its own.
     pub prefix: u8,
     /// The bridge's address: the namespace's default route.
     pub gateway: Ipv4Addr,

@@ -121,12 +121,21 @@ pub enum BalancerAttribute {
     TlsHeaders(bool),
     /// `routing.http.desync_mitigation_mode`
     Desync(Desync),
-    /// `access_logs.s3.enabled`
-    AccessLogs(bool),
-    /// `access_logs.s3.bucket`
-    AccessLogBucket(String),
-    /// `access_logs.s3.prefix`
-    AccessLogPrefix(String),
+    /// `access_logs.s3.*`
+    AccessLog(LogAttribute),
+    /// `connection_logs.s3.*`
+    ConnectionLog(LogAttribute),
+}
+
+/// An attribute of one of a load balancer's logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogAttribute {
+    /// `enabled`
+    On(bool),
+    /// `bucket`
+    Bucket(String),
+    /// `prefix`
+    Prefix(String),
 }
 
 /// CreateTargetGroup.

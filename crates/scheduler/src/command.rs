@@ -1,18 +1,20 @@
 //! What may be asked of the state, and what is answered.
 
+mod reports;
+
 use model::{
-    AgentInfo, Attribute, Change, CircuitBreaker, ClusterName, ContainerName, ContainerStatus,
-    DefinitionKey, DeploymentId, Document, ExecAgentStatus, ExecLogging, Family, HealthStatus,
-    Insights, InstanceId, InstanceKey, InstanceStatus, LaunchType, NetworkBinding,
-    PlacementConstraint, PlacementStrategy, PropagateTags, Resource, Resources, ServiceKey,
-    ServiceTarget, StrategyItem, Tags, TargetKey, TaskId, TaskKey, TaskSpec, TaskStatus,
-    VerdictReason, VerdictState,
+    AgentInfo, Attribute, Change, CircuitBreaker, ClusterName, ContainerName, DefinitionKey,
+    DeploymentController, DeploymentId, Document, ExecLogging, Family, HealthStatus, Insights,
+    InstanceId, InstanceKey, InstanceStatus, LaunchType, NetworkConfiguration, PlacementConstraint,
+    PlacementStrategy, PropagateTags, Resource, Resources, RolloutMethod, Scale,
+    SchedulingStrategy, ServiceKey, ServiceTarget, StrategyItem, Tags, TargetKey, TaskId, TaskKey,
+    TaskSpec,
 };
 use std::net::IpAddr;
 use std::time::Duration;
-use stdx::Timestamp;
 
 use crate::Failure;
+pub use reports::*;
 
 /// Everything that can change the state. Those of users and agents come through the door and the
 /// sessions; those of [`crate::plan`] come from the loops, and are checked again when they commit.
@@ -86,6 +88,33 @@ pub enum Command {
     CreateService(CreateService),
     /// UpdateService.
     UpdateService(UpdateService),
+    /// CreateTaskSet.
+    CreateTaskSet(CreateTaskSet),
+    /// UpdateTaskSet.
+    ScaleTaskSet {
+        /// Whose.
+        service: ServiceKey,
+        /// Which.
+        set: DeploymentId,
+        /// To what share of the service's desired count.
+        scale: Scale,
+    },
+    /// UpdateServicePrimaryTaskSet.
+    SetPrimaryTaskSet {
+        /// Whose.
+        service: ServiceKey,
+        /// Which.
+        set: DeploymentId,
+    },
+    /// DeleteTaskSet.
+    DeleteTaskSet {
+        /// Whose.
+        service: ServiceKey,
+        /// Which.
+        set: DeploymentId,
+        /// Also when it is the primary one, or has a share of the desired count.
+        force: bool,
+    },
     /// DeleteService.
     DeleteService {
         /// Which.
@@ -99,6 +128,20 @@ pub enum Command {
         key: InstanceKey,
         /// To what.
         status: InstanceStatus,
+    },
+    /// PutAttributes: all of them or none.
+    PutAttributes {
+        /// Where.
+        cluster: model::ClusterName,
+        /// Whose, and which.
+        attributes: Vec<(InstanceKey, Attribute)>,
+    },
+    /// DeleteAttributes, by their names.
+    DeleteAttributes {
+        /// Where.
+        cluster: model::ClusterName,
+        /// Whose, and which.
+        attributes: Vec<(InstanceKey, Attribute)>,
     },
     /// DeregisterContainerInstance.
     DeregisterInstance {
@@ -123,6 +166,8 @@ pub enum Command {
         keys: Vec<String>,
     },
 
+    /// Service deployments, their users' and their own.
+    Deployment(crate::DeploymentCommand),
     /// A role or a managed policy of IAM.
     Iam(crate::IamCommand),
     /// Application Auto Scaling, its users' and its own.
@@ -130,6 +175,12 @@ pub enum Command {
     /// A load balancer, a target group, a listener or a rule.
     Balancing(crate::BalancingCommand),
 
+    /// Rules of the event bus and what belongs to them, its users' and its own.
+    Bus(crate::BusCommand),
+    /// PutAccountSetting and PutAccountSettingDefault.
+    PutSetting(model::SettingRecord),
+    /// DeleteAccountSetting: whose, and which.
+    DeleteSetting(String, model::AccountSetting),
     /// Groups of nodes and capacity providers.
     Capacity(crate::CapacityCommand),
 
@@ -236,14 +287,16 @@ impl StopCause {
 /// What may be forgotten.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Forget {
-    /// A stopped task.
-    Task(TaskKey),
+    /// A stopped task, after it was kept for so long.
+    Task(TaskKey, Duration),
     /// A client token.
     Token(model::TokenKey),
     /// An inactive service.
     Service(ServiceKey),
     /// A deleted definition that nothing refers to.
     Definition(DefinitionKey),
+    /// A service deployment that has long been over, and revisions that only it knew.
+    Deployment(model::ServiceDeploymentKey),
 }
 
 /// RunTask and StartTask.
@@ -280,6 +333,8 @@ pub struct RunTask {
     pub enable_ecs_managed_tags: bool,
     /// Whether ExecuteCommand may be used.
     pub enable_execute_command: bool,
+    /// The network of each task, if each is to have one of its own.
+    pub network: Option<NetworkConfiguration>,
     /// Makes a repetition harmless: `(token, fingerprint of the request)`.
     pub client_token: Option<(String, u64)>,
 }
@@ -317,10 +372,14 @@ pub struct ContainerResize {
 pub struct CreateService {
     /// Where it will be found.
     pub key: ServiceKey,
-    /// What it runs.
-    pub definition: DefinitionKey,
-    /// How many.
-    pub desired_count: u32,
+    /// What it runs; none if its task sets say so.
+    pub definition: Option<DefinitionKey>,
+    /// Whether it has so many tasks or one on each instance.
+    pub scheduling: SchedulingStrategy,
+    /// Who decides what it runs.
+    pub controller: DeploymentController,
+    /// How many; none for a daemon service, and zero for one of task sets that does not say.
+    pub desired_count: Option<u32>,
     /// Where capacity comes from.
     pub launch_type: LaunchType,
     /// Which capacity providers get how much; empty for none.
@@ -329,10 +388,15 @@ pub struct CreateService {
     pub percents: (Option<u32>, Option<u32>),
     /// The circuit breaker where given.
     pub circuit_breaker: Option<CircuitBreaker>,
+    /// How it is updated.
+    pub method: RolloutMethod,
     /// Beside those of the definition.
     pub constraints: Vec<PlacementConstraint>,
     /// How to choose.
     pub strategy: Vec<PlacementStrategy>,
+    /// Whether its tasks are kept even over availability zones; where that is not said they are, if
+    /// nothing else of the service stands against it.
+    pub rebalances: Option<bool>,
     /// Its tags.
     pub tags: Tags,
     /// Whose tags its tasks get.
@@ -343,10 +407,37 @@ pub struct CreateService {
     pub enable_execute_command: bool,
     /// Where its tasks become targets.
     pub load_balancers: Vec<ServiceTarget>,
+    /// The network of each task, if each is to have one of its own.
+    pub network: Option<NetworkConfiguration>,
     /// For how long health checks that fail are not held against a task.
     pub health_check_grace: Option<Duration>,
     /// The ARN of who asks.
     pub by: String,
+    /// Makes a repetition harmless.
+    pub client_token: Option<(String, u64)>,
+}
+
+/// CreateTaskSet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CreateTaskSet {
+    /// Whose.
+    pub service: ServiceKey,
+    /// What it runs.
+    pub definition: DefinitionKey,
+    /// Where capacity comes from.
+    pub launch_type: LaunchType,
+    /// Which capacity providers get how much; empty for none.
+    pub providers: Vec<StrategyItem>,
+    /// Where its tasks become targets.
+    pub load_balancers: Vec<ServiceTarget>,
+    /// The network of its tasks, if each has one of its own.
+    pub network: Option<NetworkConfiguration>,
+    /// Its share of the service's desired count.
+    pub scale: Scale,
+    /// What the program calls it.
+    pub external_id: Option<String>,
+    /// Its tags.
+    pub tags: Tags,
     /// Makes a repetition harmless.
     pub client_token: Option<(String, u64)>,
 }
@@ -358,6 +449,8 @@ pub struct UpdateService {
     pub key: Option<ServiceKey>,
     /// What it runs from now on.
     pub definition: Option<DefinitionKey>,
+    /// Who is to decide what it runs.
+    pub controller: Option<DeploymentController>,
     /// How many.
     pub desired_count: Option<u32>,
     /// Which capacity providers get how much.
@@ -366,6 +459,10 @@ pub struct UpdateService {
     pub percents: (Option<u32>, Option<u32>),
     /// The circuit breaker.
     pub circuit_breaker: Option<CircuitBreaker>,
+    /// How it is updated from now on.
+    pub method: Option<RolloutMethod>,
+    /// Whether its tasks are kept even over availability zones.
+    pub rebalances: Option<bool>,
     /// Its own constraints anew.
     pub constraints: Option<Vec<PlacementConstraint>>,
     /// Its strategy anew.
@@ -376,6 +473,8 @@ pub struct UpdateService {
     pub enable_ecs_managed_tags: Option<bool>,
     /// Whether ExecuteCommand may be used on tasks started from now on.
     pub enable_execute_command: Option<bool>,
+    /// The network of each task from now on; if that is new, so is the deployment.
+    pub network: Option<NetworkConfiguration>,
     /// Where its tasks become targets from now on; if that is new, so is the deployment.
     pub load_balancers: Option<Vec<ServiceTarget>>,
     /// For how long health checks that fail are not held against a task.
@@ -401,85 +500,6 @@ pub struct RegisterInstance {
     pub attributes: Vec<Attribute>,
     /// Its tags.
     pub tags: Tags,
-}
-
-/// What an agent has seen of a task.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TaskReport {
-    /// Which task.
-    pub key: TaskKey,
-    /// Its status, if the report is of the task and not of one container only.
-    pub status: Option<TaskStatus>,
-    /// The agent's words.
-    pub reason: Option<String>,
-    /// Those containers that changed.
-    pub containers: Vec<ContainerReport>,
-    /// The pulling of images began.
-    pub pull_started_at: Option<Timestamp>,
-    /// The pulling of images ended.
-    pub pull_stopped_at: Option<Timestamp>,
-    /// The last container ended.
-    pub execution_stopped_at: Option<Timestamp>,
-}
-
-/// What an agent has seen of a container: what is absent has not changed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ContainerReport {
-    /// Which.
-    pub name: ContainerName,
-    /// Its status.
-    pub status: Option<ContainerStatus>,
-    /// The runtime's name for it.
-    pub runtime_id: Option<String>,
-    /// `sha256:…`
-    pub image_digest: Option<String>,
-    /// Its exit status.
-    pub exit_code: Option<i32>,
-    /// What went wrong.
-    pub reason: Option<String>,
-    /// Where its ports are published, when that is known.
-    pub bindings: Option<Vec<NetworkBinding>>,
-}
-
-/// What the balancer has seen of a target.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TargetReport {
-    /// Which target.
-    pub key: TargetKey,
-    /// When it was registered: what was seen of an earlier registration counts no more.
-    pub registered_at: Timestamp,
-    /// What was seen.
-    pub news: TargetNews,
-}
-
-/// What can be seen of a target.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TargetNews {
-    /// What its health checks say now.
-    Health {
-        /// The verdict.
-        state: VerdictState,
-        /// Why it is not healthy.
-        reason: Option<VerdictReason>,
-        /// The same in words.
-        description: Option<String>,
-    },
-    /// It drains since then, and has finished all that it had.
-    Idle {
-        /// Since when it drains.
-        since: Timestamp,
-    },
-}
-
-/// What an agent has seen of what runs a container's ExecuteCommand sessions.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ExecAgentReport {
-    /// Which container.
-    pub container: ContainerName,
-    /// Whether sessions are taken.
-    pub status: ExecAgentStatus,
-    /// What went wrong.
-    pub reason: Option<String>,
 }
 
 /// What a command does: the changes to commit and the answer for the caller.
@@ -511,12 +531,16 @@ pub enum Reply {
     Task(TaskKey),
     /// A service was made, changed or deleted.
     Service(ServiceKey),
+    /// A task set of a service was made, changed or deleted.
+    TaskSet(ServiceKey, DeploymentId),
     /// A role was made, changed or deleted.
     Role(model::RoleName),
     /// A managed policy was made or changed: its name, and the number of the version.
     Policy(model::PolicyName, u32),
     /// A load balancer, a target group, a listener or a rule was made, changed or deleted.
     Balancing(model::BalancingResource),
+    /// A version of a launch template was made, or was there already.
+    TemplateVersion(model::LaunchTemplateId, u64),
     /// An instance registered, changed or was deregistered. The value is as it was at that moment,
     /// since a deregistered one is gone from the state.
     Instance(Box<model::Instance>),

@@ -6,30 +6,43 @@
 //! made from them in [`words`], once.
 
 mod balancing;
+pub mod bus;
 pub mod capacity;
 mod command;
 mod complaints;
+mod daemon;
 mod decide;
 mod desk;
+pub mod explain;
 mod failures;
+pub mod foresee;
 mod iam;
-mod placement;
+pub mod placement;
 mod plan;
+mod rebalance;
 mod rejection;
 mod replicas;
 mod rollout;
 pub mod scaling;
+mod task_sets;
 pub mod timing;
 pub mod words;
 
 pub use balancing::{
     BalancerAttribute, BalancingCommand, BalancingLimit, BalancingRejection, GroupAttribute,
-    HealthEdit, ListenerEdit, Names, NewBalancer, NewGroup, NewListener, NewRule, NewTarget,
+    HealthEdit, ListenerEdit, LogAttribute, Names, NewBalancer, NewGroup, NewListener, NewRule,
+    NewTarget,
 };
+pub use bus::{BusCommand, BusRejection, NewEventRule};
 pub use capacity::{CapacityCommand, CapacityRejection};
 pub use command::*;
 pub use decide::decide;
+pub use foresee::{Foresight, Habits, foresee};
 pub use iam::{IamCommand, IamRejection, NewPolicy, NewRole, PolicyRef};
-pub use plan::{Plan, Report, Waiting, plan};
+pub use plan::{Plan, Report, Waiting, plan, plan_keeping};
 pub use rejection::*;
+pub use rollout::{
+    DeploymentCommand, DeploymentRejection, HookAnswer, HookCall, hook_calls, watched_alarms,
+};
 pub use scaling::{ScalingCommand, ScalingRejection};
+pub use task_sets::{computed_count, is_stable};

@@ -4,7 +4,7 @@
 //! It takes no input but the state, so it may be asked at any moment and after any loss; when there
 //! is nothing to do it is empty. A service that is as it should be costs a few comparisons.
 
-use model::{RolloutState, Service, ServiceStatus, State, StrategyItem, TaskKey};
+use model::{RolloutState, Service, ServiceStatus, State, StrategyItem, TaskId, TaskKey};
 use stdx::{SeededEntropy, Timestamp};
 
 use crate::capacity::CapacityCommand;
@@ -13,9 +13,10 @@ use crate::decide::targets::drained_at;
 use crate::decide::{capacity, waiting};
 use crate::desk::Desk;
 use crate::placement::Wish;
-use crate::replicas::{self, BATCH, Tally, Terms};
+use crate::replicas::{self, BATCH, Launch, Tally, Terms, Want};
 use crate::{
-    Command, Failure, FailureReason, Forget, complaints, placement, rollout, timing, words,
+    Command, Failure, FailureReason, Forget, StopCause, complaints, daemon, placement, rebalance,
+    rollout, task_sets, timing, words,
 };
 
 /// What is to be done, why things wait, and when to look again though nothing changes.
@@ -74,7 +75,12 @@ pub enum Waiting {
 /// What ought to be done about `state` at the instant `now`. Chance, where a strategy asks for it,
 /// follows from `seed`.
 pub fn plan(state: &State, now: Timestamp, seed: u64) -> Plan {
-    let mut planner = Planner { state, now, seed, plan: Plan::default() };
+    plan_keeping(state, now, seed, timing::Keep::default())
+}
+
+/// The same where what is over is remembered for longer than ECS does.
+pub fn plan_keeping(state: &State, now: Timestamp, seed: u64, keep: timing::Keep) -> Plan {
+    let mut planner = Planner { state, now, seed, keep, plan: Plan::default() };
     for task in state.tasks_without_instance() {
         let Some(instance) = &task.facts.instance else { continue };
         planner.plan.commands.push(Command::LoseTask {
@@ -82,10 +88,13 @@ pub fn plan(state: &State, now: Timestamp, seed: u64) -> Plan {
             reason: words::instance_gone(instance),
         });
     }
-    for service in state.all_services() {
-        if !settled(state, service) {
-            planner.service(service);
-        }
+    // Daemons are the first on an instance.
+    let (daemons, others): (Vec<_>, Vec<_>) = state
+        .all_services()
+        .filter(|service| !settled(state, service))
+        .partition(|service| daemon::is(service));
+    for service in daemons.into_iter().chain(others) {
+        planner.service(service);
     }
     planner.waiting();
     planner.capacity();
@@ -94,12 +103,27 @@ pub fn plan(state: &State, now: Timestamp, seed: u64) -> Plan {
     planner.plan
 }
 
+/// What one service waits for at the instant `now`.
+pub(crate) fn waits(state: &State, service: &Service, now: Timestamp) -> Vec<Waiting> {
+    let mut planner =
+        Planner { state, now, seed: 0, keep: timing::Keep::default(), plan: Plan::default() };
+    if !settled(state, service) {
+        planner.service(service);
+    }
+    planner.plan.report.into_iter().map(|report| report.why).collect()
+}
+
 /// Whether a service is as it should be, from what is counted anyway. Whatever changes that without
 /// changing the counts clears `steady_since`.
 fn settled(state: &State, service: &Service) -> bool {
+    if task_sets::are_of(service) {
+        return task_sets::settled(state, service);
+    }
     service.status == ServiceStatus::Active
         && service.steady_since.is_some()
         && service.deployments.len() == 1
+        && !daemon::follows_tasks(service)
+        && !rebalance::is_due(state, service)
         && service
             .deployments
             .first()
@@ -114,7 +138,9 @@ const fn helped_by_a_stop(reason: FailureReason) -> bool {
         | FailureReason::Memory
         | FailureReason::Ports
         | FailureReason::Gpu
-        | FailureReason::Constraint => true,
+        | FailureReason::Interface
+        | FailureReason::Constraint
+        | FailureReason::MemberOf => true,
         FailureReason::Agent
         | FailureReason::Attribute
         | FailureReason::Missing
@@ -127,6 +153,7 @@ struct Planner<'a> {
     state: &'a State,
     now: Timestamp,
     seed: u64,
+    keep: timing::Keep,
     plan: Plan,
 }
 
@@ -161,19 +188,42 @@ impl Planner<'_> {
         if service.status == ServiceStatus::Inactive {
             return;
         }
-        let tally = Tally::new(self.state, service, self.now);
+        if daemon::is(service) {
+            self.daemon(service);
+        } else {
+            for want in &replicas::wants(self.state, service) {
+                self.want(service, want);
+            }
+        }
+        self.step(service);
+    }
+
+    /// Brings what a service has and what it wants of one deployment together.
+    fn want(&mut self, service: &Service, want: &Want<'_>) {
+        let tally = Tally::new(self.state, service, want, self.now);
         for at in [tally.next_healthy_at, tally.next_unprotected_at, tally.next_judged_at] {
             at.into_iter().for_each(|at| self.wake(at));
         }
-        let launch = replicas::launch(service, &tally, self.now);
+        let launch = replicas::launch(service, want, &tally, self.now);
         let mut blocked = launch.no_room;
         if launch.count > 0
-            && let Some(reason) = self.launch(service, launch.count)
+            && let Some(reason) = self.launch(service, want, launch.count)
             && helped_by_a_stop(reason)
         {
             blocked += launch.count;
         }
-        let stops = replicas::stops(service, &tally, blocked);
+        let stops = replicas::stops(service, want, &tally, blocked);
+        self.finish(service, &tally, launch, stops);
+    }
+
+    /// Stops tasks, or tells what is waited for.
+    fn finish(
+        &mut self,
+        service: &Service,
+        tally: &Tally<'_>,
+        launch: Launch,
+        stops: Vec<(TaskId, StopCause)>,
+    ) {
         if !stops.is_empty() {
             let service = service.key.clone();
             self.plan.commands.push(Command::StopServiceTasks { service, tasks: stops });
@@ -187,22 +237,47 @@ impl Planner<'_> {
         {
             self.report(service, waiting);
         }
-        self.step(service);
+    }
+
+    /// Brings what a daemon service has and where it belongs together.
+    fn daemon(&mut self, service: &Service) {
+        let Some(look) = daemon::Look::new(self.state, service, self.now) else { return };
+        let tally = &look.tally;
+        for at in [tally.next_healthy_at, tally.next_unprotected_at, tally.next_judged_at] {
+            at.into_iter().for_each(|at| self.wake(at));
+        }
+        let launch = daemon::launch(service, &look, self.now);
+        if launch.count > 0 {
+            let found = daemon::somewhere(self.state, service, &look);
+            self.start(service, &look.want, launch.count, found);
+        }
+        let stops = daemon::stops(service, &look, launch.no_room > 0);
+        self.finish(service, tally, launch, stops);
     }
 
     /// Starts tasks if at least one finds a place; else says why not, when that is due, and tells
     /// the kind of reason.
-    fn launch(&mut self, service: &Service, count: u32) -> Option<FailureReason> {
-        let terms = Terms::of(self.state, service)?;
-        let primary = service.primary()?;
-        let command = |count| Command::LaunchServiceTasks {
-            service: service.key.clone(),
-            deployment: primary.id.clone(),
-            count,
-        };
-        let found = match self.may_wait(service) {
+    fn launch(&mut self, service: &Service, want: &Want<'_>, count: u32) -> Option<FailureReason> {
+        let terms = Terms::of(self.state, service, want)?;
+        let found = match self.may_wait(service, want) {
             true => Ok(()),
             false => self.somewhere(service, &terms),
+        };
+        self.start(service, want, count, found)
+    }
+
+    /// The same, once it is known whether one finds a place.
+    fn start(
+        &mut self,
+        service: &Service,
+        want: &Want<'_>,
+        count: u32,
+        found: Result<(), Failure>,
+    ) -> Option<FailureReason> {
+        let command = |count| Command::LaunchServiceTasks {
+            service: service.key.clone(),
+            deployment: want.deployment.clone(),
+            count,
         };
         let failure = match found {
             Ok(()) => {
@@ -228,17 +303,17 @@ impl Planner<'_> {
     }
 
     /// Whether a task of the service that finds no place may wait for one.
-    fn may_wait(&self, service: &Service) -> bool {
+    fn may_wait(&self, service: &Service, want: &Want<'_>) -> bool {
         let grows =
             |item: &StrategyItem| waiting::grows(self.state, Some(&item.provider)).is_some();
-        service.providers.iter().any(grows)
+        want.providers.iter().any(grows)
             && waiting::count(self.state, &service.key.cluster) < waiting::MOST_WAITING
     }
 
     /// Whether one task of the service finds a place, with any of its capacity providers.
     fn somewhere(&self, service: &Service, terms: &Terms) -> Result<(), Failure> {
         let mut found = placement::somewhere(self.state, &terms.wish(service));
-        for item in &service.providers {
+        for item in &terms.providers {
             let wish = Wish { provider: Some(&item.provider), ..terms.wish(service) };
             found = placement::somewhere(self.state, &wish);
             if found.is_ok() {
@@ -303,23 +378,42 @@ impl Planner<'_> {
         }
     }
 
+    /// Stopped tasks that have been kept long enough, or that are too many.
+    fn forget_tasks(&mut self, due: &mut Vec<Forget>) {
+        let state = self.state;
+        let mut too_many = state.stopped_count().saturating_sub(self.keep.stopped_most);
+        for (at, key) in state.stopped_tasks() {
+            let kept = match too_many {
+                0 => self.keep.stopped_for,
+                _ => timing::STOPPED_TASKS_KEPT,
+            };
+            too_many = too_many.saturating_sub(1);
+            if *at + kept > self.now {
+                self.wake(*at + kept);
+                break;
+            }
+            due.push(Forget::Task(TaskKey::clone(key), kept));
+        }
+    }
+
     /// What has been kept long enough.
     fn forget(&mut self) {
         let state = self.state;
         let mut due = Vec::new();
-        for (at, key) in state.stopped_tasks() {
-            if *at + timing::STOPPED_TASKS_KEPT > self.now {
-                self.wake(*at + timing::STOPPED_TASKS_KEPT);
-                break;
-            }
-            due.push(Forget::Task(TaskKey::clone(key)));
-        }
+        self.forget_tasks(&mut due);
         for (at, key) in state.tokens_by_age() {
             if *at + timing::TOKENS_KEPT > self.now {
                 self.wake(*at + timing::TOKENS_KEPT);
                 break;
             }
             due.push(Forget::Token(key.clone()));
+        }
+        for (at, key) in state.deployments().over() {
+            if at + timing::DEPLOYMENTS_KEPT > self.now {
+                self.wake(at + timing::DEPLOYMENTS_KEPT);
+                break;
+            }
+            due.push(Forget::Deployment(key.clone()));
         }
         for key in state.deleting_definitions() {
             let item = Forget::Definition(key.clone());

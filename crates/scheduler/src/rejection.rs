@@ -1,8 +1,8 @@
 //! Why a command is refused, and why a task could not be placed: as values.
 
 use model::{
-    ClusterName, ContainerName, DefinitionKey, Family, GroupId, HostPort, InstanceId, InstanceKey,
-    NetworkMode, ProviderName, ServiceKey, TargetKind, TaskKey,
+    ClusterName, ContainerName, DefinitionKey, DeploymentId, Family, GroupId, HostPort, InstanceId,
+    InstanceKey, NetworkMode, ProviderName, ServiceKey, TargetKind, TaskKey,
 };
 
 /// Why a command is refused. The door turns each into an AWS error and a sentence, in one place.
@@ -41,12 +41,18 @@ pub enum Rejection {
     ServiceDraining(ServiceKey),
     /// The service still wants tasks and the deletion is not forced.
     ServiceHasTasks(ServiceKey, u32),
+    /// The service has no such task set.
+    TaskSetNotFound(DeploymentId),
     /// No such task.
     TaskNotFound(TaskKey),
     /// The task belongs to no service, or is stopping: it cannot be protected.
     TaskNotProtectable(TaskKey),
     /// No such instance.
     InstanceNotFound(InstanceKey),
+    /// The instance whose attributes are to change does not exist.
+    TargetNotFound(InstanceKey),
+    /// The instance would have so many attributes of users.
+    TooManyAttributes(InstanceKey, usize),
     /// Tasks run on the instance and its deregistration is not forced.
     InstanceHasTasks(InstanceKey, usize),
     /// A request with the same client token asked for something else.
@@ -58,6 +64,8 @@ pub enum Rejection {
         /// What is wrong and what would be right.
         why: String,
     },
+    /// What does not go together with the rest, in a sentence that is ECS's where it has one.
+    Refused(String),
     /// Something real that is not built yet.
     NotBuilt(String),
     /// Too many of something.
@@ -68,12 +76,22 @@ pub enum Rejection {
     Capacity(crate::CapacityRejection),
     /// IAM refuses it.
     Iam(crate::IamRejection),
+    /// A service deployment cannot be treated so.
+    Deployment(crate::DeploymentRejection),
     /// Application Auto Scaling refuses it.
     Scaling(crate::ScalingRejection),
+    /// What the event bus refuses.
+    Bus(crate::BusRejection),
     /// Elastic Load Balancing refuses it.
     Balancing(crate::BalancingRejection),
     /// What a planned command relied on holds no longer; the loop looks again.
     Stale,
+}
+
+impl From<crate::BusRejection> for Rejection {
+    fn from(refusal: crate::BusRejection) -> Self {
+        Self::Bus(refusal)
+    }
 }
 
 impl From<crate::ScalingRejection> for Rejection {
@@ -122,6 +140,8 @@ pub struct Failure {
     pub instance: Option<InstanceId>,
     /// The kind of reason.
     pub reason: FailureReason,
+    /// What is lacking, with the number of instances that lack it: the most frequent first.
+    pub shortfalls: Vec<Shortfall>,
     /// For each instance what it lacks, in the order of their ids; of the first
     /// [`Failure::DETAILED`].
     pub detail: Vec<(InstanceId, Lack)>,
@@ -129,7 +149,18 @@ pub struct Failure {
 
 impl Failure {
     /// Of so many instances it is told what they lack.
-    pub const DETAILED: usize = 100;
+    pub const DETAILED: usize = 20;
+}
+
+/// So many instances lack the same, be it more of it or less.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shortfall {
+    /// How many do.
+    pub instances: u32,
+    /// The one that lacks the least.
+    pub nearest: InstanceId,
+    /// What that one lacks.
+    pub lack: Lack,
 }
 
 /// The kinds of reason in `failures[]`.
@@ -147,12 +178,16 @@ pub enum FailureReason {
     Ports,
     /// `RESOURCE:GPU`
     Gpu,
+    /// `RESOURCE:ENI`: no address is free for the task's interface.
+    Interface,
     /// `MISSING`: no such instance.
     Missing,
     /// `INACTIVE`: the instance drains.
     Inactive,
-    /// `DISTINCT`-like refusals of placement constraints.
+    /// `DistinctInstance placement constraint unsatisfied.`
     Constraint,
+    /// `MemberOf placement constraint unsatisfied.`
+    MemberOf,
     /// `EMPTY`: the cluster has no instance at all (ECS refuses the call; the door does so).
     NoInstances,
 }
@@ -193,6 +228,8 @@ pub enum Lack {
         /// Free.
         has: u32,
     },
+    /// An address for the task's interface: none is free in these subnets.
+    Address(Vec<String>),
     /// A required attribute.
     Attribute(String),
     /// A task of the group is there already.

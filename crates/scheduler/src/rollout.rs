@@ -1,14 +1,35 @@
 //! Deployments: begun, reached, given up, rolled back, ended.
 
+mod begin;
+mod command;
+mod ends;
+mod hooks;
+mod rolling;
+mod stages;
+mod traffic;
+
+use std::collections::BTreeMap;
+
 use model::{
-    DefinitionKey, Deployment, DeploymentId, DeploymentStatus, LaunchType, RolloutState, Service,
-    ServiceKey, ServiceStatus,
+    DefinitionKey, Deployment, DeploymentId, DeploymentStatus, DesiredStatus, LaunchType,
+    RolloutState, Service, ServiceKey, ServiceStatus, Stage, State, Task,
 };
 use stdx::Timestamp;
 
 use crate::desk::Desk;
-use crate::replicas::{self, Tally};
-use crate::{Waiting, complaints, timing, words};
+use crate::replicas::{self, Claim, Tally, Want};
+use crate::{Waiting, complaints, daemon, task_sets, timing, words};
+
+pub use begin::watched_alarms;
+pub(crate) use begin::{begin, current, forget_revisions};
+pub(crate) use command::status;
+pub use command::{DeploymentCommand, DeploymentRejection};
+pub(crate) use ends::{Why, abandon, abort, fail, reached};
+pub(crate) use hooks::answer;
+pub use hooks::{HookAnswer, HookCall, calls as hook_calls};
+pub(crate) use traffic::action;
+
+use ends::goes_back;
 
 /// A new deployment, the one to reach.
 pub(crate) fn deployment(
@@ -27,23 +48,17 @@ pub(crate) fn deployment(
         desired_count: desired,
         launch_type: LaunchType::Ec2,
         load_balancers: Vec::new(),
+        network: None,
+        set: None,
         rollout: RolloutState::InProgress,
         failed_tasks: 0,
+        healthy_seen: 0,
         failures_in_a_row: 0,
         not_before: None,
         rolls_back: None,
         created_at: desk.now,
         updated_at: desk.now,
     }
-}
-
-/// Makes a deployment the one to reach; the others are being replaced from now on.
-pub(crate) fn replace(service: &mut Service, primary: Deployment) {
-    for old in &mut service.deployments {
-        old.status = DeploymentStatus::Active;
-    }
-    service.load_balancers.clone_from(&primary.load_balancers);
-    service.deployments.insert(0, primary);
 }
 
 /// A deleted service is empty.
@@ -55,23 +70,16 @@ pub(crate) fn close(service: &mut Service, now: Timestamp) {
     service.inactive_since = Some(now);
 }
 
-/// So many failed tasks end a deployment.
-/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
-pub(crate) fn threshold(desired: u32) -> u32 {
-    desired.div_ceil(2).clamp(3, 200)
-}
-
 /// Moves the deployments of a service on as far as the facts allow, and tells when time alone will
 /// move them further. At rest it changes nothing.
 pub(crate) fn step(desk: &mut Desk<'_>, key: &ServiceKey) -> Option<Timestamp> {
     let state = desk.state;
     let before = state.service(key)?;
-    let tally = Tally::new(state, before, desk.now);
     match before.status {
         ServiceStatus::Inactive => return None,
         ServiceStatus::Draining => {
             let now = desk.now;
-            if tally.live() == 0
+            if !state.tasks_of(key).any(Task::holds_resources)
                 && let Some(draft) = desk.draft(key)
             {
                 close(draft, now);
@@ -80,22 +88,60 @@ pub(crate) fn step(desk: &mut Desk<'_>, key: &ServiceKey) -> Option<Timestamp> {
         }
         ServiceStatus::Active => {}
     }
-    tidy(desk, key, &tally);
+    if task_sets::are_of(before) {
+        return task_sets::step(desk, key);
+    }
+    let wants = replicas::wants(state, before);
+    let primary = before.primary()?;
+    let want = wants.iter().find(|want| *want.deployment == primary.id);
+    daemon::count(desk, key);
+    tidy(desk, key, &wants);
+    // What is reconciled waits for what stood before it.
+    let waits;
+    let want = match want {
+        Some(want) => want,
+        None => {
+            waits = Want::of(before, primary, 0, Claim::Own);
+            &waits
+        }
+    };
+    let tally = Tally::new(state, before, want, desk.now);
     let calm = calm_down(desk, key, &tally);
-    trip(desk, key);
-    let complete = complete(desk, key, &tally);
+    let recovers = recover(desk, key, &tally);
+    let progressive = current(state, before)
+        .is_some_and(|r| r.method.strategy.is_progressive() && !r.status.is_over());
+    let ended = trip(desk, key) || (!progressive && rolling::follow(desk, key));
+    let moved = match (ended, progressive) {
+        (true, _) => None,
+        (false, true) => stages::step(desk, key, want, &tally),
+        (false, false) => rolling::complete(desk, key, &tally),
+    };
     steady(desk, key, &tally);
-    let blocked = blocked(desk, key, &tally);
-    calm.into_iter().chain(complete).chain(blocked).min()
+    let blocked = blocked(desk, key, want, &tally);
+    calm.into_iter().chain(recovers).chain(moved).chain(blocked).min()
 }
 
 /// Says that the percentages of a service allow no step, when nothing else would move it. Tells when
 /// it will be said again.
-fn blocked(desk: &mut Desk<'_>, key: &ServiceKey, tally: &Tally<'_>) -> Option<Timestamp> {
+fn blocked(
+    desk: &mut Desk<'_>,
+    key: &ServiceKey,
+    want: &Want<'_>,
+    tally: &Tally<'_>,
+) -> Option<Timestamp> {
     let service = desk.state.service(key)?;
-    let launch = replicas::launch(service, tally, desk.now);
+    let (launch, stops) = if daemon::is(service) {
+        let look = daemon::Look::new(desk.state, service, desk.now)?;
+        let launch = daemon::launch(service, &look, desk.now);
+        let stops = daemon::stops(service, &look, launch.no_room > 0);
+        (launch, stops)
+    } else {
+        let launch = replicas::launch(service, want, tally, desk.now);
+        let stops = replicas::stops(service, want, tally, launch.no_room);
+        (launch, stops)
+    };
     let room = matches!(launch.waiting, Some(Waiting::Room { .. }));
-    if !room || !replicas::stops(service, tally, launch.no_room).is_empty() {
+    if !room || !stops.is_empty() {
         return None;
     }
     if complaints::complain(desk, service, words::BLOCKED) {
@@ -104,18 +150,59 @@ fn blocked(desk: &mut Desk<'_>, key: &ServiceKey, tally: &Tally<'_>) -> Option<T
     Some(complaints::due(desk.state, service, words::BLOCKED))
 }
 
-/// Old deployments want what they still have, and end when they have nothing.
-fn tidy(desk: &mut Desk<'_>, key: &ServiceKey, tally: &Tally<'_>) {
-    let counts = tally.by_deployment();
+/// Old deployments want what they still have, or what they stand by with, and end when they have
+/// nothing.
+fn tidy(desk: &mut Desk<'_>, key: &ServiceKey, wants: &[Want<'_>]) {
+    let state = desk.state;
+    let keeps = state.service(key).and_then(|service| stands_by(state, service));
+    let mut counts: BTreeMap<&DeploymentId, (u32, u32)> = BTreeMap::new();
+    for task in state.tasks_of(key).filter(|t| t.holds_resources()) {
+        if let Some(id) = &task.facts.deployment {
+            let count = counts.entry(id).or_default();
+            count.0 += 1;
+            count.1 += u32::from(task.progress.desired == DesiredStatus::Running);
+        }
+    }
+    let asked = |id: &DeploymentId| wants.iter().find(|want| want.deployment == id);
     let Some(draft) = desk.draft(key) else { return };
     draft.deployments.retain_mut(|d| {
         if d.status == DeploymentStatus::Primary {
             return true;
         }
         let (live, wanted) = counts.get(&d.id).copied().unwrap_or_default();
-        d.desired_count = wanted;
-        live > 0
+        d.desired_count = asked(&d.id).map_or(wanted, |want| want.count);
+        live > 0 || keeps.as_ref() == Some(&d.id)
     });
+}
+
+/// The deployment that is brought back if the one on its way fails, tasks or none.
+fn stands_by(state: &State, service: &Service) -> Option<DeploymentId> {
+    let record = current(state, service)?;
+    let stands = record.method.strategy.is_progressive()
+        && !record.status.is_over()
+        && record.stage < Some(Stage::CleanUp);
+    record.sources.first().filter(|_| stands).cloned()
+}
+
+/// A task that has become healthy, and stayed so, makes good the failures before it, unless they are to
+/// be counted on. Tells when time alone will do so.
+fn recover(desk: &mut Desk<'_>, key: &ServiceKey, tally: &Tally<'_>) -> Option<Timestamp> {
+    let now = desk.now;
+    let draft = desk.draft(key)?;
+    let breaker = draft.config.circuit_breaker;
+    let primary = primary_of(draft)?;
+    if !breaker.enable || breaker.counts_on || primary.rollout != RolloutState::InProgress {
+        return None;
+    }
+    let good = tally.members.iter().filter(|m| m.flaw.is_none() && m.healthy);
+    let trials = good.filter_map(|m| m.task.progress.started_at).map(|at| at + timing::TRIAL);
+    let (over, to_come): (Vec<Timestamp>, Vec<Timestamp>) = trials.partition(|at| *at <= now);
+    let stayed = replicas::small(over.len());
+    if stayed > primary.healthy_seen {
+        primary.failed_tasks = 0;
+    }
+    primary.healthy_seen = stayed;
+    to_come.into_iter().min()
 }
 
 /// What ends the back-off: one task that stays, made after the last failure; or that nothing is
@@ -151,92 +238,19 @@ fn calm_down(desk: &mut Desk<'_>, key: &ServiceKey, tally: &Tally<'_>) -> Option
 }
 
 /// The circuit breaker: a deployment that cannot succeed is given up, and the last one that did is
-/// brought back if that is wanted. What brings back is not given up in its turn.
-fn trip(desk: &mut Desk<'_>, key: &ServiceKey) {
-    let now = desk.now;
-    let Some(draft) = desk.draft(key) else { return };
+/// brought back if that is wanted. What brings back is not given up in its turn. Whether it acted.
+fn trip(desk: &mut Desk<'_>, key: &ServiceKey) -> bool {
+    let Some(draft) = desk.draft(key) else { return false };
     let (breaker, desired) = (draft.config.circuit_breaker, draft.desired_count);
-    let stable = draft.stable.clone();
-    let Some(primary) = primary_of(draft) else { return };
+    let Some(primary) = primary_of(draft) else { return false };
     let acts = breaker.enable
         && primary.rollout == RolloutState::InProgress
         && primary.rolls_back.is_none()
-        && primary.failed_tasks >= threshold(desired);
-    if !acts {
-        return;
+        && primary.failed_tasks >= breaker.threshold.of(desired);
+    if acts {
+        fail(desk, key, &Why::Breaker, breaker.rollback);
     }
-    let failed = primary.id.clone();
-    primary.rollout = RolloutState::Failed;
-    primary.rollout_reason = words::TASKS_FAILED_TO_START.to_owned();
-    primary.updated_at = now;
-    draft.steady_since = None;
-    desk.say(key, &words::deployment_failed(&failed));
-    if let Some(stable) = stable.filter(|_| breaker.rollback) {
-        roll_back(desk, key, &failed, stable);
-    }
-}
-
-fn roll_back(desk: &mut Desk<'_>, key: &ServiceKey, failed: &DeploymentId, stable: DefinitionKey) {
-    let now = desk.now;
-    let Some(draft) = desk.draft(key) else { return };
-    let (desired, launch_type) = (draft.desired_count, draft.launch_type);
-    let aims = draft.stable_load_balancers.clone();
-    // The one that it replaces may still be there, and then goes on.
-    let old = draft
-        .deployments
-        .iter()
-        .position(|d| d.definition == stable && d.rollout == RolloutState::Completed);
-    let old = old.map(|at| draft.deployments.remove(at));
-    let mut target = old.unwrap_or_else(|| Deployment {
-        load_balancers: aims,
-        ..deployment(desk, stable, desired)
-    });
-    target.status = DeploymentStatus::Primary;
-    target.desired_count = desired;
-    target.launch_type = launch_type;
-    target.rollout = RolloutState::InProgress;
-    target.rollout_reason = words::rolling_back(&target.id);
-    target.rolls_back = Some(failed.clone());
-    target.failed_tasks = 0;
-    target.failures_in_a_row = 0;
-    target.not_before = None;
-    target.updated_at = now;
-    let id = target.id.clone();
-    if let Some(draft) = desk.draft(key) {
-        replace(draft, target);
-    }
-    desk.say(key, &words::rolls_back(&id));
-}
-
-/// A deployment is complete when it has all its tasks, healthy, and nothing else is left; when the
-/// circuit breaker watches it, once each of them has stayed.
-fn complete(desk: &mut Desk<'_>, key: &ServiceKey, tally: &Tally<'_>) -> Option<Timestamp> {
-    let now = desk.now;
-    let draft = desk.draft(key)?;
-    let (desired, watched) = (draft.desired_count, draft.config.circuit_breaker.enable);
-    let primary = primary_of(draft)?;
-    if primary.rollout != RolloutState::InProgress
-        || primary.failures_in_a_row > 0
-        || !tally.settled(desired)
-    {
-        return None;
-    }
-    let youngest = tally.members.iter().filter_map(|m| m.task.progress.started_at).max();
-    if let Some(stayed) = youngest.filter(|_| watched).map(|at| at + timing::TRIAL)
-        && stayed > now
-    {
-        return Some(stayed);
-    }
-    primary.rollout = RolloutState::Completed;
-    primary.rollout_reason = words::completed(&primary.id);
-    primary.rolls_back = None;
-    primary.failed_tasks = 0;
-    primary.updated_at = now;
-    let (id, definition) = (primary.id.clone(), primary.definition.clone());
-    draft.stable = Some(definition);
-    draft.stable_load_balancers = draft.load_balancers.clone();
-    desk.say(key, &words::deployment_completed(&id));
-    None
+    acts
 }
 
 /// Says once after each disturbance that the service is as it should be. One lone failure that is

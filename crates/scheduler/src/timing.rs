@@ -17,11 +17,59 @@ pub const SETTLES: Duration = Duration::from_secs(5);
 /// The longest back-off between attempts of a deployment whose tasks fail, as ECS has it.
 pub const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
 
-/// How long a stopped task is described.
+/// How long a stopped task is described at least, as ECS does.
 pub const STOPPED_TASKS_KEPT: Duration = Duration::from_secs(60 * 60);
+
+/// What is remembered of what is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// How long a stopped task is described.
+    pub stopped_for: Duration,
+    /// So many stopped tasks are described for longer than [`STOPPED_TASKS_KEPT`] at most; the oldest
+    /// go first.
+    pub stopped_most: usize,
+}
+
+impl Keep {
+    /// So many stopped tasks are kept for days at most, which bounds the memory that they take.
+    pub const MOST: usize = 20_000;
+
+    /// For days; not at all beyond what ECS does if there are none.
+    pub const fn days(days: u32) -> Self {
+        let seconds = days as u64 * 24 * 60 * 60;
+        let least = STOPPED_TASKS_KEPT.as_secs();
+        let stopped_for = Duration::from_secs(if seconds > least { seconds } else { least });
+        Self { stopped_for, stopped_most: Self::MOST }
+    }
+}
+
+impl Default for Keep {
+    /// As ECS.
+    fn default() -> Self {
+        Self::days(0)
+    }
+}
 
 /// How long an inactive service is described.
 pub const INACTIVE_SERVICES_KEPT: Duration = Duration::from_secs(60 * 60);
+
+/// How long a service deployment is described once it is over, and its revisions, as ECS does.
+pub const DEPLOYMENTS_KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// How long both revisions stand after all traffic has moved, unless it is said.
+pub const BAKE: Duration = Duration::from_secs(15 * 60);
+
+/// A hook may take so long unless it says otherwise.
+pub const HOOK_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A hook that says that it has not finished is asked again after this, unless it says when.
+pub const HOOK_ASKED_AGAIN: Duration = Duration::from_secs(30);
+
+/// A hook that could not be asked is tried again after this, and after twice and thrice as long.
+pub const HOOK_TRIED_AGAIN: Duration = Duration::from_secs(2);
+
+/// A hook that could not be asked so often, one time after the other, has failed.
+pub const HOOK_TRIES: u32 = 4;
 
 /// How long a client token makes a repeated request harmless.
 pub const TOKENS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,6 +1,9 @@
 //! What is said, in one place: ECS's sentences where ECS has one, with what helps added behind them.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html>
 
+mod deployments;
+mod services;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -10,6 +13,8 @@ use model::{
 };
 
 use crate::{Failure, FailureReason, Lack, Misfit, Rejection, Waiting};
+pub use deployments::*;
+pub use services::*;
 
 /// Why a task is stopped whose user gave no reason.
 pub const STOPPED_BY_USER: &str = "Task stopped by user";
@@ -138,25 +143,39 @@ pub fn unplaced(failure: &Failure) -> String {
         FailureReason::Memory => "has insufficient memory available.",
         FailureReason::Ports => "is already using a port required by your task.",
         FailureReason::Gpu => "has insufficient GPU resources available.",
+        FailureReason::Interface => "has no free address in the subnets of your task.",
         FailureReason::Attribute => "is missing an attribute required by your task.",
         FailureReason::Agent => "encountered error \"AGENT\".",
         FailureReason::Inactive => "is not ACTIVE.",
         FailureReason::Missing => "is MISSING.",
-        FailureReason::Constraint => "does not satisfy a placement constraint.",
+        FailureReason::Constraint => {
+            "encountered error \"DistinctInstance placement constraint unsatisfied.\"."
+        }
+        FailureReason::MemberOf => {
+            "encountered error \"MemberOf placement constraint unsatisfied.\"."
+        }
         FailureReason::NoInstances => "is missing.",
     };
     let more = nearest.map(|lack| format!(" It {}.", self::lack(lack))).unwrap_or_default();
     format!("{start} The closest matching (container-instance {instance}) {lacks} {SEE}{more}")
 }
 
+/// A service cannot be kept even over zones.
+pub fn cannot_rebalance(obstacle: &str) -> String {
+    format!(
+        "availabilityZoneRebalancing cannot be ENABLED for the service: {obstacle}. Change that, or set it to DISABLED."
+    )
+}
+
+/// A service's tasks are moved between zones.
+pub fn not_balanced(zones: &std::collections::BTreeMap<String, u32>) -> String {
+    let zones: Vec<String> = zones.iter().map(|(zone, n)| format!("{n} tasks in {zone}")).collect();
+    format!("is not AZ balanced with {}. AZ Rebalancing in progress.", zones.join(", "))
+}
+
 /// Whether an event tells what keeps a service from going on.
 pub fn is_complaint(message: &str) -> bool {
     message.contains(UNPLACED) || message.contains(BLOCKED)
-}
-
-/// The circuit breaker gave a deployment up.
-pub fn deployment_failed(id: &DeploymentId) -> String {
-    format!("(deployment {id}) deployment failed: tasks failed to start.")
 }
 
 /// The circuit breaker brings a deployment back.
@@ -216,30 +235,52 @@ pub fn never_started(reason: &str) -> bool {
 /// `reason` and `detail` of one of `failures[]`.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html>
 pub fn failure(failure: &Failure) -> (String, String) {
-    let reason = match failure.reason {
-        FailureReason::Agent => "AGENT",
-        FailureReason::Attribute => "ATTRIBUTE",
-        FailureReason::Cpu => "RESOURCE:CPU",
-        FailureReason::Memory => "RESOURCE:MEMORY",
-        FailureReason::Ports => "RESOURCE:PORTS",
-        FailureReason::Gpu => "RESOURCE:GPU",
-        FailureReason::Missing => "MISSING",
-        FailureReason::Inactive => "INACTIVE",
-        FailureReason::Constraint => "DistinctInstance placement constraint unsatisfied.",
-        FailureReason::NoInstances => "No Container Instances were found in your cluster.",
-    };
+    let reason = self::reason(failure.reason);
     let mut detail = String::new();
     for (instance, lack) in failure.detail.iter().take(TOLD) {
         let separator = if detail.is_empty() { "" } else { "; " };
         _ = write!(detail, "{separator}container instance {instance} {}", self::lack(lack));
     }
-    match failure.detail.len() {
+    let all = failure.shortfalls.iter().fold(0_usize, |all, s| all + s.instances as usize);
+    match all {
         0 => detail.push_str("register a container instance first"),
         n if n > TOLD => _ = write!(detail, "; {} others do not fit either", n - TOLD),
         _ => {}
     }
     (reason.to_owned(), detail + ".")
 }
+
+/// A kind of reason as `failures[]` names it.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html>
+pub const fn reason(reason: FailureReason) -> &'static str {
+    match reason {
+        FailureReason::Agent => "AGENT",
+        FailureReason::Attribute => "ATTRIBUTE",
+        FailureReason::Cpu => "RESOURCE:CPU",
+        FailureReason::Memory => "RESOURCE:MEMORY",
+        FailureReason::Ports => "RESOURCE:PORTS",
+        FailureReason::Gpu => "RESOURCE:GPU",
+        FailureReason::Interface => "RESOURCE:ENI",
+        FailureReason::Missing => "MISSING",
+        FailureReason::Inactive => "INACTIVE",
+        FailureReason::Constraint => "DistinctInstance placement constraint unsatisfied.",
+        FailureReason::MemberOf => "MemberOf placement constraint unsatisfied.",
+        FailureReason::NoInstances => "No Container Instances were found in your cluster.",
+    }
+}
+
+/// The kind of reason that a lack is, as `failures[]` names it.
+pub(crate) fn lack_reason(lack: &Lack) -> &'static str {
+    reason(crate::placement::reason(lack))
+}
+
+/// A task with a network of its own is to have one, and is not told where.
+pub(crate) const NETWORK_MISSING: &str =
+    "Network Configuration must be provided when networkMode 'awsvpc' is specified.";
+
+/// A task without a network of its own is told where to have one.
+pub(crate) const NETWORK_UNFIT: &str =
+    "Network Configuration is not valid for the given networkMode of this task definition.";
 
 /// A task has waited for capacity long enough.
 pub(crate) const CAPACITY_UNAVAILABLE: &str = "Capacity is unavailable at this time. Please try again later or in a different availability zone";
@@ -266,6 +307,10 @@ pub fn lack(lack: &Lack) -> String {
         Lack::Gpu { wants, has } => format!(
             "has {has} GPUs free and the task wants {wants}: {} are missing",
             wants.saturating_sub(*has)
+        ),
+        Lack::Address(subnets) => format!(
+            "has no address for the task: none is free in {}; stop tasks or name another subnet",
+            subnets.join(", ")
         ),
         Lack::Attribute(name) => format!("has no attribute {name}"),
         Lack::NotDistinct => "has a task of the group already".to_owned(),
@@ -309,7 +354,16 @@ pub fn waiting(waiting: &Waiting) -> String {
             "Its deployment {deployment} was given up by the circuit breaker; nothing is started until UpdateService begins another."
         ),
         Waiting::Tasks { starting, stopping } => {
-            format!("It waits for {starting} tasks to become healthy and {stopping} to stop.")
+            let tasks = |n: u32| if n == 1 { "1 task".to_owned() } else { format!("{n} tasks") };
+            match (starting, stopping) {
+                (starting, 0) => format!("It waits for {} to become healthy.", tasks(*starting)),
+                (0, stopping) => format!("It waits for {} to stop.", tasks(*stopping)),
+                (starting, stopping) => format!(
+                    "It waits for {} to become healthy and for {} to stop.",
+                    tasks(*starting),
+                    tasks(*stopping)
+                ),
+            }
         }
     }
 }
@@ -317,6 +371,7 @@ pub fn waiting(waiting: &Waiting) -> String {
 // === Refusals ===
 
 /// Why a request is refused, in ECS's words where it has some.
+#[expect(clippy::too_many_lines, reason = "a sentence for each refusal")]
 pub fn rejection(rejection: &Rejection, realm: &Realm) -> String {
     match rejection {
         Rejection::ClusterNotFound(_) => "Cluster not found.".to_owned(),
@@ -349,6 +404,10 @@ pub fn rejection(rejection: &Rejection, realm: &Realm) -> String {
             format!("{} cannot be run that way: {why}.", realm.definition(definition))
         }
         Rejection::ServiceNotFound(_) => "Service not found.".to_owned(),
+        Rejection::TaskSetNotFound(_) => {
+            "The specified task set wasn't found. View those of the service with DescribeTaskSets."
+                .to_owned()
+        }
         Rejection::ServiceNotActive(_) => "Service was not ACTIVE.".to_owned(),
         Rejection::ServiceExists(key) => format!(
             "Creation of service was not idempotent. {} exists; change it with UpdateService.",
@@ -371,6 +430,14 @@ pub fn rejection(rejection: &Rejection, realm: &Realm) -> String {
         Rejection::InstanceNotFound(key) => {
             format!("The referenced container instance was not found: {}.", realm.instance(key))
         }
+        Rejection::TargetNotFound(key) => format!(
+            "The referenced target was not found: {}. See ListContainerInstances.",
+            realm.instance(key)
+        ),
+        Rejection::TooManyAttributes(key, n) => format!(
+            "{} would have {n} custom attributes; it can have 10. Delete some with DeleteAttributes first.",
+            realm.instance(key)
+        ),
         Rejection::InstanceHasTasks(_, n) => format!(
             "Found running tasks on the instance. {n} are not stopped; stop them first, or deregister it with force."
         ),
@@ -379,12 +446,14 @@ pub fn rejection(rejection: &Rejection, realm: &Realm) -> String {
         ),
         Rejection::Invalid { member, why } => format!("Invalid value for {member}: {why}."),
         Rejection::NotBuilt(what) => format!("Wharf does not support {what} yet."),
-        Rejection::Limit(sentence) => sentence.clone(),
+        Rejection::Limit(sentence) | Rejection::Refused(sentence) => sentence.clone(),
         Rejection::Iam(refusal) => refusal.to_string(),
         Rejection::Capacity(refusal) => refusal.to_string(),
         Rejection::Scaling(refusal) => refusal.to_string(),
+        Rejection::Bus(refusal) => refusal.to_string(),
         Rejection::Balancing(refusal) => refusal.to_string(),
         Rejection::Misfit(misfit) => self::misfit(misfit, realm),
+        Rejection::Deployment(refusal) => refusal.to_string(),
         Rejection::Stale => "The state has moved on; look again.".to_owned(),
     }
 }

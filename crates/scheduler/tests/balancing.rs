@@ -12,8 +12,8 @@ use model::{
 use proptest::prelude::*;
 use scheduler::{
     BalancerAttribute, BalancingCommand as C, BalancingRejection as R, Command, GroupAttribute,
-    HealthEdit, ListenerEdit, Names, NewBalancer, NewGroup, NewListener, NewRule, NewTarget,
-    Rejection, Reply, decide,
+    HealthEdit, ListenerEdit, LogAttribute, Names, NewBalancer, NewGroup, NewListener, NewRule,
+    NewTarget, Rejection, Reply, decide,
 };
 use stdx::{SeededEntropy, Timestamp};
 
@@ -372,16 +372,18 @@ fn attributes_are_kept_and_contradictions_refused() {
         world.ask(C::SetBalancer(net.clone(), http2)),
         Err(R::InvalidConfiguration(_))
     ));
-    let logs = vec![BalancerAttribute::AccessLogs(true)];
+    let on = || vec![BalancerAttribute::AccessLog(LogAttribute::On(true))];
     assert!(matches!(
-        world.ask(C::SetBalancer(net.clone(), logs)),
+        world.ask(C::SetBalancer(net.clone(), on())),
         Err(R::InvalidConfiguration(_))
     ));
-    let bucket = vec![BalancerAttribute::AccessLogBucket("b".into())];
+    let bucket = vec![BalancerAttribute::AccessLog(LogAttribute::Bucket("b".into()))];
     world.ask(C::SetBalancer(net.clone(), bucket)).unwrap();
-    world.ask(C::SetBalancer(net.clone(), vec![BalancerAttribute::AccessLogs(true)])).unwrap();
-    let logs = world.state.balancing().balancer(&net).unwrap().settings.access_logs.clone();
-    assert_eq!(logs, Some(("b".into(), String::new())));
+    world.ask(C::SetBalancer(net.clone(), on())).unwrap();
+    let log = world.state.balancing().balancer(&net).unwrap().settings.access_log.clone();
+    assert_eq!((log.on, log.bucket.as_str(), log.prefix.as_str()), (true, "b", ""));
+    let connections = vec![BalancerAttribute::ConnectionLog(LogAttribute::Bucket("b".into()))];
+    assert!(matches!(world.ask(C::SetBalancer(net, connections)), Err(R::InvalidConfiguration(_))));
 }
 
 /// A command out of few names, so that histories meet themselves.

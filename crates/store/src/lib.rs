@@ -7,10 +7,12 @@
 //! Invariants: nobody sees what is not durable; what was acknowledged is there after any crash; this
 //! room does not know what a command means; no other room knows an engine.
 
+pub mod disk;
 mod engine;
 mod memory;
 mod record;
 mod redb_engine;
+mod rounds;
 mod writer;
 
 use std::sync::Arc;
@@ -24,6 +26,7 @@ pub use engine::{Engine, EngineError, Write};
 pub use memory::MemoryEngine;
 pub use record::writes;
 pub use redb_engine::RedbEngine;
+pub use rounds::Rounds;
 pub use writer::Stats;
 
 /// A handle on the writer. Cheap to clone; the writer ends when the last one is gone.
@@ -96,25 +99,15 @@ impl Store {
         clock: Arc<dyn shell::Clock>,
         entropy: Box<dyn stdx::Entropy>,
     ) -> Result<Self, StoreError> {
-        let mut engine = engine;
-        let mut state = State::new(realm);
-        let revision = engine.load(&mut |change| state.apply(&change)).map_err(StoreError::Load)?;
+        let rounds = Rounds::open(engine, realm).map_err(StoreError::Load)?;
         let shared = Arc::new(Shared {
-            state: ArcSwap::from_pointee(state.clone()),
-            revision: watch::Sender::new(revision),
+            state: ArcSwap::new(rounds.snapshot().clone()),
+            revision: watch::Sender::new(rounds.revision()),
             changes: broadcast::Sender::new(1024),
             stats: writer::Counters::default(),
         });
         let (queue, requests) = std::sync::mpsc::channel();
-        let writer = writer::Writer {
-            engine,
-            state,
-            revision,
-            clock,
-            entropy,
-            shared: shared.clone(),
-            unrepaired: false,
-        };
+        let writer = writer::Writer { rounds, clock, entropy, shared: shared.clone() };
         std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run(&requests))

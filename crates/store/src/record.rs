@@ -7,39 +7,50 @@ use model::{Address, Change, Table};
 
 use crate::{EngineError, Write};
 
-/// The first letter of a key tells its kind; letters are in loading order.
-fn letter(table: Table) -> char {
+/// The letters before a key's first slash tell its kind; they are in loading order.
+fn letters(table: Table) -> &'static str {
     match table {
-        Table::Clusters => 'a',
-        Table::Definitions => 'b',
-        Table::Instances => 'c',
-        Table::Services => 'd',
-        Table::Events => 'e',
-        Table::Tasks => 'f',
-        Table::Progress => 'g',
-        Table::Tokens => 'h',
-        Table::Roles => 'i',
-        Table::Policies => 'j',
-        Table::Balancers => 'k',
-        Table::TargetGroups => 'l',
-        Table::Listeners => 'm',
-        Table::Rules => 'n',
-        Table::Targets => 'o',
-        Table::Verdicts => 'p',
-        Table::ScalableTargets => 'q',
-        Table::ScalingPolicies => 'r',
-        Table::ScheduledActions => 's',
-        Table::ScalingActivities => 't',
-        Table::LaunchConfigurations => 'u',
-        Table::AutoScalingGroups => 'v',
-        Table::Nodes => 'w',
-        Table::CapacityProviders => 'x',
-        Table::GroupActivities => 'y',
+        Table::Clusters => "a",
+        Table::Definitions => "b",
+        Table::Instances => "c",
+        Table::Services => "d",
+        Table::Events => "e",
+        Table::Tasks => "f",
+        Table::Progress => "g",
+        Table::Tokens => "h",
+        Table::Roles => "i",
+        Table::Policies => "j",
+        Table::Balancers => "k",
+        Table::TargetGroups => "l",
+        Table::Listeners => "m",
+        Table::Rules => "n",
+        Table::Targets => "o",
+        Table::Verdicts => "p",
+        Table::ScalableTargets => "q",
+        Table::ScalingPolicies => "r",
+        Table::ScheduledActions => "s",
+        Table::ScalingActivities => "t",
+        Table::LaunchConfigurations => "u",
+        Table::AutoScalingGroups => "v",
+        Table::Nodes => "w",
+        Table::CapacityProviders => "x",
+        Table::GroupActivities => "y",
+        Table::LaunchTemplates => "za",
+        Table::TemplateVersions => "zb",
+        Table::GroupPolicies => "zc",
+        Table::GroupActions => "zd",
+        Table::EventRules => "ze",
+        Table::EventTargets => "zf",
+        Table::Connections => "zg",
+        Table::ApiDestinations => "zh",
+        Table::ServiceRevisions => "zi",
+        Table::ServiceDeployments => "zj",
+        Table::AccountSettings => "zk",
     }
 }
 
 fn key(address: &Address) -> String {
-    format!("{}/{}", letter(address.table), address.key)
+    format!("{}/{}", letters(address.table), address.key)
 }
 
 /// The records that a round's changes come down to: the last change of each address.

@@ -1,17 +1,15 @@
 //! The writer: one thread that decides, commits and publishes, round by round.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use model::{Change, State};
 use scheduler::{Command, Reply};
 use stdx::{Entropy, chain};
 use tokio::sync::oneshot;
 
-use crate::{Batch, Committed, Engine, Shared, SubmitError, record};
+use crate::{Committed, Rounds, Shared, SubmitError};
 
 /// A round takes no more commands than this, so that nobody waits long for a commit.
 const MOST_COMMANDS: usize = 1024;
@@ -59,15 +57,12 @@ impl Counters {
     }
 }
 
-/// Owns the engine and the state as it will be once the round is durable.
+/// Turns the wheel of rounds in a thread of its own.
 pub(crate) struct Writer {
-    pub(crate) engine: Box<dyn Engine>,
-    pub(crate) state: State,
-    pub(crate) revision: u64,
+    pub(crate) rounds: Rounds,
     pub(crate) clock: Arc<dyn shell::Clock>,
     pub(crate) entropy: Box<dyn Entropy>,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) unrepaired: bool,
 }
 
 type Decided = (oneshot::Sender<Result<Committed, SubmitError>>, Result<Reply, SubmitError>);
@@ -76,67 +71,38 @@ impl Writer {
     /// Works until the last handle is gone.
     pub(crate) fn run(mut self, requests: &Receiver<Request>) {
         while let Some(first) = self.next(requests) {
-            let mut changes = Vec::new();
-            let mut decided = vec![self.decide(first, &mut changes)];
-            while decided.len() < MOST_COMMANDS && changes.len() < MOST_CHANGES {
+            let mut decided = vec![self.decide(first)];
+            while decided.len() < MOST_COMMANDS && self.rounds.pending() < MOST_CHANGES {
                 let Ok(request) = requests.try_recv() else { break };
-                decided.push(self.decide(request, &mut changes));
+                decided.push(self.decide(request));
             }
-            self.finish(changes, decided);
+            self.finish(decided);
         }
-        self.tidy();
+        self.rounds.tidy();
     }
 
     fn next(&mut self, requests: &Receiver<Request>) -> Option<Request> {
         loop {
-            if !self.unrepaired {
+            if !self.rounds.is_untidy() {
                 return requests.recv().ok();
             }
             match requests.recv_timeout(QUIET) {
                 Ok(request) => return Some(request),
-                Err(RecvTimeoutError::Timeout) => self.tidy(),
+                Err(RecvTimeoutError::Timeout) => self.rounds.tidy(),
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
     }
 
-    fn tidy(&mut self) {
-        if std::mem::take(&mut self.unrepaired)
-            && let Err(error) = self.engine.idle()
-        {
-            tracing::warn!(error = %chain(&error), "The store could not be tidied; the next start may take longer.");
-        }
-    }
-
-    fn decide(&mut self, request: Request, changes: &mut Vec<Change>) -> Decided {
+    fn decide(&mut self, request: Request) -> Decided {
         let Request { command, answer } = request;
         self.shared.stats.commands.fetch_add(1, Ordering::Relaxed);
         let now = self.clock.now();
-        // A decision only reads the state, so one that panics has changed nothing: that command is
-        // answered with an error and everybody else goes on.
-        let decision = catch_unwind(AssertUnwindSafe(|| {
-            scheduler::decide(&self.state, &command, now, self.entropy.as_mut())
-        }));
-        let reply = match decision {
-            Ok(Ok(outcome)) => {
-                for change in &outcome.changes {
-                    self.state.apply(change);
-                }
-                changes.extend(outcome.changes);
-                Ok(outcome.reply)
-            }
-            Ok(Err(rejection)) => Err(SubmitError::Rejected(rejection)),
-            Err(_) => {
-                let command = name(&command);
-                tracing::error!(command, "A decision panicked; nothing was changed.");
-                Err(SubmitError::Bug(command))
-            }
-        };
-        (answer, reply)
+        (answer, self.rounds.decide(&command, now, self.entropy.as_mut()))
     }
 
-    fn finish(&mut self, changes: Vec<Change>, decided: Vec<Decided>) {
-        let durable = if changes.is_empty() { Ok(()) } else { self.commit(changes) };
+    fn finish(&mut self, decided: Vec<Decided>) {
+        let durable = self.commit();
         let state = self.shared.state.load_full();
         for (answer, reply) in decided {
             let result = match (&durable, reply) {
@@ -150,32 +116,24 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, changes: Vec<Change>) -> Result<(), String> {
-        let revision = self.revision + 1;
-        let written =
-            record::writes(&changes).and_then(|writes| self.engine.commit(revision, &writes));
-        if let Err(error) = written {
-            let why = chain(&error);
-            tracing::error!(error = %why, "The store could not write; the round is undone.");
-            self.shared.stats.failed_commits.fetch_add(1, Ordering::Relaxed);
-            self.state = State::clone(&self.shared.state.load());
-            return Err(why);
-        }
-        self.revision = revision;
-        self.unrepaired = true;
-        self.shared.stats.commits.fetch_add(1, Ordering::Relaxed);
-        let count = u64::try_from(changes.len()).unwrap_or(u64::MAX);
-        self.shared.stats.changes.fetch_add(count, Ordering::Relaxed);
-        self.shared.state.store(Arc::new(self.state.clone()));
+    fn commit(&mut self) -> Result<(), String> {
+        let stats = &self.shared.stats;
+        let batch = match self.rounds.commit() {
+            Ok(Some(batch)) => batch,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                stats.failed_commits.fetch_add(1, Ordering::Relaxed);
+                return Err(chain(&error));
+            }
+        };
+        stats.commits.fetch_add(1, Ordering::Relaxed);
+        let count = u64::try_from(batch.changes.len()).unwrap_or(u64::MAX);
+        stats.changes.fetch_add(count, Ordering::Relaxed);
+        self.shared.state.store(self.rounds.snapshot().clone());
+        let revision = batch.revision;
         // The feed first: whoever wakes by the number finds the batch there. Nobody listening is fine.
-        drop(self.shared.changes.send(Arc::new(Batch { revision, changes })));
+        drop(self.shared.changes.send(Arc::new(batch)));
         self.shared.revision.send_replace(revision);
         Ok(())
     }
-}
-
-/// The name of a command, which is the first word of its debug form.
-fn name(command: &Command) -> String {
-    let text = format!("{command:?}");
-    text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
 }

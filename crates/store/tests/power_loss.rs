@@ -5,15 +5,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use model::{Change, Cluster, ClusterStatus, Tags};
 use stdx::{Entropy, SeededEntropy, Timestamp};
+use store::disk::Disk;
 use store::{Engine, RedbEngine, writes};
-use support::{Disk, Handle};
 
 const SEEDS: u64 = 400;
 const LIVES: u64 = 3;
@@ -69,22 +67,22 @@ fn read(engine: &mut RedbEngine) -> (u64, Contents) {
 /// Lives through power losses; `Err` tells what was lost.
 fn live(seed: u64, lie: bool) -> Result<u64, String> {
     let mut chance = SeededEntropy::new(seed);
-    let disk = Arc::new(Mutex::new(Disk::with_power_for(40 + chance.below(400))));
+    let disk = Disk::with_power_for(40 + chance.below(400));
     if lie {
-        disk.lock().unwrap().lie();
+        disk.lie();
     }
     let (mut acknowledged, mut under_way) = ((0, Contents::new()), None::<(u64, Contents)>);
     let (mut counter, mut acks) = (0, 0);
     for life in 0..=LIVES {
-        match RedbEngine::over(Handle(disk.clone())) {
-            Err(error) if disk.lock().unwrap().sync_possible() => {
+        match RedbEngine::over(disk.clone()) {
+            Err(error) if disk.has_power() => {
                 return Err(format!(
                     "seed {seed}, life {life}: does not open: {}",
                     stdx::chain(&error)
                 ));
             }
             Err(_) => {}
-            Ok(mut engine) if disk.lock().unwrap().sync_possible() => {
+            Ok(mut engine) if disk.has_power() => {
                 let found = read(&mut engine);
                 if Some(&found) == under_way.as_ref() {
                     acknowledged = found;
@@ -114,9 +112,9 @@ fn live(seed: u64, lie: bool) -> Result<u64, String> {
         let percent = [0, 20, 50, 80, 100][usize::try_from(chance.below(5)).unwrap()];
         let last = life + 1 == LIVES;
         let steps = if last { u64::MAX } else { 40 + chance.below(400) };
-        disk.lock().unwrap().reboot(percent, steps, &mut chance);
+        disk.reboot(percent, steps, &mut chance);
         if last {
-            let mut engine = RedbEngine::over(Handle(disk.clone()))
+            let mut engine = RedbEngine::over(disk.clone())
                 .map_err(|e| format!("seed {seed}: does not open at last: {}", stdx::chain(&e)))?;
             let found = read(&mut engine);
             if found != acknowledged && Some(&found) != under_way.as_ref() {

@@ -39,8 +39,8 @@ pub(crate) async fn sample(
     }
 }
 
-/// What was counted between two readings, by load balancer. A group that several load balancers send to
-/// is told with the first of them, since it has one set of counters.
+/// What was counted between two readings, by load balancer. A target group belongs to one of them: a second
+/// one is refused it (`TargetGroupAssociationLimit`).
 fn samples(
     before: &Usage,
     after: &Usage,
@@ -54,8 +54,8 @@ fn samples(
         let then = before.balancers.get(id).unwrap_or(&nothing);
         let own = |class: usize| now.elb_codes[class].saturating_sub(then.elb_codes[class]);
         let mine = |group: &balancer::GroupId| {
-            let first = book.balancers_of(&group.as_str().into()).next();
-            first.is_some_and(|balancer| balancer.id == found.id)
+            let its = book.balancers_of(&group.as_str().into()).next();
+            its.is_some_and(|balancer| balancer.id == found.id)
         };
         let groups = after.groups.iter().filter(|(group, _)| mine(group));
         Some(BalancerSample {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use auth::RootKey;
-use balancer::{Balancer, Config, Transport};
+use balancer::{Balancer, Config, Transport, log_queue};
 use control::balancing::{BalancingConfig, CertificatePem, Certificates, Listeners};
 use model::CertificateArn;
+use objects::Objects;
 use shell::{Clock, OsEntropy, Shutdown};
 use store::Store;
 use telemetry::Metrics;
@@ -15,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use vault::Vault;
 
+use crate::balancer_logs::{self, Delivery, Office};
 use crate::balancer_usage;
 use crate::settings::BalancerPlace;
 
@@ -25,17 +27,19 @@ pub(crate) struct Parts<'a> {
     pub(crate) store: Store,
     pub(crate) certificates: Arc<dyn Certificates>,
     pub(crate) metrics: Metrics,
+    pub(crate) objects: Objects,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shutdown: Shutdown,
 }
 
 /// Starts it, and tells what the door has to know of it. The handle ends when its clients have been
-/// answered after a shutdown.
+/// answered after a shutdown, and what they did is in their logs.
 pub(crate) fn start(parts: Parts<'_>) -> Result<(api::Balancing, JoinHandle<()>)> {
     let (told, events) = mpsc::unbounded_channel();
     // The same after a restart, so that clients stay with their targets.
     let cookie_key = Some(parts.root_key.derive("wharf balancer cookies v1"));
-    let config = Config { cookie_key, ..Config::default() };
+    let (log, entries) = log_queue(balancer_logs::QUEUE);
+    let config = Config { cookie_key, log: Some(log), ..Config::default() };
     let clock = parts.clock.clone();
     let balancer = Balancer::start(config, clock, Box::new(OsEntropy), told)
         .context("start the threads of the load balancers")?;
@@ -44,19 +48,30 @@ pub(crate) fn start(parts: Parts<'_>) -> Result<(api::Balancing, JoinHandle<()>)
         balancer.clone(),
         parts.store.clone(),
         parts.metrics,
-        parts.clock,
+        parts.clock.clone(),
         parts.shutdown.clone(),
     ));
     let (listeners, finished) = control::balancing::start(BalancingConfig {
-        store: parts.store,
+        store: parts.store.clone(),
         balancer,
         events,
         certificates: parts.certificates,
         bind: vec![parts.place.address],
         shutdown: parts.shutdown,
     });
+    let delivered = tokio::spawn(
+        Delivery::new(Office {
+            entries,
+            store: parts.store,
+            objects: parts.objects,
+            clock: parts.clock,
+            every: parts.place.log_every,
+            address: parts.place.address,
+        })
+        .run(finished),
+    );
     let names = parts.place.names.clone();
-    Ok((api::Balancing { names, ports: Arc::new(Machine(listeners)) }, finished))
+    Ok((api::Balancing { names, ports: Arc::new(Machine(listeners)) }, delivered))
 }
 
 /// The ports of this machine.
@@ -70,6 +85,10 @@ impl api::Ports for Machine {
             api::Transport::Udp => Transport::Udp,
         };
         self.0.check(port, transport).map_err(|error| error.to_string())
+    }
+
+    fn trouble(&self, listener: &model::ListenerId) -> Option<String> {
+        self.0.trouble(listener)
     }
 }
 

@@ -3,10 +3,13 @@
 //! This room only composes: it reads the configuration, checks the machine, puts the other rooms
 //! together and turns signals into an orderly end. It decides nothing about clusters.
 
+mod balancer_logs;
 mod balancer_usage;
 mod balancing;
 mod checks;
+mod deployments;
 mod down;
+mod events;
 mod measure;
 mod mint;
 mod node;
@@ -20,6 +23,8 @@ mod run;
 mod scaling;
 mod server;
 mod settings;
+mod trial;
+mod ways;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -58,8 +63,12 @@ enum Command {
     Env(cli::EnvArgs),
     Ps(cli::PsArgs),
     Top(cli::TopArgs),
+    Why(cli::WhyArgs),
+    Plan(cli::PlanArgs),
     Logs(cli::LogsArgs),
+    Events(cli::EventsArgs),
     Exec(cli::ExecArgs),
+    Sim(trial::SimArgs),
 }
 
 /// Settings of the server and of its own node.
@@ -121,12 +130,22 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         }),
         Command::Env(args) => say(&cli::env(&args)?),
         Command::Ps(args) => say(&threads()?.block_on(cli::ps(&args))?),
+        Command::Why(args) => say(&threads()?.block_on(cli::why(&args))?),
+        Command::Plan(args) => say(&threads()?.block_on(cli::plan(&args))?),
         Command::Top(args) => threads()?.block_on(cli::top(&args)),
+        Command::Sim(args) => trial::run(args),
         Command::Exec(args) => {
             let code = threads()?.block_on(cli::exec(&args))?;
             // Beyond main's own two answers; whatever had to be put back has been.
             std::process::exit(code)
         }
+        Command::Events(args) => threads()?.block_on(async {
+            let mut out = std::io::stdout();
+            tokio::select! {
+                result = cli::events(&args, &mut out) => result,
+                _ = tokio::signal::ctrl_c() => Ok(()),
+            }
+        }),
         Command::Logs(args) => threads()?.block_on(async {
             let mut out = std::io::stdout();
             tokio::select! {

@@ -86,6 +86,9 @@ pub(crate) struct AgentArgs {
     /// Attributes of the instance, such as rack=12; may be given several times
     #[arg(long = "attribute", value_name = "NAME[=VALUE]")]
     pub(crate) attributes: Vec<String>,
+    /// Tags of the instance, such as team=blue; may be given several times
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
+    pub(crate) tags: Vec<(String, String)>,
     /// Network of the containers on this machine
     #[arg(long, value_name = "CIDR", env = "WHARF_SUBNET", default_value = "auto")]
     pub(crate) subnet: String,
@@ -120,6 +123,7 @@ pub(crate) struct NodeSettings {
     pub(crate) connection: Connection,
     pub(crate) cluster: String,
     pub(crate) attributes: Vec<(String, Option<String>)>,
+    pub(crate) tags: Vec<(String, String)>,
     pub(crate) subnet: String,
     pub(crate) runtime: RuntimeChoice,
     /// The id that whoever started this machine gave it.
@@ -325,6 +329,7 @@ fn config(
         cluster: settings.cluster,
         data_dir: places.folder("agent")?,
         attributes: settings.attributes,
+        tags: settings.tags,
         reserved_ports: std::iter::once(22).chain(settings.api_port).collect(),
         reserved_ports_udp: Vec::new(),
         cpu: cores.saturating_mul(1024),
@@ -426,6 +431,14 @@ fn offer(text: &str) -> Result<(u32, u32), String> {
         Some((cpu.parse().ok().filter(|n| *n > 0)?, memory.parse().ok().filter(|n| *n > 0)?))
     };
     read().ok_or_else(|| format!("{text:?} is not CPU units and MiB, such as 1024:2048"))
+}
+
+/// Reads `key=value`.
+pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("{text:?} is not KEY=VALUE, such as team=blue")),
+    }
 }
 
 /// Reads `name=value` and `name`.

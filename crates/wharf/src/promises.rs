@@ -34,7 +34,9 @@ const STOCK: &[&str] = &[
 /// A node with these drivers: as it comes, and with everything set up that can be.
 fn node(drivers: &[&str]) -> (Vec<String>, Vec<String>) {
     let log_drivers = drivers.iter().map(|name| (*name).to_owned()).collect();
-    let mut facts = NodeFacts { log_drivers, ..NodeFacts::default() };
+    // The one that has drivers of its own is Docker Engine, which has networks of its own as well.
+    let runtime_networks = !drivers.is_empty();
+    let mut facts = NodeFacts { log_drivers, runtime_networks, ..NodeFacts::default() };
     let plain = capabilities::of(&facts, false);
     let nas = FileSystem { host: "nas".to_owned(), path: "/".to_owned() };
     facts.file_systems.insert("fs-1".to_owned(), nas);

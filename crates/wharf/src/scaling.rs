@@ -1,17 +1,19 @@
-//! Application Auto Scaling's two sides of CloudWatch: policies read metrics, and show alarms there;
-//! alarms order step policies to act.
+//! The two sides of CloudWatch that scaling has, of services and of Auto Scaling groups: policies read
+//! metrics, and show alarms there; alarms order step policies to act.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use control::scaling::{Kept, MetricSource};
+use control::scaling::{Kept, MetricSource, Shown};
 use model::{
-    Aggregation, MetricQuery, PolicyKind, QueryKind, Realm, ScalingPolicy, TargetTracking,
+    Aggregation, GroupPolicyKey, GroupPolicyKind, MetricQuery, PolicyKind, QueryKind, Realm,
+    ScalingPolicy,
 };
-use scheduler::scaling::{AlarmFired, Ask, Points, Question, Series, question};
-use scheduler::{Command, ScalingCommand};
+use scheduler::capacity::{PolicyRun, Trigger};
+use scheduler::scaling::{AlarmFired, Points, Question, Series, asked, question};
+use scheduler::{CapacityCommand, Command, ScalingCommand};
 use shell::{Clock, Shutdown};
 use stdx::Timestamp;
 use store::{Store, SubmitError};
@@ -21,8 +23,9 @@ use telemetry::{
     Source, Statistic, Unit,
 };
 
-/// The names of policies' alarms begin so.
-const ALARMS: &str = "TargetTracking-service/";
+/// The names of policies' alarms begin so, and so do their descriptions.
+const ALARMS: &str = "TargetTracking-";
+const DESCRIBED: &str = "DO NOT EDIT OR DELETE. For TargetTrackingScaling policy ";
 /// AWS's periods and their numbers: three above scale out, fifteen below 90 % scale in.
 const PERIOD: u32 = 60;
 const HIGH_PERIODS: u32 = 3;
@@ -105,14 +108,17 @@ impl PolicyMetrics {
         }
     }
 
-    async fn keep(&self, policies: &[(Arc<ScalingPolicy>, String)]) {
-        let wanted: BTreeMap<String, AlarmConfig> = policies
-            .iter()
-            .flat_map(|(policy, arn)| alarms(policy, arn))
-            .map(|alarm| (alarm.name.clone(), alarm))
-            .collect();
+    async fn keep(&self, shown: &Shown) {
+        let services = shown.services.iter().flat_map(|(policy, arn)| of_service(policy, arn));
+        let groups = shown.groups.iter().flat_map(|(policy, arn)| of_group(policy, arn));
+        let wanted: BTreeMap<String, AlarmConfig> =
+            services.chain(groups).map(|alarm| (alarm.name.clone(), alarm)).collect();
         let prefix = Some(ALARMS.to_owned());
-        let known = self.0.alarms(&AlarmQuery { prefix, ..AlarmQuery::default() });
+        let mut known = self.0.alarms(&AlarmQuery { prefix, ..AlarmQuery::default() });
+        // A user's alarm may be called so too.
+        known.retain(|alarm| {
+            alarm.config.description.as_deref().is_some_and(|text| text.starts_with(DESCRIBED))
+        });
         let gone = known.iter().map(|alarm| alarm.config.name.clone());
         let gone: Vec<String> = gone.filter(|name| !wanted.contains_key(name)).collect();
         let same: BTreeSet<&str> = known
@@ -140,9 +146,15 @@ impl PolicyMetrics {
 }
 
 impl MetricSource for PolicyMetrics {
-    fn read(&self, ask: &Ask, from: Timestamp, to: Timestamp) -> Points {
-        let period = u32::try_from(ask.period.as_secs()).unwrap_or(PERIOD).max(1);
-        match &ask.question {
+    fn read(
+        &self,
+        question: &Question,
+        period: Duration,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Points {
+        let period = u32::try_from(period.as_secs()).unwrap_or(PERIOD).max(1);
+        match question {
             Question::Series(of) if of.unit.is_none() => {
                 self.0.read(&id(of), from, to, period, statistic(of.stat))
             }
@@ -157,26 +169,48 @@ impl MetricSource for PolicyMetrics {
         }
     }
 
-    fn keep_alarms<'a>(&'a self, policies: &'a [(Arc<ScalingPolicy>, String)]) -> Kept<'a> {
-        Box::pin(self.keep(policies))
+    fn keep_alarms<'a>(&'a self, shown: &'a Shown) -> Kept<'a> {
+        Box::pin(self.keep(shown))
     }
 }
 
-/// The alarms of a policy as AWS makes them. They show; the policy itself looks closer.
-fn alarms(policy: &ScalingPolicy, arn: &str) -> Vec<AlarmConfig> {
-    let (Some(tracking), Some((high, low))) = (policy.tracking(), policy.alarms()) else {
+/// A policy that tracks a target, as its alarms need it.
+struct Tracked<'a> {
+    arn: &'a str,
+    names: (String, String),
+    question: Question,
+    target: f64,
+    disable_scale_in: bool,
+}
+
+fn of_service(policy: &ScalingPolicy, arn: &str) -> Vec<AlarmConfig> {
+    let (Some(tracking), Some(names)) = (policy.tracking(), policy.alarms()) else {
         return Vec::new();
     };
-    let Some(watched) = watched(policy, tracking) else { return Vec::new() };
-    let target = tracking.target.get();
-    let alarm = |name, evaluation_periods, threshold, comparison, acts: bool| AlarmConfig {
+    let (question, _) = question(&policy.key.service, &tracking.metric);
+    let (target, disable_scale_in) = (tracking.target.get(), tracking.disable_scale_in);
+    alarms(Tracked { arn, names, question, target, disable_scale_in })
+}
+
+fn of_group(policy: &model::GroupPolicy, arn: &str) -> Vec<AlarmConfig> {
+    let (Some(tracking), Some(names)) = (policy.tracking(), policy.alarms()) else {
+        return Vec::new();
+    };
+    let Some((question, _)) = asked(&tracking.metric) else { return Vec::new() };
+    let (target, disable_scale_in) = (tracking.target.get(), tracking.disable_scale_in);
+    alarms(Tracked { arn, names, question, target, disable_scale_in })
+}
+
+/// The alarms of a policy as AWS makes them. They show; the policy itself looks closer.
+fn alarms(policy: Tracked<'_>) -> Vec<AlarmConfig> {
+    let Tracked { arn, names: (high, low), question, target, disable_scale_in } = policy;
+    let Some(watched) = watched(&question) else { return Vec::new() };
+    let alarm = |name, evaluation_periods, threshold, comparison| AlarmConfig {
         name,
-        description: Some(format!(
-            "DO NOT EDIT OR DELETE. For TargetTrackingScaling policy {arn}."
-        )),
+        description: Some(format!("{DESCRIBED}{arn}.")),
         actions_enabled: true,
         ok_actions: Vec::new(),
-        alarm_actions: if acts { vec![arn.to_owned()] } else { Vec::new() },
+        alarm_actions: vec![arn.to_owned()],
         insufficient_actions: Vec::new(),
         watched: watched.clone(),
         evaluation_periods,
@@ -186,17 +220,17 @@ fn alarms(policy: &ScalingPolicy, arn: &str) -> Vec<AlarmConfig> {
         missing: None,
         ignore_low_samples: None,
     };
-    let mut all = vec![alarm(high, HIGH_PERIODS, target, Comparison::Greater, true)];
-    if !tracking.disable_scale_in {
-        all.push(alarm(low, LOW_PERIODS, target * 0.9, Comparison::Less, true));
+    let mut all = vec![alarm(high, HIGH_PERIODS, target, Comparison::Greater)];
+    if !disable_scale_in {
+        all.push(alarm(low, LOW_PERIODS, target * 0.9, Comparison::Less));
     }
     all
 }
 
-fn watched(policy: &ScalingPolicy, tracking: &TargetTracking) -> Option<Watched> {
-    Some(match question(&policy.key.service, &tracking.metric).0 {
-        Question::Series(of) => Watched::Metric(series(&of, PERIOD)),
-        Question::Math(given) => Watched::Queries(queries(&given, PERIOD)?),
+fn watched(question: &Question) -> Option<Watched> {
+    Some(match question {
+        Question::Series(of) => Watched::Metric(series(of, PERIOD)),
+        Question::Math(given) => Watched::Queries(queries(given, PERIOD)?),
     })
 }
 
@@ -241,10 +275,15 @@ fn combined(values: &[f64], aggregation: Option<Aggregation>) -> Option<f64> {
 impl AlarmActions for PolicyActions {
     fn supports(&self, arn: &str) -> bool {
         self.realm.parse_scaling_policy(arn).is_some()
+            || self.realm.parse_group_policy(arn).is_some()
     }
 
     /// A step policy acts again each minute; a target tracking one watches by itself.
     fn repeats(&self, arn: &str) -> bool {
+        if let Some((_, key)) = self.realm.parse_group_policy(arn) {
+            let state = self.store.snapshot();
+            return state.capacity().policy(&key).is_some_and(|policy| policy.tracking().is_none());
+        }
         self.realm.parse_scaling_policy(arn).is_some_and(|(_, key)| {
             let state = self.store.snapshot();
             state.scaling().policy(&key).is_some_and(|policy| policy.tracking().is_none())
@@ -252,6 +291,9 @@ impl AlarmActions for PolicyActions {
     }
 
     async fn invoke(&self, action: &AlarmAction) -> Result<String, String> {
+        if let Some((id, key)) = self.realm.parse_group_policy(&action.arn) {
+            return self.invoke_group(action, &id, key).await;
+        }
         let gone = || format!("The scaling policy {} does not exist.", action.arn);
         let (target, key) = self.realm.parse_scaling_policy(&action.arn).ok_or_else(gone)?;
         let state = self.store.snapshot();
@@ -275,7 +317,36 @@ impl AlarmActions for PolicyActions {
             alarm: action.alarm_name.clone(),
             threshold: action.threshold,
         };
-        let command = Command::Scaling(ScalingCommand::AlarmFired(fired));
+        self.order(action, Command::Scaling(ScalingCommand::AlarmFired(fired))).await
+    }
+}
+
+impl PolicyActions {
+    /// An alarm orders the policy of a group.
+    async fn invoke_group(
+        &self,
+        action: &AlarmAction,
+        id: &str,
+        key: GroupPolicyKey,
+    ) -> Result<String, String> {
+        let state = self.store.snapshot();
+        let policy = state.capacity().policy(&key).filter(|policy| policy.id == id);
+        let policy =
+            policy.ok_or_else(|| format!("The scaling policy {} does not exist.", action.arn))?;
+        let aggregation = match &policy.kind {
+            GroupPolicyKind::Simple(_) => None,
+            GroupPolicyKind::Steps(steps) => steps.aggregation,
+            GroupPolicyKind::Tracking(_) => {
+                return Ok("The target tracking policy watches its metric itself.".to_owned());
+            }
+        };
+        let breach = self.value(action, aggregation).map(|value| (value, action.threshold));
+        let trigger = Trigger::Alarm(action.alarm_name.clone());
+        let run = PolicyRun { policy: key, trigger, breach };
+        self.order(action, Command::Capacity(CapacityCommand::RunGroupPolicy(run))).await
+    }
+
+    async fn order(&self, action: &AlarmAction, command: Command) -> Result<String, String> {
         match self.store.submit(command).await {
             Ok(_) => Ok(format!("Successfully executed action {}", action.arn)),
             Err(SubmitError::Rejected(refusal)) => {

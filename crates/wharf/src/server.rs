@@ -20,6 +20,7 @@ use cli::Profile;
 use model::{InstanceKey, Realm};
 use objects::{Objects, ObjectsConfig};
 use registry::{Authorizer, Registry, RegistryConfig};
+use scheduler::timing::Keep;
 use shell::{Clock, OsEntropy, Shutdown};
 use store::{RedbEngine, Store};
 use telemetry::{Logs, LogsConfig, Metrics, MetricsConfig};
@@ -28,6 +29,7 @@ use vault::{Vault, VaultConfig};
 
 use crate::balancing;
 use crate::checks;
+use crate::events;
 use crate::measure::Sink;
 use crate::mint::TaskMint;
 use crate::nodes;
@@ -64,37 +66,34 @@ pub(crate) async fn start(
 ) -> Result<Server> {
     let address = listener.local_addr().context("ask for the listener's address")?;
     let endpoint = format!("http://{}", checks::reachable(address));
-    let root_key = match &settings.root_key {
-        Some(key) => key.clone(),
-        None => RootKey::load_or_create(&places.data, &mut OsEntropy)?,
-    };
-    let realm = Realm::new(settings.region.clone(), settings.account.clone());
+    let root_key = own_key(settings, places)?;
+    let realm = realm(settings);
     let store = open_store(places, &realm, &clock)?;
     let registry = open_registry(settings, places, &clock)?;
     let logs = open_logs(settings, places, &clock)?;
     let metrics = open_metrics(settings, places, &clock)?;
-    crate::scaling::start(&realm, &store, &metrics, &clock, &shutdown);
-    tokio::spawn(telemetry::metrics::alarm::watch(metrics.clone(), shutdown.clone()));
+    start_watching(&realm, (&store, &metrics), &clock, &shutdown);
     let vault = open_vault(settings, places, &clock)?;
-    tokio::spawn(registry.clone().maintain(shutdown.clone()));
-    tokio::spawn(sweep(logs.clone(), clock.clone(), shutdown.clone()));
-    tokio::spawn(forget(vault.clone(), shutdown.clone()));
+    let bus = events::open(places, (&store, &logs, &metrics), &clock, settings.history_days)?;
+    keep_tidy((&registry, &logs, &vault), &clock, &shutdown);
     let ecr_token = Arc::new(EcrToken::new(root_key.secret()));
     let sessions = Arc::new(SessionMint::new(root_key.secret()));
     let mint = Arc::new(TaskMint { store: store.clone(), sessions: sessions.clone() });
     let sink = Arc::new(Sink(metrics.clone()));
-    let stop = shutdown.clone();
-    let chance = Box::new(OsEntropy);
+    let until = (Keep::days(settings.history_days), shutdown.clone());
+    let (time, chance) = (clock.clone(), Box::new(OsEntropy));
     let (sockets, agents) =
-        control::start(store.clone(), clock.clone(), chance, mint, sink, stop).await?;
+        control::start_keeping(store.clone(), time, chance, mint, sink, until).await?;
     provide_nodes(settings, places, &endpoint, &root_key, (&store, &shutdown))?;
     let exec = Exec::new(Arc::new(Reach(agents)), shutdown.clone());
+    let objects = open_objects(places, &clock)?;
     let (balancing, balanced) = balancing::start(balancing::Parts {
         place: &settings.balancers,
         root_key: &root_key,
         store: store.clone(),
         certificates: Arc::new(balancing::Kept(vault.clone())),
         metrics: metrics.clone(),
+        objects: objects.clone(),
         clock: clock.clone(),
         shutdown: shutdown.clone(),
     })?;
@@ -102,10 +101,11 @@ pub(crate) async fn start(
         realm,
         store: store.clone(),
         registry: registry.clone(),
-        logs,
+        logs: logs.clone(),
+        bus: bus.bus.clone(),
         telemetry: metrics.clone(),
         vault: vault.clone(),
-        objects: open_objects(places, &clock)?,
+        objects,
         keys: Arc::new(SessionStore::new(root_key.store(&settings.account), sessions.clone())),
         sessions: sessions.clone(),
         ecr_token: ecr_token.clone(),
@@ -115,21 +115,73 @@ pub(crate) async fn start(
         balancing,
         version: env!("CARGO_PKG_VERSION"),
     });
+    let parts = events::Parts {
+        door: door.clone(),
+        store: store.clone(),
+        logs,
+        vault,
+        clock: clock.clone(),
+        shutdown: shutdown.clone(),
+    };
+    events::start(bus, parts)?;
     let passwords =
         Passwords { tokens: ecr_token, door: door.clone(), store: store.clone(), clock };
     let ready = Ready::default();
     let routes = routes(door, sockets, registry, passwords, &ready);
+    // Before anybody is answered: who sees it ready may look for this at once.
+    tell_tools(settings, places, &endpoint)?;
+    let serving = serve(listener, routes, shutdown)?;
+    let served = tokio::spawn(finish(serving, balanced, exec, metrics));
+    Ok(Server { endpoint, root_key, store, ready, served })
+}
+
+/// Whose resources these are.
+fn realm(settings: &Settings) -> Realm {
+    let (region, account) = (settings.region.clone(), settings.account.clone());
+    Realm { vpc: settings.vpc, ..Realm::new(region, account) }
+}
+
+/// What forgets what is not kept any longer.
+fn keep_tidy(
+    (registry, logs, vault): (&Arc<Registry>, &Arc<Logs>, &Vault),
+    clock: &Arc<dyn Clock>,
+    shutdown: &Shutdown,
+) {
+    tokio::spawn(registry.clone().maintain(shutdown.clone()));
+    tokio::spawn(sweep(logs.clone(), clock.clone(), shutdown.clone()));
+    tokio::spawn(forget(vault.clone(), shutdown.clone()));
+}
+
+/// The key that is given, else the data folder's own.
+fn own_key(settings: &Settings, places: &Places) -> Result<RootKey> {
+    match &settings.root_key {
+        Some(key) => Ok(key.clone()),
+        None => Ok(RootKey::load_or_create(&places.data, &mut OsEntropy)?),
+    }
+}
+
+/// What looks at measurements and at the state for others: scaling, deployments, ways to tasks, alarms.
+fn start_watching(
+    realm: &Realm,
+    (store, metrics): (&Store, &Metrics),
+    clock: &Arc<dyn Clock>,
+    shutdown: &Shutdown,
+) {
+    crate::scaling::start(realm, store, metrics, clock, shutdown);
+    crate::deployments::start(store, metrics, clock, shutdown);
+    crate::ways::start(store, shutdown);
+    tokio::spawn(telemetry::metrics::alarm::watch(metrics.clone(), shutdown.clone()));
+}
+
+/// Tells tools on this machine where the server is.
+fn tell_tools(settings: &Settings, places: &Places, endpoint: &str) -> Result<()> {
     let profile = Profile {
-        endpoint: endpoint.clone(),
+        endpoint: endpoint.to_owned(),
         region: settings.region.clone(),
         account: settings.account.clone(),
         process: std::process::id(),
     };
-    // Before anybody is answered: who sees it ready may look for this at once.
-    profile.save(&places.data).context("tell tools on this machine where the server is")?;
-    let serving = serve(listener, routes, shutdown)?;
-    let served = tokio::spawn(finish(serving, balanced, exec, metrics));
-    Ok(Server { endpoint, root_key, store, ready, served })
+    profile.save(&places.data).context("tell tools on this machine where the server is")
 }
 
 /// Adds and takes away nodes as groups of them grow and shrink.

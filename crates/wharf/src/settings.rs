@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use auth::RootKey;
@@ -44,6 +45,10 @@ pub(crate) struct Given {
     /// Network of the containers on this machine [default: a free one]
     #[arg(long, value_name = "CIDR", env = "WHARF_SUBNET")]
     pub(crate) subnet: Option<String>,
+    /// Addresses of the VPC: of each task with networkMode awsvpc. A block of its own for each server of a
+    /// machine, which nothing else there uses [default: 172.31.0.0/16]
+    #[arg(long, value_name = "CIDR", env = "WHARF_VPC_CIDR")]
+    pub(crate) vpc_cidr: Option<String>,
     /// What runs containers: Wharf itself, or Docker Engine [default: embedded]
     #[arg(long, value_enum, value_name = "KIND", env = "WHARF_RUNTIME")]
     pub(crate) runtime: Option<RuntimeKind>,
@@ -57,12 +62,19 @@ pub(crate) struct Given {
     /// under it must resolve to --balancer-address [default: localhost, on loopback]
     #[arg(long, value_name = "DOMAIN", env = "WHARF_BALANCER_DOMAIN")]
     pub(crate) balancer_domain: Option<String>,
+    /// Seconds between two deliveries of load balancers' logs to their buckets [default: 300, as AWS]
+    #[arg(long, value_name = "SECONDS", env = "WHARF_BALANCER_LOG_SECONDS")]
+    pub(crate) balancer_log_seconds: Option<u64>,
     /// Who starts the nodes of Auto Scaling groups: this machine, a program, or nobody [default: none]
     #[arg(long, value_enum, value_name = "WHO", env = "WHARF_NODES")]
     pub(crate) nodes: Option<NodesKind>,
     /// The program that starts and ends nodes, for --nodes command: it is called with start, end or list
     #[arg(long, value_name = "PROGRAM", env = "WHARF_NODE_COMMAND")]
     pub(crate) node_command: Option<PathBuf>,
+    /// For how many days stopped tasks and events are kept; 0: tasks for an hour, as ECS, and events
+    /// not at all [default: 7]
+    #[arg(long, value_name = "DAYS", env = "WHARF_HISTORY_DAYS")]
+    pub(crate) history_days: Option<u32>,
     /// How log lines are written: text or json [default: text]
     #[arg(long, value_name = "FORM", env = "WHARF_LOG_FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
@@ -89,12 +101,14 @@ pub(crate) struct BalancerPlace {
     pub(crate) address: IpAddr,
     /// How clients call them.
     pub(crate) names: scheduler::Names,
+    /// How often their logs are delivered.
+    pub(crate) log_every: Duration,
 }
 
 impl BalancerPlace {
     /// A name under `localhost` is loopback everywhere (RFC 6761); elsewhere a name must be given, or
     /// clients are told the address.
-    fn new(address: IpAddr, domain: Option<String>) -> Result<Self> {
+    fn new(address: IpAddr, domain: Option<String>, log_seconds: Option<u64>) -> Result<Self> {
         let names = match domain {
             Some(domain) if domain_name(&domain) => scheduler::Names::Under(domain),
             Some(domain) => bail!(
@@ -103,7 +117,11 @@ impl BalancerPlace {
             None if address.is_loopback() => scheduler::Names::Under("localhost".to_owned()),
             None => scheduler::Names::Address(address.to_string()),
         };
-        Ok(Self { address, names })
+        let seconds = log_seconds.unwrap_or(300);
+        if !(1..=3600).contains(&seconds) {
+            bail!("--balancer-log-seconds {seconds} is not between 1 and 3600");
+        }
+        Ok(Self { address, names, log_every: Duration::from_secs(seconds) })
     }
 }
 
@@ -122,9 +140,11 @@ pub(crate) struct Settings {
     pub(crate) root_key: Option<RootKey>,
     pub(crate) create_on_push: bool,
     pub(crate) subnet: String,
+    pub(crate) vpc: model::Block,
     pub(crate) runtime: RuntimeChoice,
     pub(crate) balancers: BalancerPlace,
     pub(crate) nodes: NodesChoice,
+    pub(crate) history_days: u32,
     pub(crate) log_format: LogFormat,
     pub(crate) log: String,
 }
@@ -157,11 +177,14 @@ impl Given {
             create_on_push: self.create_on_push.or(file.create_on_push),
             allow_plain_http: self.allow_plain_http.or(file.allow_plain_http),
             subnet: self.subnet.or(file.subnet),
+            vpc_cidr: self.vpc_cidr.or(file.vpc_cidr),
             runtime: self.runtime.or(file.runtime),
             docker_host: self.docker_host.or(file.docker_host),
             balancer_address: self.balancer_address.or(file.balancer_address),
             balancer_domain: self.balancer_domain.or(file.balancer_domain),
+            balancer_log_seconds: self.balancer_log_seconds.or(file.balancer_log_seconds),
             nodes: self.nodes.or(file.nodes),
+            history_days: self.history_days.or(file.history_days),
             node_command: self.node_command.or(file.node_command),
             log_format: self.log_format.or(file.log_format),
             log: self.log.or(file.log),
@@ -198,8 +221,13 @@ impl Given {
         }
         let docker_host = self.docker_host.unwrap_or_else(|| DOCKER_HOST.to_owned());
         let runtime = RuntimeChoice { kind, docker_host };
+        let vpc = match self.vpc_cidr {
+            Some(text) => text.parse().with_context(|| format!("--vpc-cidr {text}"))?,
+            None => model::Block::DEFAULT,
+        };
         let address = self.balancer_address.unwrap_or(listen.ip());
-        let balancers = BalancerPlace::new(address, self.balancer_domain)?;
+        let balancers =
+            BalancerPlace::new(address, self.balancer_domain, self.balancer_log_seconds)?;
         Ok(Settings {
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/wharf")),
             listen,
@@ -208,9 +236,11 @@ impl Given {
             root_key,
             create_on_push: self.create_on_push.unwrap_or(false),
             subnet: self.subnet.unwrap_or_else(|| "auto".to_owned()),
+            vpc,
             runtime,
             balancers,
             nodes: NodesChoice::new(self.nodes, self.node_command)?,
+            history_days: self.history_days.unwrap_or(7),
             log_format: self.log_format.unwrap_or_default(),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
         })

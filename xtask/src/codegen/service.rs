@@ -150,7 +150,8 @@ fn protocols(input: &Input<'_>) -> String {
     known.into_iter().map(|(_, name)| name).collect::<Vec<_>>().join(", ")
 }
 
-/// The errors whose code differs from their shape's name, if callers are told both.
+/// The errors whose code differs from their shape's name, if callers are told both. A code that is
+/// the name of another error's shape is that one's.
 fn query_errors(input: &Input<'_>) -> String {
     if input.model.metadata.aws_query_compatible.is_none() {
         return "None".to_owned();
@@ -158,7 +159,9 @@ fn query_errors(input: &Input<'_>) -> String {
     let mut pairs = String::new();
     for (name, shape) in &input.model.shapes {
         let code = shape.error.as_ref().and_then(|error| error.code.as_deref());
-        if let Some(code) = code.filter(|code| shape.exception && code != name) {
+        let anothers = |code: &str| input.model.shapes.get(code).is_some_and(|it| it.exception);
+        let differs = |code: &&str| shape.exception && code != name && !anothers(code);
+        if let Some(code) = code.filter(differs) {
             let _infallible = write!(pairs, "(\"{code}\", \"{name}\"),");
         }
     }

@@ -212,11 +212,11 @@ impl Directory {
 /// Whether a request that came so may be the task's own.
 fn owns(task: &TaskMeta, asker: Asker) -> bool {
     match (task.network, asker) {
-        (TaskNetwork::Bridge, Asker::Container(address)) => {
+        (TaskNetwork::Bridge | TaskNetwork::Own, Asker::Container(address)) => {
             task.containers.iter().any(|container| container.address == Some(address))
         }
         (TaskNetwork::Host, Asker::Machine) => true,
-        (TaskNetwork::Bridge, Asker::Machine)
+        (TaskNetwork::Bridge | TaskNetwork::Own, Asker::Machine)
         | (TaskNetwork::Host, Asker::Container(_))
         | (TaskNetwork::None, _) => false,
     }

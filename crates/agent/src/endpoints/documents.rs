@@ -121,6 +121,23 @@ struct NetworkDocument {
     network_mode: &'static str,
     #[serde(rename = "IPv4Addresses")]
     ipv4_addresses: Vec<String>,
+    #[serde(flatten)]
+    interface: Option<InterfaceDocument>,
+}
+
+/// What version 4 tells of an interface that is the task's own.
+#[derive(Clone, Debug, Serialize)]
+struct InterfaceDocument {
+    #[serde(rename = "AttachmentIndex")]
+    index: u32,
+    #[serde(rename = "MACAddress")]
+    mac: String,
+    #[serde(rename = "IPv4SubnetCIDRBlock")]
+    subnet: String,
+    #[serde(rename = "PrivateDNSName")]
+    dns_name: String,
+    #[serde(rename = "SubnetGatewayIpv4Address")]
+    router: String,
 }
 
 /// A task.
@@ -286,7 +303,7 @@ impl ContainerDocument {
             log_driver: container.log_driver.clone().filter(|_| v4),
             log_options: if v4 { container.log_options.clone() } else { BTreeMap::new() },
             container_arn: container.arn.clone().filter(|_| v4),
-            networks: if made { vec![network(task, container)] } else { Vec::new() },
+            networks: if made { vec![network(task, container, v4)] } else { Vec::new() },
             restart_count: container.restarts.filter(|_| v4),
         }
     }
@@ -331,13 +348,20 @@ fn volume(volume: &VolumeMeta) -> VolumeDocument {
 }
 
 /// A container without an address of its own has an empty one, as Docker tells it.
-fn network(task: &TaskMeta, container: &ContainerMeta) -> NetworkDocument {
+fn network(task: &TaskMeta, container: &ContainerMeta, v4: bool) -> NetworkDocument {
     let address = match task.network {
-        TaskNetwork::Bridge => container.address,
+        TaskNetwork::Bridge | TaskNetwork::Own => container.address,
         TaskNetwork::Host | TaskNetwork::None => None,
     };
     NetworkDocument {
         network_mode: task.network.as_str(),
         ipv4_addresses: vec![address.map(|address| address.to_string()).unwrap_or_default()],
+        interface: task.interface.as_ref().filter(|_| v4).map(|interface| InterfaceDocument {
+            index: 0,
+            mac: interface.mac_text(),
+            subnet: interface.subnet(),
+            dns_name: interface.dns_name.clone(),
+            router: format!("{}/{}", interface.router.0, interface.router.1),
+        }),
     }
 }

@@ -8,6 +8,8 @@ use net::PortBinding;
 use runtime::{ContainerId, Health, SandboxId};
 use stdx::Timestamp;
 
+use crate::order::Interface;
+
 /// Where a task or a container is in its life, in the ECS agent's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -72,6 +74,8 @@ impl LaunchType {
 pub enum TaskNetwork {
     /// Addresses on this node's bridge: only they are answered.
     Bridge,
+    /// One address of the task's own: only it is answered.
+    Own,
     /// The node's own: only processes of this machine are answered.
     Host,
     /// Loopback only: nobody can ask.
@@ -83,6 +87,7 @@ impl TaskNetwork {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Bridge => "bridge",
+            Self::Own => "awsvpc",
             Self::Host => "host",
             Self::None => "none",
         }
@@ -124,6 +129,8 @@ pub struct TaskMeta {
     pub execution_stopped_at: Option<Timestamp>,
     /// How it is reached, and so whom the endpoints answer.
     pub network: TaskNetwork,
+    /// Its own interface, if it has one.
+    pub interface: Option<Interface>,
     /// Where its containers run.
     pub sandbox: SandboxId,
     /// The id of its role's credentials, if it has a role.

@@ -22,6 +22,8 @@ mod stats;
 mod tags;
 
 #[cfg(test)]
+mod own_tests;
+#[cfg(test)]
 mod tests;
 
 pub use self::directory::{ADDRESS, Asker, Directory};

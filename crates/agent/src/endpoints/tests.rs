@@ -184,7 +184,7 @@ async fn request(
     (status, value)
 }
 
-fn container() -> ContainerMeta {
+pub(super) fn container() -> ContainerMeta {
     let started = Timestamp::from_millis(1_795_357_800_500);
     ContainerMeta {
         id: ContainerId::new("t-0"),
@@ -222,7 +222,7 @@ fn container() -> ContainerMeta {
     }
 }
 
-fn task() -> TaskMeta {
+pub(super) fn task() -> TaskMeta {
     let waiting = ContainerMeta {
         id: ContainerId::new("t-1"),
         name: "later".to_owned(),
@@ -248,6 +248,7 @@ fn task() -> TaskMeta {
         pull_stopped_at: Some(Timestamp::from_millis(1_795_357_799_000)),
         execution_stopped_at: None,
         network: TaskNetwork::Bridge,
+        interface: None,
         sandbox: SandboxId::new("t"),
         credentials_id: Some("cred".to_owned()),
         containers: vec![container(), waiting],

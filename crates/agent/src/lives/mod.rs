@@ -178,6 +178,21 @@ impl Networking for Books {
             bindings: Self::bind(ports),
         })
     }
+    async fn attach_own(
+        &self,
+        id: &str,
+        _: OwnedFd,
+        own: net::OwnAddress,
+    ) -> Result<Attachment, NetError> {
+        self.attached.lock().unwrap().insert(id.to_owned());
+        Ok(Attachment {
+            address: own.address,
+            prefix: 32,
+            gateway: Ipv4Addr::new(172, 30, 0, 1),
+            mac: "02:57:ac:1f:00:09".to_owned(),
+            bindings: Vec::new(),
+        })
+    }
     async fn reserve_host_ports(
         &self,
         id: &str,
@@ -247,6 +262,7 @@ impl World {
             cluster: "default".to_owned(),
             data_dir: self.dir.path().to_owned(),
             attributes: vec![("rack".to_owned(), Some("7".to_owned()))],
+            tags: vec![("team".to_owned(), "blue".to_owned())],
             reserved_ports: vec![22],
             reserved_ports_udp: Vec::new(),
             cpu: 2048,

@@ -18,7 +18,7 @@ async fn the_node_registers_with_what_it_is_and_connects_signed() {
     assert_eq!(call["attributes"][0], json!({"name": "rack", "value": "7"}));
     let has = |name: &str| call["attributes"].as_array().unwrap().iter().any(|a| a["name"] == name);
     assert!(has("com.amazonaws.ecs.capability.logging-driver.awslogs") && has("ecs.os-type"));
-    assert!(!has("ecs.capability.task-eni") && has("com.amazonaws.ecs.capability.task-iam-role"));
+    assert!(has("ecs.capability.task-eni") && has("com.amazonaws.ecs.capability.task-iam-role"));
     assert_eq!(
         call["totalResources"],
         json!([

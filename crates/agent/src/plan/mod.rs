@@ -30,6 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use net::OwnAddress;
 use runtime::{ContainerId, ContainerSpec, SandboxSpec};
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +107,8 @@ pub enum NetworkPlan {
     Runtime,
     /// The node's own, with ports that nobody else may have.
     Host,
+    /// All its containers share one place on the bridge, with an address of the task's own.
+    Own(OwnAddress),
     /// Loopback only.
     None,
 }
@@ -220,6 +223,16 @@ impl TaskPlan {
             .iter()
             .enumerate()
             .filter(move |(_, c)| bridge && c.template.network != runtime::ContainerNetwork::None)
+            .map(|(index, _)| index)
+    }
+
+    /// The containers that share the task's own address.
+    pub fn sharing(&self) -> impl Iterator<Item = usize> + '_ {
+        let own = matches!(self.network, NetworkPlan::Own(_));
+        self.containers
+            .iter()
+            .enumerate()
+            .filter(move |(_, c)| own && c.template.network != runtime::ContainerNetwork::None)
             .map(|(index, _)| index)
     }
 

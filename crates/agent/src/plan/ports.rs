@@ -94,8 +94,9 @@ fn ask(name: &str, mapping: &ecs::PortMapping, network: NetworkPlan) -> Result<P
                 .ok_or_else(|| wrong("hostPort", "not a port between 0 and 65535".to_owned()))?,
         ),
     };
-    if network == NetworkPlan::Host && host_port.is_some_and(|host| host != container_port) {
-        let why = "with networkMode host it must be the container's port".to_owned();
+    let own = matches!(network, NetworkPlan::Host | NetworkPlan::Own(_));
+    if own && host_port.is_some_and(|host| host != container_port) {
+        let why = "with networkMode host or awsvpc it must be the container's port".to_owned();
         return Err(wrong("hostPort", why));
     }
     Ok(PortAsk::One(PortRequest { container_port, host_port, protocol, host_ip: None }))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws::ecs;
+use net::OwnAddress;
 use runtime::{
     ContainerId, ContainerNetwork, ContainerSpec, IpcMode, Limits, LogMode, NetworkMode, PidMode,
     SandboxId, SandboxSpec,
@@ -16,7 +17,7 @@ use super::{
     container, depends, devices, firelens, health, logs, mounts, needs, ports, refuse, security,
     volumes,
 };
-use crate::order::Order;
+use crate::order::{Interface, Order};
 
 /// ECS's default of `restartPolicy.restartAttemptPeriod`, in seconds.
 const RESTART_PERIOD: u64 = 300;
@@ -53,7 +54,10 @@ pub fn task(order: &Order, node: &NodeFacts) -> Result<TaskPlan, Refusal> {
         labels: labels(order),
         network: match network {
             NetworkPlan::Host => NetworkMode::Host,
-            NetworkPlan::Bridge | NetworkPlan::Runtime | NetworkPlan::None => NetworkMode::Private,
+            NetworkPlan::Bridge
+            | NetworkPlan::Runtime
+            | NetworkPlan::Own(_)
+            | NetworkPlan::None => NetworkMode::Private,
         },
         limits: limits(order),
         pid: pid_mode(order)?,
@@ -76,9 +80,20 @@ fn network(order: &Order, node: &NodeFacts) -> Result<NetworkPlan, Refusal> {
         None | Some(ecs::NetworkMode::Bridge) => Ok(NetworkPlan::Bridge),
         Some(ecs::NetworkMode::Host) => Ok(NetworkPlan::Host),
         Some(ecs::NetworkMode::None) => Ok(NetworkPlan::None),
-        Some(other) => Err(Refusal::new(
+        Some(ecs::NetworkMode::Awsvpc) if node.runtime_networks => Err(Refusal::new(
+            "networkMode awsvpc",
+            "the container runtime of this node wires networks itself and gives no task its own \
+             address; use a node with --runtime embedded",
+        )),
+        Some(ecs::NetworkMode::Awsvpc) => match &order.interface {
+            Some(Interface { address, mac, vpc, .. }) => {
+                Ok(NetworkPlan::Own(OwnAddress { address: *address, mac: *mac, vpc: *vpc }))
+            }
+            None => Err(Refusal::new("networkMode awsvpc", "the order names no interface")),
+        },
+        Some(ecs::NetworkMode::Unrecognized(other)) => Err(Refusal::new(
             format!("networkMode {other}"),
-            "not supported on this node yet; it has bridge, host and none",
+            "not supported on this node; it has awsvpc, bridge, host and none",
         )),
     }
 }
@@ -94,6 +109,7 @@ fn place(containers: &mut [ContainerPlan], network: NetworkPlan) {
         plan.template.network = match network {
             NetworkPlan::Host => ContainerNetwork::Sandbox,
             _ if cut_off => ContainerNetwork::None,
+            NetworkPlan::Own(_) => ContainerNetwork::Sandbox,
             _ if first => ContainerNetwork::Sandbox,
             NetworkPlan::None => ContainerNetwork::None,
             NetworkPlan::Bridge | NetworkPlan::Runtime => ContainerNetwork::Own,
@@ -168,6 +184,9 @@ fn one(
     let mut template = blank(&id, order.task_id(), log_mode);
     container::fill(&mut template, definition);
     security::fill(&mut template, definition)?;
+    if let Some(interface) = &order.interface {
+        template.hostname.clone_from(&interface.dns_name);
+    }
     template.labels = container_labels(order, definition);
     if definition.disable_networking == Some(true) {
         template.network = ContainerNetwork::None;

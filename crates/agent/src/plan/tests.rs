@@ -34,6 +34,7 @@ pub(super) fn order(containers: Value, rest: Value) -> Order {
             "associations" => order.associations = serde_json::from_value(value).unwrap(),
             "networkMode" => order.network_mode = serde_json::from_value(value).unwrap(),
             "ipcMode" => order.ipc_mode = serde_json::from_value(value).unwrap(),
+            "interface" => order.interface = serde_json::from_value(value).unwrap(),
             "pidMode" => order.pid_mode = serde_json::from_value(value).unwrap(),
             "cpu" => order.cpu = value.as_f64(),
             "memory" => order.memory = value.as_i64(),
@@ -234,7 +235,37 @@ fn ports_follow_the_network_mode() {
     assert!(none.containers.iter().all(|c| c.ports.is_empty()));
     assert_eq!(none.network, NetworkPlan::None);
     let clash = json!([{"name": "a", "image": "i", "portMappings": [{"containerPort": 80, "hostPort": 81}]}]);
-    assert!(refused(clash, json!({"networkMode": "host"})).contains("hostPort"));
+    assert!(refused(clash.clone(), json!({"networkMode": "host"})).contains("hostPort"));
+    assert!(refused(clash, own_address()).contains("hostPort"));
+}
+
+fn own_address() -> Value {
+    json!({"networkMode": "awsvpc", "interface": {
+        "address": "172.31.0.9", "mac": [2, 87, 172, 31, 0, 9], "dns_name": "ip-172-31-0-9.ec2.internal",
+        "router": ["172.31.0.1", 20], "vpc": ["172.31.0.0", 16],
+    }})
+}
+
+#[test]
+fn containers_share_the_address_that_is_the_tasks_own() {
+    let containers = json!([
+        {"name": "a", "image": "i", "portMappings": [{"containerPort": 80}]},
+        {"name": "b", "image": "i", "disableNetworking": true},
+        {"name": "c", "image": "i"},
+    ]);
+    let plan = task(&order(containers.clone(), own_address()), &node()).unwrap();
+    let NetworkPlan::Own(own) = plan.network else { panic!("{:?}", plan.network) };
+    assert_eq!(own.address, std::net::Ipv4Addr::new(172, 31, 0, 9));
+    assert_eq!(plan.sharing().collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(plan.on_bridge().count(), 0);
+    let networks: Vec<_> = plan.containers.iter().map(|c| c.template.network).collect();
+    let (shared, none) = (ContainerNetwork::Sandbox, ContainerNetwork::None);
+    assert_eq!(networks, [shared, none, shared]);
+    assert_eq!(plan.containers[2].template.hostname, "ip-172-31-0-9.ec2.internal");
+    assert_eq!((plan.network_id(0), plan.network_id(2)), (plan.id.clone(), plan.id.clone()));
+    let docker = NodeFacts { runtime_networks: true, ..node() };
+    let refusal = task(&order(containers, own_address()), &docker).unwrap_err().to_string();
+    assert!(refusal.contains("--runtime embedded"), "{refusal}");
 }
 
 #[test]

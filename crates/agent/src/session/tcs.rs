@@ -162,7 +162,10 @@ impl Tcs {
                 }
             }
             for (at, plan, state) in view.containers() {
-                if state.place.as_ref().is_some_and(|place| place.address.is_some())
+                // What the containers of a task share is counted once.
+                let shared = view.plan.sharing().next().is_some_and(|first| first != at);
+                if !shared
+                    && state.place.as_ref().is_some_and(|place| place.address.is_some())
                     && let Some(counters) = context.networking.counters(&view.plan.network_id(at))
                 {
                     self.samples.counters(plan.id.as_str(), counters, context.clock.now());

@@ -306,7 +306,8 @@ impl TaskView {
             NetworkPlan::None | NetworkPlan::Runtime => NetworkState::Unneeded,
             NetworkPlan::Host if no_ports => NetworkState::Unneeded,
             NetworkPlan::Bridge if plan.on_bridge().next().is_none() => NetworkState::Unneeded,
-            NetworkPlan::Host | NetworkPlan::Bridge => NetworkState::Idle,
+            NetworkPlan::Own(_) if plan.sharing().next().is_none() => NetworkState::Unneeded,
+            NetworkPlan::Host | NetworkPlan::Bridge | NetworkPlan::Own(_) => NetworkState::Idle,
         };
         let resources = if plan.needs_anything() { Resources::Idle } else { Resources::Unneeded };
         let reported = Reported::nothing(containers.len());

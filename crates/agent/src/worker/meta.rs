@@ -43,9 +43,11 @@ pub(super) fn snapshot(view: &TaskView, cluster: &str) -> TaskMeta {
         execution_stopped_at: state.execution_stopped_at,
         network: match view.plan.network {
             NetworkPlan::Bridge | NetworkPlan::Runtime => TaskNetwork::Bridge,
+            NetworkPlan::Own(_) => TaskNetwork::Own,
             NetworkPlan::Host => TaskNetwork::Host,
             NetworkPlan::None => TaskNetwork::None,
         },
+        interface: order.interface.clone(),
         sandbox: view.plan.sandbox.id.clone(),
         credentials_id: order.task_role.as_ref().map(|role| role.credentials_id.clone()),
         containers,

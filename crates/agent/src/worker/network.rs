@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
 use futures_util::future::{join_all, try_join_all};
-use net::{NetError, PortRequest, Protocol};
+use net::{NetError, OwnAddress, PortRequest, Protocol};
 use runtime::ContainerNetwork;
 use shell::OsEntropy;
 use stdx::{Entropy, chain};
@@ -22,6 +22,7 @@ pub(super) async fn attach(context: &Context, plan: &TaskPlan) -> Happening {
     let result = match plan.network {
         NetworkPlan::None | NetworkPlan::Runtime => Ok(Vec::new()),
         NetworkPlan::Host => host(context, plan).await,
+        NetworkPlan::Own(own) => attach_own(context, plan, own).await,
         NetworkPlan::Bridge => {
             let all = plan.on_bridge().map(|at| async move {
                 attach_one(context, plan, at).await.map(|place| (at, place))
@@ -43,6 +44,19 @@ pub(super) async fn attach(context: &Context, plan: &TaskPlan) -> Happening {
             Happening::AttachFailed(format!("ResourceInitializationError: network: {why}"))
         }
     }
+}
+
+/// Gives the task its address, which all its containers share.
+async fn attach_own(
+    context: &Context,
+    plan: &TaskPlan,
+    own: OwnAddress,
+) -> Result<Vec<(usize, Place)>, String> {
+    let netns = context.runtime.network_namespace(&plan.sandbox.id, None).await;
+    let netns = netns.map_err(|error| chain(&error))?;
+    let attached = context.networking.attach_own(&plan.id, netns, own).await;
+    let address = Some(attached.map_err(|error| chain(&error))?.address);
+    Ok(plan.sharing().map(|at| (at, Place { address, bindings: Vec::new() })).collect())
 }
 
 /// Gives one container its place on the bridge; asked again, it is the same place, made again where

@@ -126,6 +126,12 @@ fn place(task: &TaskPlan, at: usize, started: &Started) -> Option<Place> {
 fn router_address(view: &TaskView, plan: &ContainerPlan) -> Vec<(String, String)> {
     let place = plan.router.and_then(|router| view.place(router));
     let Some(address) = place.and_then(|place| place.address) else { return Vec::new() };
+    let address = match view.plan.network {
+        NetworkPlan::Own(_) => Ipv4Addr::LOCALHOST,
+        NetworkPlan::Bridge | NetworkPlan::Runtime | NetworkPlan::Host | NetworkPlan::None => {
+            address
+        }
+    };
     vec![
         ("FLUENT_HOST".to_owned(), address.to_string()),
         ("FLUENT_PORT".to_owned(), ROUTER_PORT.to_string()),

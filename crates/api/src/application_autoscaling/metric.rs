@@ -101,7 +101,8 @@ fn requests(state: &State, service: &ServiceKey, label: &str) -> Result<TrackedM
     Ok(TrackedMetric::Requests { balancer, group })
 }
 
-fn customized(given: &CustomizedMetricSpecification) -> Result<TrackedMetric, Error> {
+/// A metric of CloudWatch, or an expression over several.
+pub(crate) fn customized(given: &CustomizedMetricSpecification) -> Result<TrackedMetric, Error> {
     let single = given.metric_name.is_some()
         || given.namespace.is_some()
         || given.dimensions.is_some()
@@ -244,7 +245,7 @@ fn metric(given: &TargetTrackingMetricStat) -> QueryKind {
 // === Shown ===
 
 /// The two specifications, of which one is there.
-pub(super) fn view(
+pub(crate) fn view(
     metric: &TrackedMetric,
 ) -> (Option<PredefinedMetricSpecification>, Option<CustomizedMetricSpecification>) {
     let predefined = |kind: MetricType, resource_label: Option<String>| {

@@ -6,7 +6,7 @@
 
 mod actions;
 mod errors;
-mod metric;
+pub(crate) mod metric;
 mod policies;
 mod read;
 mod tags;

@@ -25,6 +25,8 @@ enum On {
     Family,
     /// Something of this kind, without a cluster, in this member.
     Named(&'static str, &'static str),
+    /// Task sets of the request's service: those that it names, else all.
+    TaskSets,
     /// Attributes' targets.
     Targets,
     /// ARNs in this member.
@@ -35,7 +37,7 @@ enum On {
 const fn on(operation: Operation) -> On {
     use On::{
         AnyInCluster, Arns, Cluster, Clusters, Definitions, Everything, Family, InCluster, Named,
-        Targets,
+        Targets, TaskSets,
     };
     use Operation as O;
     match operation {
@@ -62,9 +64,7 @@ const fn on(operation: Operation) -> On {
         | O::ListServiceDeployments
         | O::UpdateServicePrimaryTaskSet => InCluster("service", "service"),
         O::DescribeServices => InCluster("service", "services"),
-        O::CreateTaskSet | O::UpdateTaskSet | O::DeleteTaskSet | O::DescribeTaskSets => {
-            InCluster("task-set", "service")
-        }
+        O::CreateTaskSet | O::UpdateTaskSet | O::DeleteTaskSet | O::DescribeTaskSets => TaskSets,
         O::RunTask | O::StartTask => Definitions("taskDefinition"),
         O::StopTask | O::ExecuteCommand => InCluster("task", "task"),
         O::DescribeTasks => InCluster("task", "tasks"),
@@ -178,7 +178,10 @@ fn tagged(asked: &Asked<'_>, operation: Operation, resources: Vec<String>) -> Ve
 }
 
 const fn in_a_cluster(on: On) -> bool {
-    matches!(on, On::Cluster | On::InCluster(..) | On::AnyInCluster(..) | On::Targets)
+    matches!(
+        on,
+        On::Cluster | On::InCluster(..) | On::AnyInCluster(..) | On::Targets | On::TaskSets
+    )
 }
 
 fn last(name: &str) -> &str {
@@ -205,6 +208,14 @@ fn resources(asked: &Asked<'_>, on: On) -> Vec<String> {
         }
         On::Named(kind, member) => {
             asked.arns(member, |name| asked.arn("ecs", &format!("{kind}/{name}")))
+        }
+        On::TaskSets => {
+            let service = last(asked.text("service").unwrap_or_default());
+            let of = |id: &str| {
+                asked.arn("ecs", &format!("task-set/{}/{service}/{id}", asked.cluster()))
+            };
+            let named = asked.text("taskSet").into_iter().chain(asked.texts("taskSets"));
+            or(named.map(|id| of(&format!("ecs-svc/{}", last(id)))).collect(), &|| of("*"))
         }
         On::Targets => {
             let attributes = asked.body.get("attributes").and_then(|list| list.as_array());
@@ -257,6 +268,12 @@ mod tests {
             ),
             (Operation::ListTasks, json!({"cluster": "c"}), &["container-instance/c/*"]),
             (Operation::CreateService, json!({"serviceName": "s"}), &["service/default/s"]),
+            (Operation::CreateTaskSet, json!({"service": "s"}), &["task-set/default/s/*"]),
+            (
+                Operation::DeleteTaskSet,
+                json!({"service": "s", "taskSet": "ecs-svc/12"}),
+                &["task-set/default/s/ecs-svc/12"],
+            ),
         ] {
             let (action, found) = first(operation, &body);
             assert_eq!(action, format!("ecs:{operation}"));

@@ -8,6 +8,7 @@
 
 mod context;
 mod ecs;
+mod eventbridge;
 mod neighbours;
 mod passing;
 mod request;
@@ -19,15 +20,15 @@ use auth::policy::{Context, Decision, Document, Kind, Malformed, Question, evalu
 use auth::{AuthError, Identity, RoleSession};
 use aws::protocol::Call;
 use aws::{
-    Error, acm, application_autoscaling, autoscaling, cloudwatch, ec2, elbv2, iam, logs,
+    Error, acm, application_autoscaling, autoscaling, cloudwatch, ec2, elbv2, events, iam, logs,
     secretsmanager, ssm,
 };
-use model::State;
+use model::{AccountSetting, SettingValue, State};
 use serde_json::Value;
 
 use crate::authenticate::{dialect, refusal};
 use crate::door::{Caller, Door};
-use crate::identity;
+use crate::{identity, settings};
 use request::Asked;
 
 pub(crate) use passing::check_roles;
@@ -49,6 +50,12 @@ impl Need {
         let everything = || vec!["*".to_owned()];
         let resources = if resources.is_empty() { everything() } else { resources };
         Self { action: action.into(), resources, context: Vec::new() }
+    }
+
+    /// Whether it is only about tags that something new brings.
+    fn is_tagging_at_creation(&self) -> bool {
+        self.action == "ecs:TagResource"
+            && self.context.iter().any(|(key, _)| key == "ecs:CreateAction")
     }
 
     fn with(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
@@ -77,10 +84,22 @@ pub(crate) async fn operation(
     let secret = known_secret(door, call, &body).await;
     let asked = Asked { state: &state, body: &body, secret: secret.as_deref() };
     let refuse = |error: AuthError| refusal(&error, dialect(call.protocol));
+    let untagged = tags_freely(&state, caller);
     for need in needs(&asked, call) {
+        if untagged && need.is_tagging_at_creation() {
+            continue;
+        }
         permit(door, &state, caller, &need).map_err(|refused| refuse(refused.error))?;
     }
     Ok(())
+}
+
+/// Whether the account setting `tagResourceAuthorization` of the caller is off.
+fn tags_freely(state: &State, caller: &Caller) -> bool {
+    let principal = settings::principal(caller);
+    let setting = AccountSetting::TagAuthorization;
+    let value = state.settings().effective(&state.realm().root(), &principal, setting);
+    value == SettingValue::Off
 }
 
 impl Door {
@@ -154,8 +173,9 @@ fn needs(asked: &Asked<'_>, call: &Call) -> Vec<Need> {
             secretsmanager::Operation::from_name(name).and_then(|o| neighbours::secrets(asked, o))
         }
         "elbv2" => elbv2::Operation::from_name(name).and_then(|o| traffic::elbv2(asked, o)),
+        "events" => events::Operation::from_name(name).and_then(|o| eventbridge::events(asked, o)),
         "acm" => acm::Operation::from_name(name).and_then(|o| traffic::acm(asked, o)),
-        "ec2" => ec2::Operation::from_name(name).and_then(traffic::ec2),
+        "ec2" => ec2::Operation::from_name(name).and_then(|o| traffic::ec2(asked, o)),
         "cloudwatch" => {
             cloudwatch::Operation::from_name(name).and_then(|o| traffic::cloudwatch(asked, o))
         }
@@ -169,6 +189,11 @@ fn needs(asked: &Asked<'_>, call: &Call) -> Vec<Need> {
     let mut need = Need::new(format!("{prefix}:{name}"), resources.unwrap_or_default());
     need.context = asked.tags();
     let mut needs = vec![need];
+    if let Some(operation) = events::Operation::from_name(name)
+        && call.service.name == "events"
+    {
+        needs.extend(eventbridge::passes(asked, operation));
+    }
     if name == "BatchGetSecretValue" {
         // Each secret is read as if it were read alone; by filters, any could be.
         let each = neighbours::secret_names(asked, "SecretIdList");
@@ -296,11 +321,14 @@ mod tests {
         for o in elbv2::Operation::ALL.iter().filter(|o| built(o.facts())) {
             assert!(traffic::elbv2(&asked, *o).is_some(), "elasticloadbalancing:{o}");
         }
+        for o in events::Operation::ALL.iter().filter(|o| built(o.facts())) {
+            assert!(eventbridge::events(&asked, *o).is_some(), "events:{o}");
+        }
         for o in acm::Operation::ALL.iter().filter(|o| built(o.facts())) {
             assert!(traffic::acm(&asked, *o).is_some(), "acm:{o}");
         }
         for o in ec2::Operation::ALL.iter().filter(|o| built(o.facts())) {
-            assert!(traffic::ec2(*o).is_some(), "ec2:{o}");
+            assert!(traffic::ec2(&asked, *o).is_some(), "ec2:{o}");
         }
         for o in cloudwatch::Operation::ALL.iter().filter(|o| built(o.facts())) {
             assert!(traffic::cloudwatch(&asked, *o).is_some(), "cloudwatch:{o}");

@@ -36,7 +36,7 @@ impl<'a> Asked<'a> {
 
     /// An ARN of a service in this region and account.
     pub(crate) fn arn(&self, service: &str, rest: &str) -> String {
-        let Realm { partition, region, account } = self.realm();
+        let Realm { partition, region, account, .. } = self.realm();
         format!("arn:{partition}:{service}:{region}:{account}:{rest}")
     }
 

@@ -79,9 +79,9 @@ pub(super) fn acm(asked: &Asked<'_>, operation: acm::Operation) -> Resources {
     })
 }
 
-/// EC2: what it describes has no resources of its own.
+/// EC2: what it describes has no resources of its own; launch templates have ARNs by their ids.
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html>
-pub(super) fn ec2(operation: ec2::Operation) -> Resources {
+pub(super) fn ec2(asked: &Asked<'_>, operation: ec2::Operation) -> Resources {
     use ec2::Operation as O;
     match operation {
         O::DescribeAccountAttributes
@@ -94,7 +94,16 @@ pub(super) fn ec2(operation: ec2::Operation) -> Resources {
         | O::DescribeSecurityGroups
         | O::DescribeSubnets
         | O::DescribeVpcAttribute
-        | O::DescribeVpcs => Some(Vec::new()),
+        | O::DescribeVpcs
+        | O::DescribeLaunchTemplates
+        | O::DescribeLaunchTemplateVersions => Some(Vec::new()),
+        O::CreateLaunchTemplate
+        | O::CreateLaunchTemplateVersion
+        | O::ModifyLaunchTemplate
+        | O::DeleteLaunchTemplate
+        | O::DeleteLaunchTemplateVersions => Some(
+            asked.arns("LaunchTemplateId", |id| asked.arn("ec2", &format!("launch-template/{id}"))),
+        ),
         _ => None,
     }
 }
@@ -160,20 +169,28 @@ pub(super) fn autoscaling(asked: &Asked<'_>, operation: autoscaling::Operation) 
         | O::DescribeLaunchConfigurations
         | O::DescribeLifecycleHookTypes
         | O::DescribeLifecycleHooks
+        | O::DescribeAdjustmentTypes
         | O::DescribePolicies
+        | O::DescribeScalingProcessTypes
+        | O::DescribeScheduledActions
         | O::DescribeScalingActivities
         | O::DescribeTags
         | O::DescribeTerminationPolicyTypes
         | O::SetInstanceHealth
         | O::TerminateInstanceInAutoScalingGroup => Vec::new(),
-        O::CompleteLifecycleAction
+        O::BatchDeleteScheduledAction
+        | O::BatchPutScheduledUpdateGroupAction
+        | O::CompleteLifecycleAction
         | O::CreateAutoScalingGroup
         | O::DeleteAutoScalingGroup
         | O::DeleteLifecycleHook
         | O::DeletePolicy
+        | O::DeleteScheduledAction
         | O::DetachInstances
+        | O::ExecutePolicy
         | O::PutLifecycleHook
         | O::PutScalingPolicy
+        | O::PutScheduledUpdateGroupAction
         | O::RecordLifecycleActionHeartbeat
         | O::ResumeProcesses
         | O::SetDesiredCapacity

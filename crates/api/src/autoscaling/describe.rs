@@ -8,7 +8,7 @@ use aws::autoscaling::{
 };
 use model::{AutoScalingGroup, State};
 
-use super::errors::{invalid, not_built};
+use super::errors::{cut, invalid, not_built};
 use super::view;
 use crate::page::{Order, Page};
 
@@ -28,6 +28,7 @@ pub(super) fn groups(
     let page = Page::of_100("DescribeAutoScalingGroups", token, request.max_records);
     let wanted = request.auto_scaling_group_names.as_deref().unwrap_or_default();
     let filters = request.filters.as_deref().unwrap_or_default();
+    let nodes = request.include_instances.unwrap_or(true);
     if let Some(odd) = filters.iter().filter_map(|f| f.name.as_deref()).find(|n| !is_tag(n)) {
         return Err(invalid(format!(
             "Filters: there is no filter \"{odd}\"; there are tag-key, tag-value and tag:KEY."
@@ -38,9 +39,9 @@ pub(super) fn groups(
         .groups()
         .filter(|g| wanted.is_empty() || wanted.iter().any(|name| *name == g.name.as_str()))
         .filter(|group| filters.iter().all(|filter| passes(group, filter)))
-        .map(|group| (group.name.to_string(), view::group(state, group)))
+        .map(|group| (group.name.to_string(), view::group(state, group, nodes)))
         .collect();
-    let (groups, next_token) = page.cut(all, Order::Ascending)?;
+    let (groups, next_token) = cut(&page, all, Order::Ascending)?;
     Ok(AutoScalingGroupsType { auto_scaling_groups: Some(groups), next_token })
 }
 
@@ -71,7 +72,7 @@ pub(super) fn instances(
         .filter(|n| wanted.is_empty() || wanted.iter().any(|id| *id == n.id.as_str()))
         .map(|node| (node.id.to_string(), view::instance_details(state, node)))
         .collect();
-    let (instances, next_token) = page.cut(all, Order::Ascending)?;
+    let (instances, next_token) = cut(&page, all, Order::Ascending)?;
     Ok(AutoScalingInstancesType { auto_scaling_instances: Some(instances), next_token })
 }
 
@@ -102,7 +103,7 @@ pub(super) fn activities(
             }
         }
     }
-    let (activities, next_token) = page.cut(all, Order::Descending)?;
+    let (activities, next_token) = cut(&page, all, Order::Descending)?;
     Ok(ActivitiesType { activities: Some(activities), next_token })
 }
 
@@ -110,6 +111,14 @@ pub(super) fn tags(state: &State, request: &DescribeTagsType) -> Result<TagsType
     let token = request.next_token.as_deref();
     let page = Page::of_100("DescribeTags", token, request.max_records);
     let filters = request.filters.as_deref().unwrap_or_default();
+    let known = ["auto-scaling-group", "key", "value", "propagate-at-launch"];
+    let mut names = filters.iter().map(|filter| filter.name.as_deref().unwrap_or_default());
+    if let Some(odd) = names.find(|name| !known.contains(name)) {
+        return Err(invalid(format!(
+            "Filters: there is no filter \"{odd}\"; there are {}.",
+            known.join(", ")
+        )));
+    }
     let mut all = Vec::new();
     for group in state.capacity().groups() {
         for tag in view::tags(group) {
@@ -119,7 +128,7 @@ pub(super) fn tags(state: &State, request: &DescribeTagsType) -> Result<TagsType
             }
         }
     }
-    let (tags, next_token) = page.cut(all, Order::Ascending)?;
+    let (tags, next_token) = cut(&page, all, Order::Ascending)?;
     Ok(TagsType { tags: Some(tags), next_token })
 }
 

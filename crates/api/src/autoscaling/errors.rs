@@ -2,15 +2,29 @@
 //! <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/CommonErrors.html>
 
 use aws::Error;
+use aws::autoscaling::ErrorKind;
 use scheduler::{CapacityCommand, CapacityRejection, Command, Rejection};
 use store::{Committed, SubmitError};
 
 use crate::door::Door;
 use crate::errors;
+use crate::page::{Order, Page};
 
 /// `ValidationError` with a sentence.
 pub(super) fn invalid(message: impl Into<String>) -> Error {
     Error::new("ValidationError", 400, message)
+}
+
+/// A page of a list with the token of the next, refused as Auto Scaling refuses it.
+pub(super) fn cut<T>(
+    page: &Page<'_>,
+    entries: Vec<(String, T)>,
+    order: Order,
+) -> Result<(Vec<T>, Option<String>), Error> {
+    if page.has_foreign_token() {
+        return Err(ErrorKind::InvalidNextToken.with("The NextToken value is not valid."));
+    }
+    page.cut(entries, order).map_err(|error| invalid(error.message))
 }
 
 /// Refuses members that ask for what is not built, by name.
@@ -52,6 +66,8 @@ fn refused(refusal: &CapacityRejection) -> Error {
         | R::LaunchInUse(..)
         | R::GroupHasProvider(..)
         | R::GroupDeleting(_) => "ResourceInUse",
+        R::InProgress(_) => "ScalingActivityInProgress",
+        R::Limit(_) => "LimitExceeded",
         _ => "ValidationError",
     };
     Error::new(code, 400, refusal.to_string())

@@ -6,17 +6,18 @@ use aws::Error;
 use aws::autoscaling::{
     CreateAutoScalingGroupResponse, CreateAutoScalingGroupType, CreateOrUpdateTagsResponse,
     CreateOrUpdateTagsType, DeleteAutoScalingGroupResponse, DeleteAutoScalingGroupType,
-    DeleteTagsResponse, DeleteTagsType, ResumeProcessesResponse, ScalingProcessQuery,
-    SetDesiredCapacityResponse, SetDesiredCapacityType, SuspendProcessesResponse, Tag,
-    UpdateAutoScalingGroupResponse, UpdateAutoScalingGroupType,
+    DeleteTagsResponse, DeleteTagsType, LaunchTemplateSpecification, ResumeProcessesResponse,
+    ScalingProcessQuery, SetDesiredCapacityResponse, SetDesiredCapacityType,
+    SuspendProcessesResponse, Tag, UpdateAutoScalingGroupResponse, UpdateAutoScalingGroupType,
 };
-use model::{AutoScalingGroupName, GroupTag, Process};
+use model::{AutoScalingGroupName, GroupTag, LaunchSource, Process, State};
 use scheduler::CapacityCommand;
 use scheduler::capacity::{GroupUpdate, NewGroup};
 
 use super::errors::{invalid, not_built, number, required, submit};
 use super::hooks;
 use crate::door::Door;
+use crate::ec2::templates;
 
 /// AWS's defaults, in seconds.
 const COOLDOWN: i32 = 300;
@@ -34,22 +35,22 @@ pub(super) const PROCESSES: [(&str, Process); 9] = [
     ("InstanceRefresh", Process::InstanceRefresh),
 ];
 
-pub(super) async fn create(
-    door: &Door,
-    request: CreateAutoScalingGroupType,
-) -> Result<CreateAutoScalingGroupResponse, Error> {
+/// What a new group cannot have.
+fn refuse_new(request: &CreateAutoScalingGroupType) -> Result<(), Error> {
     let filled = |list: Option<&Vec<String>>| list.is_some_and(|list| !list.is_empty());
     not_built(&[
-        ("LaunchTemplate", request.launch_template.is_some()),
         ("MixedInstancesPolicy", request.mixed_instances_policy.is_some()),
         ("InstanceId", request.instance_id.is_some()),
         ("LoadBalancerNames", filled(request.load_balancer_names.as_ref())),
         ("TargetGroupARNs", filled(request.target_group_arns.as_ref())),
-        ("TrafficSources", request.traffic_sources.is_some_and(|list| !list.is_empty())),
+        ("TrafficSources", request.traffic_sources.as_ref().is_some_and(|list| !list.is_empty())),
         ("PlacementGroup", request.placement_group.is_some()),
         ("MaxInstanceLifetime", request.max_instance_lifetime.is_some_and(|n| n != 0)),
         ("CapacityRebalance", request.capacity_rebalance == Some(true)),
-        ("DesiredCapacityType", request.desired_capacity_type.is_some_and(|t| t != "units")),
+        (
+            "DesiredCapacityType",
+            request.desired_capacity_type.as_ref().is_some_and(|t| t != "units"),
+        ),
         ("DefaultInstanceWarmup", request.default_instance_warmup.is_some_and(|n| n >= 0)),
         ("InstanceMaintenancePolicy", request.instance_maintenance_policy.is_some()),
         ("AvailabilityZoneIds", filled(request.availability_zone_ids.as_ref())),
@@ -62,11 +63,33 @@ pub(super) async fn create(
         ("DeletionProtection", request.deletion_protection.is_some()),
         ("ServiceLinkedRoleARN", request.service_linked_role_arn.is_some()),
         ("SkipZonalShiftValidation", request.skip_zonal_shift_validation == Some(true)),
-    ])?;
+    ])
+}
+
+pub(super) async fn create(
+    door: &Door,
+    request: CreateAutoScalingGroupType,
+) -> Result<CreateAutoScalingGroupResponse, Error> {
+    refuse_new(&request)?;
     check_termination(request.termination_policies.as_ref())?;
     check_health_type(request.health_check_type.as_ref())?;
     let name = required("AutoScalingGroupName", request.auto_scaling_group_name.as_ref())?;
-    let launch = required("LaunchConfigurationName", request.launch_configuration_name.as_ref())?;
+    if name.contains(':') || !name.bytes().all(|b| (33..=126).contains(&b)) {
+        return Err(invalid(
+            "AutoScalingGroupName: it may have printable ASCII characters other than : and space.",
+        ));
+    }
+    let launch = source(
+        &door.snapshot(),
+        request.launch_configuration_name.as_ref(),
+        request.launch_template.as_ref(),
+    )?;
+    let Some(launch) = launch else {
+        return Err(invalid(
+            "Valid requests must contain either LaunchTemplate, LaunchConfigurationName, InstanceId \
+             or MixedInstancesPolicy parameter.",
+        ));
+    };
     let subnets = subnets(request.vpc_zone_identifier.as_ref());
     let zones = match request.availability_zones.clone().unwrap_or_default() {
         zones if zones.is_empty() && subnets.is_empty() => {
@@ -83,7 +106,7 @@ pub(super) async fn create(
     };
     let new = NewGroup {
         name: name.into(),
-        launch: launch.into(),
+        launch,
         min: need("MinSize", request.min_size)?,
         max: need("MaxSize", request.max_size)?,
         desired: request.desired_capacity.map(|n| number("DesiredCapacity", n)).transpose()?,
@@ -107,7 +130,6 @@ pub(super) async fn update(
     request: UpdateAutoScalingGroupType,
 ) -> Result<UpdateAutoScalingGroupResponse, Error> {
     not_built(&[
-        ("LaunchTemplate", request.launch_template.is_some()),
         ("MixedInstancesPolicy", request.mixed_instances_policy.is_some()),
         ("PlacementGroup", request.placement_group.is_some()),
         ("MaxInstanceLifetime", request.max_instance_lifetime.is_some_and(|n| n != 0)),
@@ -132,7 +154,11 @@ pub(super) async fn update(
     let time = |member: &str, given: Option<i32>| given.map(|n| seconds(member, n)).transpose();
     let update = GroupUpdate {
         name: Some(name.into()),
-        launch: request.launch_configuration_name.map(Into::into),
+        launch: source(
+            &door.snapshot(),
+            request.launch_configuration_name.as_ref(),
+            request.launch_template.as_ref(),
+        )?,
         min: read("MinSize", request.min_size)?,
         max: read("MaxSize", request.max_size)?,
         desired: read("DesiredCapacity", request.desired_capacity)?,
@@ -144,6 +170,29 @@ pub(super) async fn update(
     };
     submit(door, CapacityCommand::UpdateGroup(Box::new(update))).await?;
     Ok(UpdateAutoScalingGroupResponse {})
+}
+
+/// By what nodes are started: a launch configuration or a version of a launch template.
+fn source(
+    state: &State,
+    configuration: Option<&String>,
+    template: Option<&LaunchTemplateSpecification>,
+) -> Result<Option<LaunchSource>, Error> {
+    match (configuration, template) {
+        (None, None) => Ok(None),
+        (Some(name), None) => Ok(Some(LaunchSource::Configuration(name.as_str().into()))),
+        (None, Some(given)) => {
+            let said = |error: Error| invalid(error.message);
+            let (id, name) = (&given.launch_template_id, &given.launch_template_name);
+            let template = templates::find(state, id.as_ref(), name.as_ref()).map_err(said)?;
+            let version = given.version.as_deref().unwrap_or("$Default");
+            let version = templates::version(version).map_err(said)?;
+            Ok(Some(LaunchSource::Template { template, version }))
+        }
+        (Some(_), Some(_)) => Err(invalid(
+            "Valid requests must contain either LaunchTemplate or LaunchConfigurationName, not both.",
+        )),
+    }
 }
 
 fn check_termination(given: Option<&Vec<String>>) -> Result<(), Error> {
@@ -180,12 +229,13 @@ pub(super) async fn set_desired(
     request: SetDesiredCapacityType,
 ) -> Result<SetDesiredCapacityResponse, Error> {
     let name = required("AutoScalingGroupName", request.auto_scaling_group_name.as_ref())?;
-    not_built(&[("HonorCooldown", request.honor_cooldown == Some(true))])?;
     let Some(desired) = request.desired_capacity else {
         return Err(invalid("DesiredCapacity is required."));
     };
     let desired = number("DesiredCapacity", desired)?;
-    submit(door, CapacityCommand::SetDesired { group: name.into(), desired }).await?;
+    let honor_cooldown = request.honor_cooldown.unwrap_or(false);
+    let command = CapacityCommand::SetDesired { group: name.into(), desired, honor_cooldown };
+    submit(door, command).await?;
     Ok(SetDesiredCapacityResponse {})
 }
 

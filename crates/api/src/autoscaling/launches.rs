@@ -7,19 +7,15 @@ use aws::autoscaling::{
     DeleteLaunchConfigurationResponse, LaunchConfiguration as Wire, LaunchConfigurationNameType,
     LaunchConfigurationNamesType, LaunchConfigurationsType,
 };
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use model::{ClusterName, LaunchConfiguration, Realm, State};
 use scheduler::CapacityCommand;
 use scheduler::capacity::NewLaunch;
 
-use super::errors::{invalid, not_built, required, submit};
+use super::errors::{cut, invalid, not_built, required, submit};
+use super::user_data;
 use crate::door::Door;
 use crate::page::{Order, Page};
 use crate::refer;
-
-/// The longest user data, before base 64.
-const LONGEST_USER_DATA: usize = 21_847;
 
 pub(super) async fn create(
     door: &Door,
@@ -46,11 +42,13 @@ pub(super) async fn create(
         ("ClassicLinkVPCId", request.classic_link_vpc_id.is_some()),
     ])?;
     let name = required("LaunchConfigurationName", request.launch_configuration_name.as_ref())?;
-    let user_data = match request.user_data.as_deref() {
+    let told = match request.user_data.as_deref() {
         None | Some("") => String::new(),
-        Some(encoded) => decode(encoded)?,
+        Some(encoded) => {
+            user_data::read(encoded).map_err(|why| invalid(format!("UserData: {why}")))?
+        }
     };
-    let cluster = match asked_cluster(&user_data) {
+    let cluster = match user_data::cluster(&told) {
         None => ClusterName::from("default"),
         Some(given) => refer::cluster_name(door.realm(), Some(&given))?,
     };
@@ -58,31 +56,11 @@ pub(super) async fn create(
         name: name.into(),
         image: request.image_id.clone().unwrap_or_default(),
         instance_type: required("InstanceType", request.instance_type.as_ref())?.to_owned(),
-        user_data,
+        user_data: told,
         cluster,
     };
     submit(door, CapacityCommand::CreateLaunch(new)).await?;
     Ok(CreateLaunchConfigurationResponse {})
-}
-
-fn decode(encoded: &str) -> Result<String, Error> {
-    let compact: String = encoded.split_whitespace().collect();
-    let text = STANDARD.decode(compact).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let text = text.ok_or_else(|| invalid("UserData: it is not text in base 64."))?;
-    if text.len() > LONGEST_USER_DATA {
-        return Err(invalid(format!("UserData: it is longer than {LONGEST_USER_DATA} bytes.")));
-    }
-    Ok(text)
-}
-
-/// The cluster that user data has nodes join: `ECS_CLUSTER=NAME`, wherever in a script it stands, as
-/// those of the ECS-optimised images have it.
-fn asked_cluster(user_data: &str) -> Option<String> {
-    let at = user_data.rfind("ECS_CLUSTER=")? + "ECS_CLUSTER=".len();
-    let rest = user_data[at..].trim_start_matches(['"', '\'']);
-    let name: String =
-        rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_:/".contains(*c)).collect();
-    (!name.is_empty()).then_some(name)
 }
 
 pub(super) async fn delete(
@@ -109,12 +87,12 @@ pub(super) fn describe(
         })
         .map(|launch| (launch.name.to_string(), view(state.realm(), launch)))
         .collect();
-    let (launches, next_token) = page.cut(all, Order::Ascending)?;
+    let (launches, next_token) = cut(&page, all, Order::Ascending)?;
     Ok(LaunchConfigurationsType { launch_configurations: Some(launches), next_token })
 }
 
 fn view(realm: &Realm, launch: &LaunchConfiguration) -> Wire {
-    let Realm { partition, region, account } = realm;
+    let Realm { partition, region, account, .. } = realm;
     let name = &launch.name;
     Wire {
         launch_configuration_name: Some(name.to_string()),
@@ -123,28 +101,10 @@ fn view(realm: &Realm, launch: &LaunchConfiguration) -> Wire {
         )),
         image_id: Some(launch.image.clone()),
         instance_type: Some(launch.instance_type.clone()),
-        user_data: Some(STANDARD.encode(&launch.user_data)),
+        user_data: Some(user_data::write(&launch.user_data)),
         created_time: Some(launch.created_at),
         security_groups: Some(Vec::new()),
         block_device_mappings: Some(Vec::new()),
         ..Wire::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::asked_cluster;
-
-    #[test]
-    fn the_cluster_is_found_where_scripts_have_it() {
-        for (script, cluster) in [
-            ("", None),
-            ("#!/bin/bash\necho ECS_CLUSTER=web >> /etc/ecs/ecs.config\n", Some("web")),
-            ("cat <<'EOF' >> /etc/ecs/ecs.config\nECS_CLUSTER=\"a_b-1\"\nEOF", Some("a_b-1")),
-            ("ECS_CLUSTER=old\nECS_CLUSTER=new", Some("new")),
-            ("ECS_CLUSTER=", None),
-        ] {
-            assert_eq!(asked_cluster(script).as_deref(), cluster, "{script}");
-        }
     }
 }

@@ -1,15 +1,18 @@
-//! Amazon EC2 Auto Scaling, as far as capacity providers need it: launch configurations, groups, their
-//! nodes, lifecycle hooks, activities and tags.
+//! Amazon EC2 Auto Scaling, as far as clusters need it: launch configurations, groups, their nodes,
+//! lifecycle hooks, scaling policies, scheduled actions, activities and tags.
 //! <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/Welcome.html>
 //!
 //! What starts the nodes is not known here: see `control::capacity`.
 
+mod actions;
 mod describe;
 mod errors;
 mod groups;
 mod hooks;
 mod launches;
 mod nodes;
+mod policies;
+pub(crate) mod user_data;
 mod view;
 
 use aws::Error;
@@ -44,6 +47,7 @@ impl AutoScaling for Door {
         describe_auto_scaling_instances, DescribeAutoScalingInstancesType, AutoScalingInstancesType => describe::instances;
         describe_scaling_activities, DescribeScalingActivitiesType, ActivitiesType => describe::activities;
         describe_tags, DescribeTagsType, TagsType => describe::tags;
+        describe_scheduled_actions, DescribeScheduledActionsType, ScheduledActionsType => actions::describe;
         describe_lifecycle_hooks, DescribeLifecycleHooksType, DescribeLifecycleHooksAnswer => hooks::describe;
     }
 
@@ -61,6 +65,14 @@ impl AutoScaling for Door {
         set_instance_protection, SetInstanceProtectionQuery, SetInstanceProtectionAnswer => nodes::protect;
         set_instance_health, SetInstanceHealthQuery, SetInstanceHealthResponse => nodes::set_health;
         terminate_instance_in_auto_scaling_group, TerminateInstanceInAutoScalingGroupType, ActivityType => nodes::terminate;
+        put_scaling_policy, PutScalingPolicyType, PolicyARNType => policies::put;
+        delete_policy, DeletePolicyType, DeletePolicyResponse => policies::delete;
+        execute_policy, ExecutePolicyType, ExecutePolicyResponse => policies::execute;
+        describe_policies, DescribePoliciesType, PoliciesType => policies::describe;
+        put_scheduled_update_group_action, PutScheduledUpdateGroupActionType, PutScheduledUpdateGroupActionResponse => actions::put;
+        batch_put_scheduled_update_group_action, BatchPutScheduledUpdateGroupActionType, BatchPutScheduledUpdateGroupActionAnswer => actions::put_batch;
+        delete_scheduled_action, DeleteScheduledActionType, DeleteScheduledActionResponse => actions::delete;
+        batch_delete_scheduled_action, BatchDeleteScheduledActionType, BatchDeleteScheduledActionAnswer => actions::delete_batch;
         put_lifecycle_hook, PutLifecycleHookType, PutLifecycleHookAnswer => hooks::put;
         delete_lifecycle_hook, DeleteLifecycleHookType, DeleteLifecycleHookAnswer => hooks::delete;
         complete_lifecycle_action, CompleteLifecycleActionType, CompleteLifecycleActionAnswer => hooks::complete;
@@ -83,6 +95,29 @@ impl AutoScaling for Door {
     ) -> Result<DescribeTerminationPolicyTypesAnswer, Error> {
         let types = vec!["Default".to_owned()];
         Ok(DescribeTerminationPolicyTypesAnswer { termination_policy_types: Some(types) })
+    }
+
+    async fn describe_adjustment_types(
+        &self,
+        _: &Caller,
+        _: DescribeAdjustmentTypesRequest,
+    ) -> Result<DescribeAdjustmentTypesAnswer, Error> {
+        let one = |(name, _): &(&str, model::Adjustment)| AdjustmentType {
+            adjustment_type: Some((*name).to_owned()),
+        };
+        let types = policies::ADJUSTMENTS.iter().map(one).collect();
+        Ok(DescribeAdjustmentTypesAnswer { adjustment_types: Some(types) })
+    }
+
+    async fn describe_scaling_process_types(
+        &self,
+        _: &Caller,
+        _: DescribeScalingProcessTypesRequest,
+    ) -> Result<ProcessesType, Error> {
+        let one = |(name, _): &(&str, model::Process)| ProcessType {
+            process_name: Some((*name).to_owned()),
+        };
+        Ok(ProcessesType { processes: Some(groups::PROCESSES.iter().map(one).collect()) })
     }
 
     async fn describe_account_limits(

@@ -1,10 +1,14 @@
 //! How groups, nodes and activities are spelled.
 
 use aws::autoscaling::{
-    Activity, AutoScalingGroup as Wire, AutoScalingInstanceDetails, Instance, LifecycleState,
-    ScalingActivityStatusCode, SuspendedProcess, TagDescription,
+    Activity, AutoScalingGroup as Wire, AutoScalingInstanceDetails, Instance,
+    LaunchTemplateSpecification, LifecycleState, ScalingActivityStatusCode, SuspendedProcess,
+    TagDescription,
 };
-use model::{AutoScalingGroup, GroupActivity, Node, NodeHealth, NodeState, Realm, State};
+use model::{
+    AutoScalingGroup, GroupActivity, LaunchSource, LaunchTemplateId, LaunchedBy, Node, NodeHealth,
+    NodeState, Realm, State,
+};
 
 use super::groups::PROCESSES;
 use crate::capacity::group_arn;
@@ -13,17 +17,25 @@ fn number(n: u32) -> Option<i32> {
     i32::try_from(n).ok()
 }
 
-pub(super) fn group(state: &State, group: &AutoScalingGroup) -> Wire {
+/// A group; without its nodes where they were not asked for.
+pub(super) fn group(state: &State, group: &AutoScalingGroup, with_nodes: bool) -> Wire {
     let suspended = PROCESSES.iter().filter(|(_, process)| group.suspended.contains(process));
     let suspended = suspended.map(|(name, _)| SuspendedProcess {
         process_name: Some((*name).to_owned()),
         suspension_reason: Some("User suspended".to_owned()),
     });
-    let nodes = state.capacity().nodes(&group.name);
+    let nodes = state.capacity().nodes(&group.name).filter(|_| with_nodes);
+    let (configuration, template) = match &group.launch {
+        LaunchSource::Configuration(name) => (Some(name.to_string()), None),
+        LaunchSource::Template { template, version } => {
+            (None, Some(specification(state, template, version.to_string())))
+        }
+    };
     Wire {
         auto_scaling_group_name: Some(group.name.to_string()),
         auto_scaling_group_arn: Some(group_arn(state.realm(), &group.id, &group.name)),
-        launch_configuration_name: Some(group.launch.to_string()),
+        launch_configuration_name: configuration,
+        launch_template: template,
         min_size: number(group.min),
         max_size: number(group.max),
         desired_capacity: number(group.desired),
@@ -43,6 +55,41 @@ pub(super) fn group(state: &State, group: &AutoScalingGroup) -> Wire {
         termination_policies: Some(vec!["Default".to_owned()]),
         new_instances_protected_from_scale_in: Some(group.protect_new),
         ..Wire::default()
+    }
+}
+
+/// A version of a launch template, by its id and its name as far as it is still there.
+fn specification(
+    state: &State,
+    template: &LaunchTemplateId,
+    version: String,
+) -> LaunchTemplateSpecification {
+    let known = state.capacity().template(template);
+    LaunchTemplateSpecification {
+        launch_template_id: Some(template.to_string()),
+        launch_template_name: known.map(|known| known.name.clone()),
+        version: Some(version),
+    }
+}
+
+/// By what a node was started.
+fn launched_by(
+    state: &State,
+    node: &Node,
+) -> (Option<String>, Option<LaunchTemplateSpecification>) {
+    match &node.launch {
+        LaunchedBy::Configuration(name) => (Some(name.to_string()), None),
+        LaunchedBy::Template { template, version } => {
+            (None, Some(specification(state, template, version.to_string())))
+        }
+    }
+}
+
+/// Of which size a node is.
+fn instance_type(state: &State, node: &Node) -> Option<String> {
+    match node.instance_type.as_str() {
+        "" => state.capacity().terms_of(node).map(|terms| terms.instance_type),
+        known => Some(known.to_owned()),
     }
 }
 
@@ -77,29 +124,31 @@ fn health(health: NodeHealth) -> String {
 }
 
 fn instance(state: &State, node: &Node) -> Instance {
-    let launch = state.capacity().launch(&node.launch);
+    let (configuration, template) = launched_by(state, node);
     Instance {
         instance_id: Some(node.id.to_string()),
-        instance_type: launch.map(|launch| launch.instance_type.clone()),
+        instance_type: instance_type(state, node),
         availability_zone: Some(node.zone.clone()),
         lifecycle_state: Some(lifecycle(node.state)),
         health_status: Some(health(node.health)),
-        launch_configuration_name: Some(node.launch.to_string()),
+        launch_configuration_name: configuration,
+        launch_template: template,
         protected_from_scale_in: Some(node.protected),
         ..Instance::default()
     }
 }
 
 pub(super) fn instance_details(state: &State, node: &Node) -> AutoScalingInstanceDetails {
-    let launch = state.capacity().launch(&node.launch);
+    let (configuration, template) = launched_by(state, node);
     AutoScalingInstanceDetails {
         instance_id: Some(node.id.to_string()),
-        instance_type: launch.map(|launch| launch.instance_type.clone()),
+        instance_type: instance_type(state, node),
         auto_scaling_group_name: Some(node.group.to_string()),
         availability_zone: Some(node.zone.clone()),
         lifecycle_state: Some(lifecycle(node.state).to_string()),
         health_status: Some(health(node.health).to_uppercase()),
-        launch_configuration_name: Some(node.launch.to_string()),
+        launch_configuration_name: configuration,
+        launch_template: template,
         protected_from_scale_in: Some(node.protected),
         ..AutoScalingInstanceDetails::default()
     }

@@ -182,7 +182,7 @@ pub(crate) async fn put_cluster(
         strategy: strategy::read(request.default_capacity_provider_strategy.as_ref())?,
     };
     let state = door.submit(Command::Capacity(command)).await?.state;
-    let shown = Shown { tags: true, statistics: false };
+    let shown = Shown::CHANGED;
     Ok(PutClusterCapacityProvidersResponse { cluster: find(&state, &cluster, shown) })
 }
 
@@ -310,7 +310,7 @@ fn read_scaling(
 }
 
 fn arn(realm: &Realm, given: &str) -> String {
-    let Realm { partition, region, account } = realm;
+    let Realm { partition, region, account, .. } = realm;
     if given.starts_with("arn:") {
         return given.to_owned();
     }
@@ -356,7 +356,7 @@ fn provider_view(realm: &Realm, state: &State, provider: &CapacityProvider, tags
 
 /// The ARN of an Auto Scaling group.
 pub(crate) fn group_arn(realm: &Realm, id: &str, name: &AutoScalingGroupName) -> String {
-    let Realm { partition, region, account } = realm;
+    let Realm { partition, region, account, .. } = realm;
     format!(
         "arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:{id}:autoScalingGroupName/{name}"
     )

@@ -24,7 +24,12 @@ pub(super) fn read<T: DeserializeOwned>(
         let (of, place): (String, T) = serde_json::from_slice(&bytes).ok()?;
         (of == operation).then_some(place)
     };
-    let bad = || ErrorKind::InvalidNextToken.with("The specified nextToken is invalid.");
+    // The one operation with pages whose model does not have the other error.
+    let kind = match operation {
+        "ListMetrics" => ErrorKind::InvalidParameterValueException,
+        _ => ErrorKind::InvalidNextToken,
+    };
+    let bad = || kind.with("The specified nextToken is invalid.");
     place().map(Some).ok_or_else(bad)
 }
 
@@ -38,6 +43,8 @@ mod tests {
         let place: Option<(i32, String)> = read("ListMetrics", Some(&token)).unwrap();
         assert_eq!(place, Some((1, "a".to_owned())));
         assert_eq!(read::<i32>("ListMetrics", None).unwrap(), None);
+        let listed = read::<(i32, String)>("ListMetrics", Some("x")).unwrap_err();
+        assert_eq!(listed.code, "InvalidParameterValue");
         for bad in ["x", "!", &token] {
             let refused = read::<(i32, String)>("DescribeAlarms", Some(bad)).unwrap_err();
             assert_eq!(refused.code, "InvalidNextToken");

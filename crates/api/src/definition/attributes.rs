@@ -50,6 +50,7 @@ pub const ALL: &[&str] = &[
     "ecs.capability.secrets.asm.environment-variables",
     "ecs.capability.secrets.ssm.bootstrap.log-driver",
     "ecs.capability.secrets.ssm.environment-variables",
+    TASK_NETWORK,
     TASK_ROLE,
     TASK_ROLE_HOST,
 ];
@@ -74,6 +75,8 @@ const PORT_RANGE: &str = "ecs.capability.network.container-port-range";
 const PRIVATE_REGISTRY: &str = "ecs.capability.private-registry-authentication.secretsmanager";
 const PRIVILEGED: &str = "com.amazonaws.ecs.capability.privileged-container";
 const RESTART_POLICY: &str = "ecs.capability.container-restart-policy";
+/// Each task can have a network of its own.
+pub(crate) const TASK_NETWORK: &str = "ecs.capability.task-eni";
 const SECRETS: &str = "ecs.capability.secrets.";
 const TASK_ROLE: &str = "com.amazonaws.ecs.capability.task-iam-role";
 const TASK_ROLE_HOST: &str = "com.amazonaws.ecs.capability.task-iam-role-network-host";
@@ -96,6 +99,7 @@ impl Needed {
 pub(super) fn derive(definition: &TaskDefinition) -> Vec<String> {
     let mut needed = Needed::default();
     needed.when(definition.pid_mode.is_some() || definition.ipc_mode.is_some(), NAMESPACES);
+    needed.when(definition.network_mode == Some(NetworkMode::Awsvpc), TASK_NETWORK);
     for role in task_role(definition.task_role_arn.is_some(), definition) {
         needed.when(true, role);
     }

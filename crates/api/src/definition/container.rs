@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use aws::Error;
-use aws::ecs::{ContainerDefinition, VersionConsistency};
+use aws::ecs::{ContainerDefinition, NetworkMode, VersionConsistency};
 
 use super::validate::Surroundings;
 use super::{devices, health, linux, log_driver, order, ports, secrets, security};
@@ -37,7 +37,7 @@ pub(super) fn check(container: &ContainerDefinition, task: &Surroundings<'_>) ->
     environment(name, container)?;
     mounts(name, container, task)?;
     linux::check(name, container, task)?;
-    network(name, container)?;
+    network(name, container, task)?;
     security::check(name, container)?;
     secrets::check(name, container, task)?;
     health::check_probe(name, container)?;
@@ -100,11 +100,9 @@ fn sizes(name: &str, c: &ContainerDefinition, task: &Surroundings<'_>) -> Result
     if let (Some(hard), Some(limit)) = (c.memory, task.memory)
         && i64::from(hard) > i64::from(limit)
     {
-        return Err(wrong(
-            name,
-            "memory",
-            format!("{hard} MiB is more than the task's {limit} MiB."),
-        ));
+        return Err(client(format!(
+            "The 'memory' setting for container '{name}' is greater than for the task."
+        )));
     }
     for (member, value) in [("startTimeout", c.start_timeout), ("stopTimeout", c.stop_timeout)] {
         if value.is_some_and(|seconds| seconds < 0) {
@@ -155,7 +153,10 @@ fn mounts(name: &str, c: &ContainerDefinition, task: &Surroundings<'_>) -> Resul
     Ok(())
 }
 
-fn network(name: &str, c: &ContainerDefinition) -> Result<(), Error> {
+fn network(name: &str, c: &ContainerDefinition, task: &Surroundings<'_>) -> Result<(), Error> {
+    if *task.mode == NetworkMode::Awsvpc {
+        own_network(c)?;
+    }
     for server in c.dns_servers.iter().flatten() {
         if server.parse::<IpAddr>().is_err() {
             return Err(wrong(name, "dnsServers", format!("\"{server}\" is not an IP address.")));
@@ -185,6 +186,24 @@ fn network(name: &str, c: &ContainerDefinition) -> Result<(), Error> {
         Some(hostname) => {
             Err(wrong(name, "hostname", format!("\"{hostname}\" is not a host name.")))
         }
+    }
+}
+
+/// What belongs to the task where all its containers share one network.
+fn own_network(c: &ContainerDefinition) -> Result<(), Error> {
+    let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    let asked = [
+        (some(&c.dns_servers), "DNS servers are not supported on container"),
+        (some(&c.dns_search_domains), "DNS search domains are not supported on container"),
+        (c.extra_hosts.as_ref().is_some_and(|h| !h.is_empty()), "Extra hosts are not supported"),
+        (
+            c.hostname.as_ref().is_some_and(|h| !h.is_empty()),
+            "Hostname is not supported on container",
+        ),
+    ];
+    match asked.into_iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(client(format!("{what} when networkMode=awsvpc."))),
+        None => Ok(()),
     }
 }
 

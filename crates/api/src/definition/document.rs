@@ -16,7 +16,8 @@ pub(super) fn fill(
     request: RegisterTaskDefinitionRequest,
 ) -> Result<TaskDefinition, Error> {
     let role = |given: Option<String>| roles::arn(realm, given.as_deref()).map_err(client);
-    let host = request.network_mode == Some(NetworkMode::Host);
+    let own = request.network_mode == Some(NetworkMode::Awsvpc);
+    let host = own || request.network_mode == Some(NetworkMode::Host);
     let containers = request.container_definitions.unwrap_or_default();
     let sized = |text: Option<String>, read: fn(&str) -> Option<u32>| match text {
         None => Ok(None),
@@ -33,8 +34,12 @@ pub(super) fn fill(
         pid_mode: request.pid_mode,
         ipc_mode: request.ipc_mode,
         volumes: Some(request.volumes.unwrap_or_default().into_iter().map(volume).collect()),
-        placement_constraints: Some(Vec::new()),
-        compatibilities: Some(vec![Compatibility::External, Compatibility::Ec2]),
+        placement_constraints: Some(request.placement_constraints.unwrap_or_default()),
+        compatibilities: Some(if own {
+            vec![Compatibility::Ec2]
+        } else {
+            vec![Compatibility::External, Compatibility::Ec2]
+        }),
         requires_compatibilities: request.requires_compatibilities.filter(|list| !list.is_empty()),
         runtime_platform: request.runtime_platform,
         cpu: sized(request.cpu, size::cpu_units)?,

@@ -37,7 +37,8 @@ use crate::tag_list;
 
 pub use attributes::ALL as REQUIRED_ATTRIBUTES;
 pub(crate) use attributes::{
-    environment_files as environment_files_attribute, task_role as task_role_attributes,
+    TASK_NETWORK, environment_files as environment_files_attribute,
+    task_role as task_role_attributes,
 };
 pub(crate) use container::environment_name;
 pub(crate) use devices::gpus;

@@ -38,11 +38,12 @@ pub(super) fn check(container: &ContainerDefinition, task: &Surroundings<'_>) ->
         }
         check_numbers(name, mapping)?;
         let host = mapping.host_port.unwrap_or(0);
-        if *task.mode == NetworkMode::Host && host != 0 && mapping.container_port != Some(host) {
-            return Err(client(
-                "When networkMode=host, the host ports and container ports in port mappings must \
-                 match.",
-            ));
+        let own = matches!(task.mode, NetworkMode::Host | NetworkMode::Awsvpc);
+        if own && host != 0 && mapping.container_port != Some(host) {
+            return Err(client(format!(
+                "When networkMode={}, the host ports and container ports in port mappings must match.",
+                task.mode
+            )));
         }
     }
     check_overlaps(name, mappings)
@@ -52,8 +53,8 @@ pub(super) fn check(container: &ContainerDefinition, task: &Surroundings<'_>) ->
 fn check_range(name: &str, mapping: &PortMapping, mode: &NetworkMode) -> Result<(), Error> {
     let text = mapping.container_port_range.as_deref().unwrap_or_default();
     let wrong = |why: &str| Err(wrong(name, "containerPortRange", format!("\"{text}\": {why}")));
-    if *mode != NetworkMode::Bridge {
-        return wrong(&format!("ranges need networkMode=bridge, not {mode}."));
+    if !matches!(mode, NetworkMode::Bridge | NetworkMode::Awsvpc) {
+        return wrong(&format!("ranges need networkMode=bridge or awsvpc, not {mode}."));
     }
     if mapping.container_port.is_some_and(|p| p != 0) || mapping.host_port.is_some_and(|p| p != 0) {
         return wrong("with a range, containerPort and hostPort are left out.");
@@ -164,7 +165,7 @@ pub(super) fn check_task(task: &Surroundings<'_>) -> Result<(), Error> {
             return Err(client(format!("Port mapping name '{name}' is used more than once.")));
         }
         let host = match (task.mode, mapping.host_port.unwrap_or(0)) {
-            (NetworkMode::Host, 0) => mapping.container_port.unwrap_or(0),
+            (NetworkMode::Host | NetworkMode::Awsvpc, 0) => mapping.container_port.unwrap_or(0),
             (_, port) => port,
         };
         let protocol = read_protocol(mapping.protocol.as_ref());

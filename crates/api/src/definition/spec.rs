@@ -6,6 +6,7 @@ use model::{ContainerSpec, LaunchType, NetworkMode, PortMapping, TaskSpec};
 
 use super::{attributes, devices, size};
 use crate::errors::server;
+use crate::placement::read_definition_constraints;
 use crate::view::read_protocol;
 
 /// Derives the specification. The document has passed validation, so an error here is our fault.
@@ -26,7 +27,7 @@ pub(super) fn derive(definition: &TaskDefinition) -> Result<TaskSpec, Error> {
         cpu: definition.cpu.as_deref().and_then(size::cpu_units),
         memory: definition.memory.as_deref().and_then(size::memory_mib),
         containers: containers.iter().map(container).collect::<Result<_, _>>()?,
-        constraints: Vec::new(),
+        constraints: read_definition_constraints(definition.placement_constraints.as_ref())?,
         required_attributes: attributes::derive(definition),
     })
 }

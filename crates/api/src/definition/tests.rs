@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Parsed, decode, parse};
 
 mod together;
+mod words;
 
 fn realm() -> Realm {
     Realm::new("eu-west-1", "123456789012")
@@ -169,7 +170,10 @@ fn a_task_is_refused_in_ecs_words() {
         (json!({"family": ""}), "Family can not be blank."),
         (json!({"family": "a b"}), "Family contains invalid characters"),
         (json!({"containerDefinitions": []}), "Container list cannot be empty."),
-        (json!({"networkMode": "awsvpc"}), "awsvpc is not built yet"),
+        (
+            json!({"networkMode": "awsvpc", "requiresCompatibilities": ["EXTERNAL"]}),
+            "EXTERNAL instances do not support networkMode=awsvpc",
+        ),
         (json!({"requiresCompatibilities": ["FARGATE"]}), "FARGATE is not built yet"),
         (json!({"taskRoleArn": "arn:aws:iam::999999999999:role/x"}), "Role is not valid"),
         (json!({"executionRoleArn": "a b"}), "Role is not valid"),
@@ -178,7 +182,14 @@ fn a_task_is_refused_in_ecs_words() {
         (json!({"proxyConfiguration": {"containerName": "web"}}), "proxyConfiguration"),
         (json!({"ephemeralStorage": {"sizeInGiB": 30}}), "ephemeralStorage"),
         (json!({"enableFaultInjection": true}), "enableFaultInjection"),
-        (json!({"placementConstraints": [{"type": "memberOf", "expression": "x"}]}), "memberOf"),
+        (
+            json!({"placementConstraints": [{"type": "memberOf", "expression": "x"}]}),
+            "Invalid expression \"x\": at character 1: expected a subject",
+        ),
+        (
+            json!({"placementConstraints": [{"type": "distinctInstance"}]}),
+            "constraint.type 'distinctInstance' is not supported.",
+        ),
         (
             json!({"runtimePlatform": {"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}}),
             "LINUX",
@@ -186,7 +197,10 @@ fn a_task_is_refused_in_ecs_words() {
         (json!({"runtimePlatform": {"cpuArchitecture": "Z80"}}), "cpuArchitecture"),
         (json!({"cpu": "1"}), "Invalid 'cpu' setting for task"),
         (json!({"memory": "lots"}), "Invalid 'memory' setting for task"),
-        (json!({"memory": "32"}), "more than the task's 32 MiB"),
+        (
+            json!({"memory": "32"}),
+            "The 'memory' setting for container 'web' is greater than for the task.",
+        ),
         (json!({"volumes": [{"name": "v", "configuredAtLaunch": true}]}), "configuredAtLaunch"),
         (json!({"volumes": [{"name": "v", "host": {"sourcePath": "relative"}}]}), "absolute path"),
         (json!({"volumes": [{"name": "v"}, {"name": "v"}]}), "more than once"),
@@ -361,7 +375,29 @@ fn network_modes_decide_what_can_be_published() {
     refuse(one(ports.clone(), json!({"networkMode": "none"})), "nothing can be published");
     let words =
         "When networkMode=host, the host ports and container ports in port mappings must match.";
-    refuse(one(ports, json!({"networkMode": "host"})), words);
+    refuse(one(ports.clone(), json!({"networkMode": "host"})), words);
+    let words =
+        "When networkMode=awsvpc, the host ports and container ports in port mappings must match.";
+    refuse(one(ports, json!({"networkMode": "awsvpc"})), words);
+    for (member, words) in [
+        (
+            json!({"hostname": "a"}),
+            "Hostname is not supported on container when networkMode=awsvpc.",
+        ),
+        (json!({"dnsServers": ["10.0.0.1"]}), "DNS servers are not supported"),
+        (json!({"dnsSearchDomains": ["a.example"]}), "DNS search domains are not supported"),
+        (
+            json!({"extraHosts": [{"hostname": "a", "ipAddress": "10.0.0.1"}]}),
+            "Extra hosts are not supported",
+        ),
+    ] {
+        refuse(one(member, json!({"networkMode": "awsvpc"})), words);
+    }
+    let own = json!({"networkMode": "awsvpc"});
+    let own = register(one(json!({"portMappings": [{"containerPort": 80}]}), own)).unwrap();
+    assert_eq!(own.spec.required_attributes, ["ecs.capability.task-eni"]);
+    assert_eq!(own.spec.containers[0].ports[0].host_port, Some(80));
+    assert!(own.spec.reservation().ports.is_empty(), "a port of its own address is nobody else's");
     let links = json!({"links": ["x"]});
     let words = "Links are not supported when networkMode=host.";
     refuse(one(links, json!({"networkMode": "host"})), words);
@@ -427,7 +463,7 @@ proptest! {
         cpu in prop::option::of(0i32..4096),
         port in prop::option::of(1i32..65_536),
         host in prop::option::of(0i32..65_536),
-        mode in prop::sample::select(vec!["bridge", "host", "none"]),
+        mode in prop::sample::select(vec!["bridge", "host", "none", "awsvpc"]),
     ) {
         let mut container = json!({"memory": memory});
         if let Some(soft) = soft { container["memoryReservation"] = json!(soft); }

@@ -15,8 +15,12 @@ use model::Realm;
 
 use super::{container, log_driver, ports, roles, size, volumes};
 use crate::errors::client;
+use crate::placement::read_definition_constraints;
 use crate::refer::is_name;
 use crate::refuse::DEFINITION;
+
+/// A quota of ECS.
+const MOST_CONTAINERS: usize = 10;
 
 /// What the checks of a container need to know of its task.
 pub(super) struct Surroundings<'a> {
@@ -42,6 +46,7 @@ pub(super) fn request(realm: &Realm, request: &RegisterTaskDefinitionRequest) ->
         ));
     }
     not_built(request)?;
+    read_definition_constraints(request.placement_constraints.as_ref())?;
     namespaces(request)?;
     compatibilities(request)?;
     platform(request)?;
@@ -66,6 +71,9 @@ pub(super) fn request(realm: &Realm, request: &RegisterTaskDefinitionRequest) ->
     if containers.is_empty() {
         return Err(client("Container list cannot be empty."));
     }
+    if containers.len() > MOST_CONTAINERS {
+        return Err(client("Too many containers."));
+    }
     let surroundings = Surroundings {
         realm,
         mode: request.network_mode.as_ref().unwrap_or(&NetworkMode::Bridge),
@@ -88,16 +96,12 @@ pub(super) fn request(realm: &Realm, request: &RegisterTaskDefinitionRequest) ->
     }
     ports::check_task(&surroundings)?;
     log_driver::check_routers(containers)?;
+    total_cpu(request.cpu.as_deref().and_then(size::cpu_units), containers)?;
     total_memory(&surroundings)
 }
 
 fn not_built(request: &RegisterTaskDefinitionRequest) -> Result<(), Error> {
     let r = DEFINITION;
-    if request.network_mode == Some(NetworkMode::Awsvpc) {
-        return Err(client(
-            "networkMode: awsvpc is not built yet in Wharf; use bridge, host or none.",
-        ));
-    }
     r.given("proxyConfiguration", request.proxy_configuration.as_ref(), "App Mesh proxies are")?;
     r.list("inferenceAccelerators", request.inference_accelerators.as_ref(), "accelerators are")?;
     r.given("ephemeralStorage", request.ephemeral_storage.as_ref(), "limits of task storage are")?;
@@ -106,11 +110,6 @@ fn not_built(request: &RegisterTaskDefinitionRequest) -> Result<(), Error> {
         "trustedExecutionConfiguration",
         request.trusted_execution_configuration.as_ref(),
         "trusted execution is",
-    )?;
-    r.list(
-        "placementConstraints",
-        request.placement_constraints.as_ref(),
-        "memberOf and the cluster query language are",
     )
 }
 
@@ -138,6 +137,11 @@ fn namespaces(request: &RegisterTaskDefinitionRequest) -> Result<(), Error> {
 fn compatibilities(request: &RegisterTaskDefinitionRequest) -> Result<(), Error> {
     for wanted in request.requires_compatibilities.as_deref().unwrap_or_default() {
         match wanted {
+            Compatibility::External if request.network_mode == Some(NetworkMode::Awsvpc) => {
+                return Err(client(
+                    "requiresCompatibilities: EXTERNAL instances do not support networkMode=awsvpc.",
+                ));
+            }
             Compatibility::Ec2 | Compatibility::External => {}
             Compatibility::Fargate | Compatibility::ManagedInstances => {
                 return Err(client(format!(
@@ -172,6 +176,17 @@ fn platform(request: &RegisterTaskDefinitionRequest) -> Result<(), Error> {
             "runtimePlatform.cpuArchitecture: {other} is unknown; there are X86_64 and ARM64."
         ))),
     }
+}
+
+/// ECS: the containers' CPU units must fit into the task's.
+fn total_cpu(limit: Option<u32>, containers: &[ContainerDefinition]) -> Result<(), Error> {
+    let units: i64 = containers.iter().map(|c| i64::from(c.cpu.unwrap_or(0))).sum();
+    if limit.is_some_and(|limit| units > i64::from(limit)) {
+        return Err(client(
+            "The sum of all container 'cpu' values cannot be greater than the value of the task 'cpu'.",
+        ));
+    }
+    Ok(())
 }
 
 /// ECS: what the containers reserve must fit into the task.

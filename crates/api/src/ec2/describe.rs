@@ -3,10 +3,10 @@
 
 use aws::Error;
 use aws::ec2::*;
-use model::Realm;
+use model::{Realm, State};
 
 use super::filter::{Asked, Described, choose, dry, invalid, page};
-use super::network::{BLOCK, Network};
+use super::network::Network;
 
 const VPC_FILTERS: &[&str] = &[
     "cidr",
@@ -29,18 +29,18 @@ pub(super) fn vpcs(
 ) -> Result<DescribeVpcsResult, Error> {
     let network = Network::of(realm);
     let association = VpcCidrBlockAssociation {
-        association_id: Some(network.vpc.replacen("vpc", "vpc-cidr-assoc", 1)),
-        cidr_block: Some(BLOCK.to_owned()),
+        association_id: Some(network.id.replacen("vpc", "vpc-cidr-assoc", 1)),
+        cidr_block: Some(network.block.to_string()),
         cidr_block_state: Some(VpcCidrBlockState {
             state: Some(VpcCidrBlockStateCode::Associated),
             ..Default::default()
         }),
     };
     let vpc = Vpc {
-        vpc_id: Some(network.vpc.clone()),
+        vpc_id: Some(network.id.clone()),
         owner_id: Some(realm.account.clone()),
         state: Some(VpcState::Available),
-        cidr_block: Some(BLOCK.to_owned()),
+        cidr_block: Some(network.block.to_string()),
         cidr_block_association_set: Some(vec![association]),
         dhcp_options_id: Some(network.dhcp_options.clone()),
         instance_tenancy: Some(Tenancy::Default),
@@ -48,7 +48,7 @@ pub(super) fn vpcs(
         tags: Some(Vec::new()),
         ..Default::default()
     };
-    let block = BLOCK.to_owned();
+    let block = network.block.to_string();
     let facts = vec![
         ("cidr", block.clone()),
         ("cidr-block", block.clone()),
@@ -61,7 +61,7 @@ pub(super) fn vpcs(
         ("isDefault", "true".to_owned()),
         ("owner-id", realm.account.clone()),
         ("state", "available".to_owned()),
-        ("vpc-id", network.vpc.clone()),
+        ("vpc-id", network.id.clone()),
     ];
     let asked = Asked {
         dry_run: request.dry_run,
@@ -70,7 +70,7 @@ pub(super) fn vpcs(
         known: VPC_FILTERS,
         missing: ("InvalidVpcID.NotFound", "vpc ID"),
     };
-    let chosen = choose(asked, vec![Described { id: network.vpc, shown: vpc, facts }])?;
+    let chosen = choose(asked, vec![Described { id: network.id, shown: vpc, facts }])?;
     let (vpcs, next_token) =
         page("DescribeVpcs", request.next_token.as_ref(), request.max_results, chosen)?;
     Ok(DescribeVpcsResult { vpcs: Some(vpcs), next_token })
@@ -81,7 +81,7 @@ pub(super) fn vpc_attribute(
     request: &DescribeVpcAttributeRequest,
 ) -> Result<DescribeVpcAttributeResult, Error> {
     dry(request.dry_run)?;
-    let vpc = Network::of(realm).vpc;
+    let vpc = Network::of(realm).id;
     let given = request.vpc_id.as_deref().unwrap_or_default();
     if given != vpc {
         let message = format!("The vpc ID '{given}' does not exist");
@@ -118,26 +118,25 @@ const SUBNET_FILTERS: &[&str] = &[
     "vpc-id",
 ];
 
-/// Of a /20, without the five that AWS keeps.
-const ADDRESSES: i32 = 4091;
-
 pub(super) fn subnets(
-    realm: &Realm,
+    state: &State,
     request: &DescribeSubnetsRequest,
 ) -> Result<DescribeSubnetsResult, Error> {
-    let Realm { partition, region, account } = realm;
+    let realm = state.realm();
+    let Realm { partition, region, account, .. } = realm;
     let network = Network::of(realm);
     let all = network.subnets.iter().map(|subnet| {
+        let free = state.free_addresses(subnet.block);
         let arn = format!("arn:{partition}:ec2:{region}:{account}:subnet/{}", subnet.id);
         let shown = Subnet {
             subnet_id: Some(subnet.id.clone()),
             subnet_arn: Some(arn.clone()),
-            vpc_id: Some(network.vpc.clone()),
+            vpc_id: Some(network.id.clone()),
             owner_id: Some(account.clone()),
             availability_zone: Some(subnet.zone.clone()),
             availability_zone_id: Some(subnet.zone_id.clone()),
-            cidr_block: Some(subnet.block.clone()),
-            available_ip_address_count: Some(ADDRESSES),
+            cidr_block: Some(subnet.block.to_string()),
+            available_ip_address_count: Some(crate::view::count(free)),
             default_for_az: Some(true),
             map_public_ip_on_launch: Some(true),
             assign_ipv6_address_on_creation: Some(false),
@@ -149,10 +148,10 @@ pub(super) fn subnets(
             ("availability-zone", subnet.zone.clone()),
             ("availabilityZone", subnet.zone.clone()),
             ("availability-zone-id", subnet.zone_id.clone()),
-            ("available-ip-address-count", ADDRESSES.to_string()),
-            ("cidr", subnet.block.clone()),
-            ("cidr-block", subnet.block.clone()),
-            ("cidrBlock", subnet.block.clone()),
+            ("available-ip-address-count", free.to_string()),
+            ("cidr", subnet.block.to_string()),
+            ("cidr-block", subnet.block.to_string()),
+            ("cidrBlock", subnet.block.to_string()),
             ("default-for-az", "true".to_owned()),
             ("defaultForAz", "true".to_owned()),
             ("map-public-ip-on-launch", "true".to_owned()),
@@ -160,7 +159,7 @@ pub(super) fn subnets(
             ("state", "available".to_owned()),
             ("subnet-arn", arn),
             ("subnet-id", subnet.id.clone()),
-            ("vpc-id", network.vpc.clone()),
+            ("vpc-id", network.id.clone()),
         ];
         Described { id: subnet.id.clone(), shown, facts }
     });
@@ -273,7 +272,7 @@ pub(super) fn account_attributes(
         names.is_none_or(|names| names.iter().any(|given| given.as_str() == name))
     };
     let attributes =
-        [("supported-platforms", "VPC".to_owned()), ("default-vpc", Network::of(realm).vpc)];
+        [("supported-platforms", "VPC".to_owned()), ("default-vpc", Network::of(realm).id)];
     let shown = attributes.into_iter().filter(|(name, _)| wanted(name)).map(|(name, value)| {
         let value = AccountAttributeValue { attribute_value: Some(value) };
         AccountAttribute {

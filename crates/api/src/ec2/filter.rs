@@ -76,7 +76,7 @@ fn holds<T>(filter: &Filter, entry: &Described<T>) -> bool {
 }
 
 /// `*` stands for any text and `?` for one character.
-fn like(pattern: &[u8], text: &[u8]) -> bool {
+pub(super) fn like(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern.split_first(), text.split_first()) {
         (None, None) => true,
         (Some((b'*', rest)), _) => {

@@ -1,11 +1,14 @@
 //! What clients ask EC2 before they make a balancer: one default network, told as EC2 tells it.
-//! Nothing of it can be changed: every other operation answers 501.
+//! Nothing of it can be changed. And the launch templates by which Auto Scaling groups start nodes.
+//! Every other operation answers 501.
 //! <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/Welcome.html>
 
 mod describe;
 mod filter;
+mod interfaces;
 mod network;
 mod routing;
+pub(crate) mod templates;
 
 use aws::Error;
 use aws::ec2::*;
@@ -33,9 +36,64 @@ impl Ec2 for Door {
         describe_regions, DescribeRegionsRequest, DescribeRegionsResult => describe::regions;
         describe_route_tables, DescribeRouteTablesRequest, DescribeRouteTablesResult => routing::route_tables;
         describe_security_groups, DescribeSecurityGroupsRequest, DescribeSecurityGroupsResult => routing::security_groups;
-        describe_subnets, DescribeSubnetsRequest, DescribeSubnetsResult => describe::subnets;
         describe_vpc_attribute, DescribeVpcAttributeRequest, DescribeVpcAttributeResult => describe::vpc_attribute;
         describe_vpcs, DescribeVpcsRequest, DescribeVpcsResult => describe::vpcs;
+    }
+
+    async fn create_launch_template(
+        &self,
+        caller: &Caller,
+        request: CreateLaunchTemplateRequest,
+    ) -> Result<CreateLaunchTemplateResult, Error> {
+        templates::create(self, caller, request).await
+    }
+
+    async fn create_launch_template_version(
+        &self,
+        caller: &Caller,
+        request: CreateLaunchTemplateVersionRequest,
+    ) -> Result<CreateLaunchTemplateVersionResult, Error> {
+        templates::create_version(self, caller, request).await
+    }
+
+    async fn modify_launch_template(
+        &self,
+        _: &Caller,
+        request: ModifyLaunchTemplateRequest,
+    ) -> Result<ModifyLaunchTemplateResult, Error> {
+        templates::modify(self, request).await
+    }
+
+    async fn delete_launch_template(
+        &self,
+        _: &Caller,
+        request: DeleteLaunchTemplateRequest,
+    ) -> Result<DeleteLaunchTemplateResult, Error> {
+        templates::delete(self, request).await
+    }
+
+    async fn delete_launch_template_versions(
+        &self,
+        _: &Caller,
+        request: DeleteLaunchTemplateVersionsRequest,
+    ) -> Result<DeleteLaunchTemplateVersionsResult, Error> {
+        templates::delete_versions(self, request).await
+    }
+
+    async fn describe_launch_templates(
+        &self,
+        _: &Caller,
+        request: DescribeLaunchTemplatesRequest,
+    ) -> Result<DescribeLaunchTemplatesResult, Error> {
+        templates::describe(&self.snapshot(), &request)
+    }
+
+    async fn describe_launch_template_versions(
+        &self,
+        _: &Caller,
+        request: DescribeLaunchTemplateVersionsRequest,
+    ) -> Result<DescribeLaunchTemplateVersionsResult, Error> {
+        templates::describe_versions(&self.snapshot(), &request)
     }
 
     async fn describe_instances(
@@ -46,11 +104,19 @@ impl Ec2 for Door {
         routing::instances(&self.snapshot(), &request)
     }
 
+    async fn describe_subnets(
+        &self,
+        _: &Caller,
+        request: DescribeSubnetsRequest,
+    ) -> Result<DescribeSubnetsResult, Error> {
+        describe::subnets(&self.snapshot(), &request)
+    }
+
     async fn describe_network_interfaces(
         &self,
         _: &Caller,
         request: DescribeNetworkInterfacesRequest,
     ) -> Result<DescribeNetworkInterfacesResult, Error> {
-        routing::network_interfaces(&request)
+        interfaces::network_interfaces(&self.snapshot(), &request)
     }
 }

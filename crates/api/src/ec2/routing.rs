@@ -6,7 +6,7 @@ use aws::ec2::*;
 use model::{Realm, State};
 
 use super::filter::{Asked, Described, choose, page};
-use super::network::{BLOCK, Network};
+use super::network::Network;
 
 /// The default security group. It lets everything through: the machine's firewall says who gets in.
 pub(super) fn security_groups(
@@ -27,13 +27,13 @@ pub(super) fn security_groups(
         }]),
         ..Default::default()
     };
-    let Realm { partition, region, account } = realm;
+    let Realm { partition, region, account, .. } = realm;
     let id = network.security_group.clone();
     let group = SecurityGroup {
         group_id: Some(id.clone()),
         group_name: Some("default".to_owned()),
         description: Some("default VPC security group".to_owned()),
-        vpc_id: Some(network.vpc.clone()),
+        vpc_id: Some(network.id.clone()),
         owner_id: Some(account.clone()),
         security_group_arn: Some(format!(
             "arn:{partition}:ec2:{region}:{account}:security-group/{id}"
@@ -47,7 +47,7 @@ pub(super) fn security_groups(
         ("group-id", id.clone()),
         ("group-name", "default".to_owned()),
         ("owner-id", account.clone()),
-        ("vpc-id", network.vpc),
+        ("vpc-id", network.id),
     ];
     let asked = Asked {
         dry_run: request.dry_run,
@@ -68,7 +68,7 @@ pub(super) fn internet_gateways(
 ) -> Result<DescribeInternetGatewaysResult, Error> {
     let network = Network::of(realm);
     let attachment = InternetGatewayAttachment {
-        vpc_id: Some(network.vpc.clone()),
+        vpc_id: Some(network.id.clone()),
         // EC2 says available of a gateway's attachment, though the shape has no such word.
         state: Some(AttachmentStatus::from("available")),
     };
@@ -80,7 +80,7 @@ pub(super) fn internet_gateways(
     };
     let facts = vec![
         ("attachment.state", "available".to_owned()),
-        ("attachment.vpc-id", network.vpc),
+        ("attachment.vpc-id", network.id),
         ("internet-gateway-id", network.gateway.clone()),
         ("owner-id", realm.account.clone()),
     ];
@@ -118,11 +118,11 @@ pub(super) fn route_tables(
     };
     let table = RouteTable {
         route_table_id: Some(id.clone()),
-        vpc_id: Some(network.vpc.clone()),
+        vpc_id: Some(network.id.clone()),
         owner_id: Some(realm.account.clone()),
         associations: Some(vec![main]),
         routes: Some(vec![
-            route(BLOCK, "local", RouteOrigin::CreateRouteTable),
+            route(&network.block.to_string(), "local", RouteOrigin::CreateRouteTable),
             route("0.0.0.0/0", &network.gateway, RouteOrigin::CreateRoute),
         ]),
         propagating_vgws: Some(Vec::new()),
@@ -135,9 +135,9 @@ pub(super) fn route_tables(
         ("route-table-id", id.clone()),
         ("route.gateway-id", network.gateway.clone()),
         ("route.gateway-id", "local".to_owned()),
-        ("route.destination-cidr-block", BLOCK.to_owned()),
+        ("route.destination-cidr-block", network.block.to_string()),
         ("route.destination-cidr-block", "0.0.0.0/0".to_owned()),
-        ("vpc-id", network.vpc),
+        ("vpc-id", network.id),
     ];
     let asked = Asked {
         dry_run: request.dry_run,
@@ -160,42 +160,6 @@ pub(super) fn route_tables(
         page("DescribeRouteTables", request.next_token.as_ref(), request.max_results, chosen)?;
     Ok(DescribeRouteTablesResult { route_tables: Some(tables), next_token })
 }
-
-/// There are none: no task has an interface of its own.
-pub(super) fn network_interfaces(
-    request: &DescribeNetworkInterfacesRequest,
-) -> Result<DescribeNetworkInterfacesResult, Error> {
-    let asked = Asked {
-        dry_run: request.dry_run,
-        ids: request.network_interface_ids.as_ref(),
-        filters: request.filters.as_ref(),
-        known: INTERFACE_FILTERS,
-        missing: ("InvalidNetworkInterfaceID.NotFound", "network interface ID"),
-    };
-    let none: Vec<NetworkInterface> =
-        choose(asked, Vec::new())?.into_iter().map(|entry| entry.shown).collect();
-    Ok(DescribeNetworkInterfacesResult { network_interfaces: Some(none), next_token: None })
-}
-
-const INTERFACE_FILTERS: &[&str] = &[
-    "addresses.private-ip-address",
-    "association.public-ip",
-    "attachment.instance-id",
-    "attachment.status",
-    "availability-zone",
-    "description",
-    "group-id",
-    "interface-type",
-    "mac-address",
-    "network-interface-id",
-    "owner-id",
-    "private-ip-address",
-    "requester-id",
-    "requester-managed",
-    "status",
-    "subnet-id",
-    "vpc-id",
-];
 
 const INSTANCE_FILTERS: &[&str] = &[
     "availability-zone",
@@ -253,7 +217,7 @@ fn described(
         instance_type: kind.as_deref().map(InstanceType::from),
         state: Some(InstanceState { code: Some(16), name: Some(InstanceStateName::Running) }),
         private_ip_address: address.clone(),
-        vpc_id: Some(network.vpc.clone()),
+        vpc_id: Some(network.id.clone()),
         subnet_id: subnet.map(|subnet| subnet.id.clone()),
         placement: Some(Placement {
             availability_zone: subnet.map(|subnet| subnet.zone.clone()),
@@ -270,7 +234,7 @@ fn described(
         ("instance-state-code", "16".to_owned()),
         ("instance-state-name", "running".to_owned()),
         ("owner-id", realm.account.clone()),
-        ("vpc-id", network.vpc.clone()),
+        ("vpc-id", network.id.clone()),
     ];
     facts.extend(address.map(|address| ("private-ip-address", address)));
     facts.extend(kind.map(|kind| ("instance-type", kind)));

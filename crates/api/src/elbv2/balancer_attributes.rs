@@ -8,7 +8,7 @@ use scheduler::{BalancerAttribute as A, BalancingCommand};
 
 use super::attributes::{self, Given, seconds};
 use super::errors::submit;
-use super::{balancers, refer};
+use super::{balancers, logs, refer};
 use crate::door::Door;
 
 const DESYNC: &[(&str, Desync)] = &[
@@ -23,21 +23,12 @@ const FORWARDED_FOR: &[(&str, ForwardedFor)] = &[
     ("remove", ForwardedFor::Remove),
 ];
 
-/// Keys that can only be what they are, of both kinds. Access logs are decided and kept already, but
-/// nobody brings them to S3 yet.
-const FIXED: &[(&str, &str)] = &[
-    ("access_logs.s3.enabled", "false"),
-    ("access_logs.s3.bucket", ""),
-    ("access_logs.s3.prefix", ""),
-    ("ipv6.deny_all_igw_traffic", "false"),
-    ("zonal_shift.config.enabled", "false"),
-];
+/// Keys that can only be what they are, of both kinds.
+const FIXED: &[(&str, &str)] =
+    &[("ipv6.deny_all_igw_traffic", "false"), ("zonal_shift.config.enabled", "false")];
 
 /// Keys that can only be what they are, of application load balancers.
 const FIXED_APPLICATION: &[(&str, &str)] = &[
-    ("connection_logs.s3.enabled", "false"),
-    ("connection_logs.s3.bucket", ""),
-    ("connection_logs.s3.prefix", ""),
     ("health_check_logs.s3.enabled", "false"),
     ("health_check_logs.s3.bucket", ""),
     ("health_check_logs.s3.prefix", ""),
@@ -59,6 +50,9 @@ fn fixed(kind: BalancerKind) -> Vec<(&'static str, &'static str)> {
 }
 
 fn read(kind: BalancerKind, given: Given<'_>) -> Result<Option<A>, Error> {
+    if let Some(log) = logs::read(given)? {
+        return Ok(Some(log));
+    }
     Ok(Some(match given.key {
         "deletion_protection.enabled" => A::DeletionProtection(given.flag()?),
         "load_balancing.cross_zone.enabled" => A::CrossZone(given.flag()?),
@@ -93,6 +87,7 @@ pub(super) async fn modify(
         |given| read(balancer.kind, given),
     )?;
     let id = refer::balancer(door.realm(), request.load_balancer_arn.as_ref())?;
+    logs::check(door, balancer, &changes).await?;
     let committed = submit(door, BalancingCommand::SetBalancer(id.clone(), changes)).await?;
     let after = committed.state.balancing().balancer(&id);
     Ok(wire::ModifyLoadBalancerAttributesOutput { attributes: after.map(|after| view(after)) })
@@ -136,9 +131,12 @@ fn view(balancer: &LoadBalancer) -> Vec<wire::LoadBalancerAttribute> {
         ]);
     }
     let fixed = fixed(balancer.kind).into_iter().map(|(key, value)| (key, value.to_owned()));
-    let one = |(key, value): (&str, String)| wire::LoadBalancerAttribute {
-        key: Some(key.to_owned()),
-        value: Some(value),
-    };
-    pairs.into_iter().chain(fixed).map(one).collect()
+    let mut all: Vec<(String, String)> =
+        pairs.into_iter().chain(fixed).map(|(key, value)| (key.to_owned(), value)).collect();
+    all.extend(logs::view("access_logs", &settings.access_log));
+    if balancer.kind == BalancerKind::Application {
+        all.extend(logs::view("connection_logs", &settings.connection_log));
+    }
+    let one = |(key, value)| wire::LoadBalancerAttribute { key: Some(key), value: Some(value) };
+    all.into_iter().map(one).collect()
 }

@@ -1,14 +1,17 @@
 //! Load balancers.
 //! <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_LoadBalancer.html>
 
+use std::sync::Arc;
+
 use aws::Error;
 use aws::elbv2 as wire;
 use aws::elbv2::{ErrorKind, LoadBalancerTypeEnum};
-use model::{BalancerId, BalancerKind, IpAddressType, LoadBalancer, Scheme, State};
+use model::{BalancerId, BalancerKind, IpAddressType, Listener, LoadBalancer, Scheme, State};
 use scheduler::{BalancingCommand, NewBalancer};
 use store::Committed;
 
 use super::errors::{configuration, invalid, not_built, submit};
+use super::ports::Ports;
 use super::refer::{self, no_balancer};
 use crate::door::Door;
 use crate::ec2::Network;
@@ -52,7 +55,8 @@ pub(super) async fn create(
     };
     let committed = submit(door, BalancingCommand::CreateBalancer(new)).await?;
     let made = made(&committed).and_then(|id| committed.state.balancing().balancer(&id));
-    let made = made.map(|balancer| view(&committed.state, balancer));
+    let ports = &*door.config().balancing.ports;
+    let made = made.map(|balancer| view(&committed.state, ports, balancer));
     Ok(wire::CreateLoadBalancerOutput { load_balancers: Some(made.into_iter().collect()) })
 }
 
@@ -156,6 +160,7 @@ pub(super) async fn delete(
 
 pub(super) fn describe(
     state: &State,
+    ports: &dyn Ports,
     request: &wire::DescribeLoadBalancersInput,
 ) -> Result<wire::DescribeLoadBalancersOutput, Error> {
     let arns = request.load_balancer_arns.as_deref().unwrap_or_default();
@@ -178,14 +183,32 @@ pub(super) fn describe(
     if arns.is_empty() && names.is_empty() {
         found.extend(book.balancers());
     }
-    let entries = found.into_iter().map(|b| (b.id.to_string(), view(state, b))).collect();
+    let entries = found.into_iter().map(|b| (b.id.to_string(), view(state, ports, b))).collect();
     let (page, next) =
         refer::page("DescribeLoadBalancers", request.marker.as_ref(), request.page_size, entries)?;
     Ok(wire::DescribeLoadBalancersOutput { load_balancers: Some(page), next_marker: next })
 }
 
-/// A load balancer as answers have it. It is active as soon as it is there.
-fn view(state: &State, balancer: &LoadBalancer) -> wire::LoadBalancer {
+/// How a load balancer does: it is active as soon as it is there, impaired while some of its listeners
+/// do not listen, and failed while none does.
+fn standing(state: &State, ports: &dyn Ports, balancer: &LoadBalancer) -> wire::LoadBalancerState {
+    let listeners: Vec<_> = state.balancing().listeners(&balancer.id).collect();
+    let told = |listener: &&Arc<Listener>| {
+        let why = ports.trouble(&listener.id)?;
+        Some(format!("The listener of port {} does not listen: {why}", listener.port))
+    };
+    let troubles: Vec<String> = listeners.iter().filter_map(told).collect();
+    let code = match troubles.len() {
+        0 => wire::LoadBalancerStateEnum::Active,
+        some if some < listeners.len() => wire::LoadBalancerStateEnum::ActiveImpaired,
+        _ => wire::LoadBalancerStateEnum::Failed,
+    };
+    let reason = (!troubles.is_empty()).then(|| troubles.join("; "));
+    wire::LoadBalancerState { code: Some(code), reason }
+}
+
+/// A load balancer as answers have it.
+fn view(state: &State, ports: &dyn Ports, balancer: &LoadBalancer) -> wire::LoadBalancer {
     let realm = state.realm();
     let network = Network::of(realm);
     let application = balancer.kind == BalancerKind::Application;
@@ -200,10 +223,7 @@ fn view(state: &State, balancer: &LoadBalancer) -> wire::LoadBalancer {
             Scheme::InternetFacing => wire::LoadBalancerSchemeEnum::InternetFacing,
             Scheme::Internal => wire::LoadBalancerSchemeEnum::Internal,
         }),
-        state: Some(wire::LoadBalancerState {
-            code: Some(wire::LoadBalancerStateEnum::Active),
-            reason: None,
-        }),
+        state: Some(standing(state, ports, balancer)),
         r#type: Some(if application {
             LoadBalancerTypeEnum::Application
         } else {
@@ -212,7 +232,7 @@ fn view(state: &State, balancer: &LoadBalancer) -> wire::LoadBalancer {
         availability_zones: Some(zones(&network, &balancer.subnets)),
         security_groups: groups.filter(|groups| application || !groups.is_empty()),
         ip_address_type: Some(wire_addresses(balancer.addresses)),
-        vpc_id: Some(network.vpc),
+        vpc_id: Some(network.id),
         ..Default::default()
     }
 }

@@ -98,7 +98,7 @@ fn read(door: &Door, request: &wire::CreateTargetGroupInput) -> Result<NewGroup,
     let port = request.port.ok_or_else(|| invalid("A port must be specified"))?;
     let vpc = request.vpc_id.clone();
     let vpc = vpc.ok_or_else(|| invalid("A VPC ID must be specified"))?;
-    let known = Network::of(door.realm()).vpc;
+    let known = Network::of(door.realm()).id;
     if vpc != known {
         return Err(invalid(format!(
             "The VPC ID '{vpc}' is not found; the default VPC is '{known}'"

@@ -11,6 +11,7 @@ mod group_attributes;
 mod groups;
 mod limits;
 mod listeners;
+mod logs;
 mod policies;
 mod ports;
 mod refer;
@@ -55,6 +56,14 @@ macro_rules! writes {
 impl Elbv2 for Door {
     type Context = Caller;
 
+    async fn describe_load_balancers(
+        &self,
+        _: &Caller,
+        request: DescribeLoadBalancersInput,
+    ) -> Result<DescribeLoadBalancersOutput, Error> {
+        balancers::describe(&self.snapshot(), &*self.config().balancing.ports, &request)
+    }
+
     constants! {
         describe_account_limits, DescribeAccountLimitsInput, DescribeAccountLimitsOutput => limits::describe;
         describe_ssl_policies, DescribeSSLPoliciesInput, DescribeSSLPoliciesOutput => policies::describe;
@@ -65,7 +74,6 @@ impl Elbv2 for Door {
         describe_listener_certificates, DescribeListenerCertificatesInput, DescribeListenerCertificatesOutput => listeners::describe_certificates;
         describe_listeners, DescribeListenersInput, DescribeListenersOutput => listeners::describe;
         describe_load_balancer_attributes, DescribeLoadBalancerAttributesInput, DescribeLoadBalancerAttributesOutput => balancer_attributes::describe;
-        describe_load_balancers, DescribeLoadBalancersInput, DescribeLoadBalancersOutput => balancers::describe;
         describe_rules, DescribeRulesInput, DescribeRulesOutput => rules::describe;
         describe_tags, DescribeTagsInput, DescribeTagsOutput => tags::describe;
         describe_target_group_attributes, DescribeTargetGroupAttributesInput, DescribeTargetGroupAttributesOutput => group_attributes::describe;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws::Error;
-use model::{ListenerProtocol, State};
+use model::{ListenerId, ListenerProtocol, State};
 use scheduler::Names;
 
 use super::errors::configuration;
@@ -28,6 +28,10 @@ pub trait Ports: Send + Sync + fmt::Debug {
     ///
     /// A sentence that says who has the port, or why it cannot be had, and what to do.
     fn check(&self, port: u16, transport: Transport) -> Result<(), String>;
+
+    /// Why a listener that is there does not listen, if it does not: its port was taken while nobody
+    /// was here, or its certificate is missing. It is tried again all the time.
+    fn trouble(&self, listener: &ListenerId) -> Option<String>;
 }
 
 /// What comes in on a port.
@@ -46,6 +50,10 @@ pub struct AnyPort;
 impl Ports for AnyPort {
     fn check(&self, _: u16, _: Transport) -> Result<(), String> {
         Ok(())
+    }
+
+    fn trouble(&self, _: &ListenerId) -> Option<String> {
+        None
     }
 }
 

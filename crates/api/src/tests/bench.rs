@@ -122,6 +122,9 @@ impl Bench {
             exec: Exec::new(Arc::new(asked.clone()), shell::shutdown().1),
             endpoints: Endpoints::under("http://127.0.0.1:4747/"),
             balancing: crate::Balancing::default(),
+            bus: events::Bus::open(&folder.path().join("events"), events::BusConfig::silent())
+                .unwrap()
+                .0,
             version: "0.0.0",
         });
         let credentials = root.credentials();

@@ -60,7 +60,14 @@ async fn a_node_drains_and_comes_back() {
     let answer = bench.ecs("UpdateContainerInstancesState", body).await;
     assert_eq!(answer.error().0, "InvalidParameterException");
     let answer = bench.ecs("ListContainerInstances", json!({"filter": "x == y"})).await;
-    assert!(answer.error().1.contains("query language"), "{answer:?}");
+    let (code, message) = answer.error();
+    assert_eq!(code, "InvalidParameterException");
+    assert!(message.starts_with("Invalid expression \"x == y\": at character 1"), "{message}");
+    let filtered = |filter: &str| bench.ecs("ListContainerInstances", json!({"filter": filter}));
+    let zone = "attribute:ecs.availability-zone == eu-west-1a and runningTasksCount == 0";
+    assert_eq!(filtered(zone).await.ok()["containerInstanceArns"], json!([arn]));
+    let none = filtered("not(attribute:ecs.availability-zone =~ eu-.*)").await.ok();
+    assert_eq!(none["containerInstanceArns"], json!([]));
 }
 
 #[tokio::test]

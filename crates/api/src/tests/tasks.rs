@@ -342,9 +342,12 @@ async fn a_run_refuses_what_it_can_not_honour() {
         (json!({"clientToken": "with space"}), "clientToken"),
         (
             json!({"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["s"]}}}),
-            "networkMode",
+            "The subnet ID 's' does not exist",
         ),
-        (json!({"placementConstraints": [{"type": "memberOf", "expression": "x"}]}), "memberOf"),
+        (
+            json!({"placementConstraints": [{"type": "memberOf", "expression": "x"}]}),
+            "Invalid expression",
+        ),
         (
             json!({"overrides": {"containerOverrides": [{"name": "nope"}]}}),
             "Override for container named nope is not a container in the TaskDefinition.",

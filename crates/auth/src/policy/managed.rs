@@ -103,6 +103,24 @@ pub const ALL: &[Managed] = &[
     ),
     policy("AmazonEC2ContainerRegistryReadOnly", "/", "Pull images.", &[any(ECR_PULL)]),
     policy(
+        "AmazonEC2ContainerServiceEventsRole",
+        "/service-role/",
+        "What EventBridge does for rules that run tasks.",
+        &[
+            any(&["ecs:RunTask"]),
+            given(
+                &["iam:PassRole"],
+                &["*"],
+                &[("StringLike", "iam:PassedToService", &["ecs-tasks.amazonaws.com"])],
+            ),
+            given(
+                &["ecs:TagResource"],
+                &["*"],
+                &[("StringEquals", "ecs:CreateAction", &["RunTask"])],
+            ),
+        ],
+    ),
+    policy(
         "AmazonEC2ContainerServiceRole",
         "/service-role/",
         "What ECS itself did for services before it had a role of its own.",

@@ -31,6 +31,11 @@ const TEXTS: &[&str] = &[
     "sha256:0123abcd",
     "Ym9keQ==",
     "arn:aws:iam::123456789012:role/demo",
+    "arn:aws:secretsmanager:eu-west-1:123456789012:secret:demo",
+    // The model's pattern is escaped once too often, and means it.
+    r"arn:aws:vpc-lattice:eu-west-1:\dddddddddddd:servicenetworkresourceassociation/snra-0123456789abcdefg",
+    "arn:aws:events:eu-west-1:123456789012:connection/demo/00000000-0000-4000-8000-000000000000",
+    "arn:aws:events:eu-west-1:123456789012:api-destination/demo/00000000-0000-4000-8000-000000000000",
     "m5.large",
     "<&\"'>\n",
     "/",

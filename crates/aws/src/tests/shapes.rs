@@ -16,10 +16,12 @@ fn every_structure() -> impl Iterator<Item = (&'static str, &'static Shape, Trip
         r#gen::ecr::TRIPS,
         r#gen::ecs::TRIPS,
         r#gen::elbv2::TRIPS,
+        r#gen::events::TRIPS,
         r#gen::iam::TRIPS,
         r#gen::logs::TRIPS,
         r#gen::secretsmanager::TRIPS,
         r#gen::ssm::TRIPS,
+        r#gen::wharf::TRIPS,
         r#gen::sts::TRIPS,
     ]
     .into_iter()
@@ -132,17 +134,19 @@ fn the_services_are_whole() {
         [
             ("acm", 40, 9),
             ("application-autoscaling", 14, 13),
-            ("autoscaling", 68, 30),
+            ("autoscaling", 68, 38),
             ("cloudwatch", 59, 15),
-            ("ec2", 830, 11),
+            ("ec2", 830, 18),
             ("ecr", 62, 13),
             ("ecs", 88, 88),
             ("elbv2", 51, 36),
+            ("events", 57, 25),
             ("iam", 180, 27),
             ("logs", 118, 14),
             ("secretsmanager", 26, 14),
             ("ssm", 154, 16),
-            ("sts", 11, 2)
+            ("sts", 11, 2),
+            ("wharf", 3, 3)
         ]
     );
     for operation in crate::ecs::Operation::ALL {

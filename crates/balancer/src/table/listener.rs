@@ -185,6 +185,8 @@ pub struct BalancerSettings {
     pub desync: DesyncMode,
     /// Whether entries are written to the access log (`access_logs.s3.enabled`).
     pub access_log: bool,
+    /// Whether entries are written to the connection log (`connection_logs.s3.enabled`).
+    pub connection_log: bool,
 }
 
 impl Default for BalancerSettings {
@@ -202,6 +204,7 @@ impl Default for BalancerSettings {
             tls_headers: false,
             desync: DesyncMode::Defensive,
             access_log: false,
+            connection_log: false,
         }
     }
 }

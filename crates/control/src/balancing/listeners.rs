@@ -38,7 +38,8 @@ pub(super) fn settings(from: &model::LoadBalancer) -> balancer::BalancerSettings
             model::Desync::Defensive => balancer::DesyncMode::Defensive,
             model::Desync::Strictest => balancer::DesyncMode::Strictest,
         },
-        access_log: s.access_logs.is_some(),
+        access_log: s.access_log.on,
+        connection_log: s.connection_log.on,
     }
 }
 

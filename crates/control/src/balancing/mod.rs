@@ -202,8 +202,13 @@ impl Carrier {
     fn tell(&self, troubles: BTreeMap<ListenerId, String>) {
         let mut known = self.listeners.lock();
         for (listener, why) in &troubles {
-            if known.get(listener) != Some(why) {
-                tracing::error!(%listener, why, "A listener does not listen.");
+            match known.get(listener) {
+                None => tracing::error!(%listener, why, "A listener does not listen."),
+                // It was told once; who has its port may be another one by now.
+                Some(before) if before != why => {
+                    tracing::debug!(%listener, why, "A listener still does not listen.");
+                }
+                Some(_) => {}
             }
         }
         for listener in known.keys().filter(|id| !troubles.contains_key(*id)) {

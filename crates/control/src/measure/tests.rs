@@ -69,6 +69,7 @@ fn state(level: Insights) -> State {
             tags: Tags::default(),
             enable_ecs_managed_tags: false,
             enable_execute_command: false,
+            network: None,
             created_at: NOW,
         };
         let mut progress = TaskProgress::first(&facts);

@@ -75,6 +75,7 @@ fn sent(document: &Value, spec: &TaskSpec, overrides: Option<&Value>) -> acs::Ta
         tags: Tags::default(),
         enable_ecs_managed_tags: false,
         enable_execute_command: false,
+        network: None,
         created_at: Timestamp::EPOCH,
     };
     let progress = Arc::new(TaskProgress::first(&facts));
@@ -197,6 +198,31 @@ fn everything_of_a_container_reaches_the_stock_agent() {
     assert_eq!(config, json!({"NetworkDisabled": true}));
     // Without maxSwap there is no swappiness either: ECS leaves both to the instance.
     assert_eq!(host, json!({"NetworkMode": "none", "CapAdd": [], "CapDrop": []}));
+}
+
+#[test]
+fn a_log_driver_without_a_mode_has_the_accounts() {
+    let document = json!({"containerDefinitions": [
+        {"name": "a", "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "g"}}},
+        {"name": "b", "logConfiguration": {"logDriver": "json-file", "options": {"mode": "blocking"}}},
+        {"name": "c", "logConfiguration": {"logDriver": "awsfirelens"}}, {"name": "d"}]});
+    let modes = |state: &State| {
+        let mut document = serde_json::from_value(document.clone()).unwrap();
+        super::modes(state, &mut document);
+        let options = |c: &aws::ecs::ContainerDefinition| {
+            c.log_configuration.as_ref()?.options.as_ref()?.get("mode").cloned()
+        };
+        document.container_definitions.iter().flatten().map(options).collect::<Vec<_>>()
+    };
+    let mut state = State::new(Realm::new("eu-west-1", "123456789012"));
+    let blocking = Some("blocking".to_owned());
+    assert_eq!(modes(&state), [None, blocking.clone(), None, None]);
+    state.apply(&Change::Setting(model::SettingChange::Put(Arc::new(model::SettingRecord {
+        principal: state.realm().root(),
+        setting: model::AccountSetting::LogMode,
+        value: model::SettingValue::NonBlocking,
+    }))));
+    assert_eq!(modes(&state), [Some("non-blocking".to_owned()), blocking, None, None]);
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub enum BalancingResource {
 
 impl Realm {
     fn elb(&self, rest: std::fmt::Arguments<'_>) -> String {
-        let Self { partition, region, account } = self;
+        let Self { partition, region, account, .. } = self;
         format!("arn:{partition}:elasticloadbalancing:{region}:{account}:{rest}")
     }
 

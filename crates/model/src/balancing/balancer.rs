@@ -87,12 +87,21 @@ pub struct BalancerSettings {
     pub tls_headers: bool,
     /// `routing.http.desync_mitigation_mode`
     pub desync: Desync,
-    /// `access_logs.s3.*`: the bucket and the prefix, when they are on.
-    pub access_logs: Option<(String, String)>,
-    /// `access_logs.s3.bucket`, whether or not they are on.
-    pub access_log_bucket: String,
-    /// `access_logs.s3.prefix`, whether or not they are on.
-    pub access_log_prefix: String,
+    /// `access_logs.s3.*`
+    pub access_log: TrafficLog,
+    /// `connection_logs.s3.*`
+    pub connection_log: TrafficLog,
+}
+
+/// Whether and where a load balancer's log goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrafficLog {
+    /// Whether it is written.
+    pub on: bool,
+    /// The bucket; it may be named before the log is on.
+    pub bucket: String,
+    /// What the keys of its objects begin with, without a slash at either end.
+    pub prefix: String,
 }
 
 impl Default for BalancerSettings {
@@ -109,9 +118,8 @@ impl Default for BalancerSettings {
             forwarded_client_port: false,
             tls_headers: false,
             desync: Desync::Defensive,
-            access_logs: None,
-            access_log_bucket: String::new(),
-            access_log_prefix: String::new(),
+            access_log: TrafficLog::default(),
+            connection_log: TrafficLog::default(),
         }
     }
 }

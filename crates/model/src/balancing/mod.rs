@@ -16,6 +16,7 @@ mod target;
 pub use arn::BalancingResource;
 pub use balancer::{
     BalancerKind, BalancerSettings, Desync, ForwardedFor, IpAddressType, LoadBalancer, Scheme,
+    TrafficLog,
 };
 pub use book::{BalancingChange, Book};
 pub use differences::BookDifference;
@@ -27,7 +28,10 @@ pub use health::TargetState;
 pub use listener::{
     Action, AlpnPolicy, Condition, Forward, Listener, ListenerProtocol, Redirect, Rule, Weighted,
 };
-pub use target::{Place, ServiceTarget, Target, TargetKey, Verdict, VerdictReason, VerdictState};
+pub use target::{
+    AdvancedTarget, Place, ServiceTarget, Target, TargetKey, TrafficRule, Verdict, VerdictReason,
+    VerdictState,
+};
 
 stdx::ids! {
     /// A load balancer: `app/NAME/ID` or `net/NAME/ID`, as its ARN ends.

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use stdx::Timestamp;
 
-use crate::{ContainerName, GroupId, TaskKey};
+use crate::{ContainerName, GroupId, ListenerId, RuleId, TaskKey};
 
 /// Where a target is found: its group, and what it was registered by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -111,4 +111,47 @@ pub struct ServiceTarget {
     pub container: ContainerName,
     /// Its port, as the container has it.
     pub container_port: u16,
+    /// How traffic moves from one set of tasks to another, if it is to.
+    #[serde(default)]
+    pub advanced: Option<AdvancedTarget>,
+}
+
+/// How traffic moves between two target groups.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_AdvancedConfiguration.html>
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdvancedTarget {
+    /// The other group.
+    pub alternate: GroupId,
+    /// What sends production traffic.
+    pub production: TrafficRule,
+    /// What sends test traffic, if there is any.
+    pub test: Option<TrafficRule>,
+    /// A role's ARN as it was given; nothing assumes it.
+    pub role: Option<String>,
+}
+
+/// What sends traffic to groups.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TrafficRule {
+    /// A rule of a listener, its default rule included.
+    Rule(RuleId),
+    /// A listener of a network load balancer.
+    Listener(ListenerId),
+}
+
+impl ServiceTarget {
+    /// The same with the other of its two groups.
+    #[must_use]
+    pub fn swapped(&self) -> Self {
+        let mut other = self.clone();
+        if let Some(advanced) = &mut other.advanced {
+            std::mem::swap(&mut other.group, &mut advanced.alternate);
+        }
+        other
+    }
+
+    /// Whether both have the same container, port, groups and rules, whichever group is first.
+    pub fn is_same_pair(&self, other: &Self) -> bool {
+        self == other || *self == other.swapped()
+    }
 }

@@ -6,12 +6,17 @@ use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Address, AutoScalingGroup, AutoScalingGroupName, CapacityProvider, GroupActivity,
-    LaunchConfiguration, LaunchConfigurationName, Node, NodeId, ProviderName, Table,
+    Address, AutoScalingGroup, AutoScalingGroupName, CapacityProvider, ClusterName, GroupAction,
+    GroupActionKey, GroupActivity, GroupPolicy, GroupPolicyKey, LaunchConfiguration,
+    LaunchConfigurationName, LaunchSource, LaunchTemplate, LaunchTemplateId, LaunchTerms,
+    LaunchedBy, Node, NodeId, ProviderName, Table, Tags, TemplateVersion, VersionChoice,
 };
 
 /// One upsert or delete of one record of capacity. A delete takes only what it names, but for a
 /// group's activities, which go with it.
+///
+/// Whoever deletes a group deletes its policies and scheduled actions too, and whoever deletes a launch
+/// template its versions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CapacityChange {
     /// A launch configuration.
@@ -33,6 +38,22 @@ pub enum CapacityChange {
     /// What a group did, or how that ended. It takes the place of the activity that is
     /// [`GroupActivity::KEPT`] older.
     PutActivity(AutoScalingGroupName, Arc<GroupActivity>),
+    /// A launch template as it now is.
+    PutTemplate(Arc<LaunchTemplate>),
+    /// A launch template is gone.
+    DeleteTemplate(LaunchTemplateId),
+    /// A version of a launch template.
+    PutVersion(Arc<TemplateVersion>),
+    /// A version of a launch template is gone.
+    DeleteVersion(LaunchTemplateId, u64),
+    /// A group's scaling policy as it now is.
+    PutGroupPolicy(Arc<GroupPolicy>),
+    /// A group's scaling policy is gone.
+    DeleteGroupPolicy(GroupPolicyKey),
+    /// A group's scheduled action as it now is.
+    PutGroupAction(Arc<GroupAction>),
+    /// A group's scheduled action is gone.
+    DeleteGroupAction(GroupActionKey),
 }
 
 /// Everything about capacity that is true at one moment.
@@ -43,6 +64,10 @@ pub struct CapacityBook {
     nodes: OrdMap<NodeId, Arc<Node>>,
     providers: OrdMap<ProviderName, Arc<CapacityProvider>>,
     activities: OrdMap<(AutoScalingGroupName, u64), Arc<GroupActivity>>,
+    templates: OrdMap<LaunchTemplateId, Arc<LaunchTemplate>>,
+    versions: OrdMap<(LaunchTemplateId, u64), Arc<TemplateVersion>>,
+    policies: OrdMap<GroupPolicyKey, Arc<GroupPolicy>>,
+    actions: OrdMap<GroupActionKey, Arc<GroupAction>>,
     // The nodes of each group: a fold over `nodes`.
     by_group: OrdSet<(AutoScalingGroupName, NodeId)>,
 }
@@ -79,6 +104,24 @@ impl CapacityBook {
                 }
                 self.activities.insert((group.clone(), it.number), it.clone());
             }
+            CapacityChange::PutTemplate(it) => {
+                drop(self.templates.insert(it.id.clone(), it.clone()))
+            }
+            CapacityChange::DeleteTemplate(id) => drop(self.templates.remove(id)),
+            CapacityChange::PutVersion(it) => {
+                self.versions.insert((it.template.clone(), it.number), it.clone());
+            }
+            CapacityChange::DeleteVersion(id, number) => {
+                self.versions.remove(&(id.clone(), *number));
+            }
+            CapacityChange::PutGroupPolicy(it) => {
+                drop(self.policies.insert(it.key.clone(), it.clone()));
+            }
+            CapacityChange::DeleteGroupPolicy(key) => drop(self.policies.remove(key)),
+            CapacityChange::PutGroupAction(it) => {
+                drop(self.actions.insert(it.key.clone(), it.clone()));
+            }
+            CapacityChange::DeleteGroupAction(key) => drop(self.actions.remove(key)),
         }
     }
 
@@ -103,6 +146,119 @@ impl CapacityBook {
     /// Every launch configuration by name.
     pub fn launches(&self) -> impl Iterator<Item = &Arc<LaunchConfiguration>> {
         self.launches.values()
+    }
+
+    /// A launch template.
+    pub fn template(&self, id: &LaunchTemplateId) -> Option<&Arc<LaunchTemplate>> {
+        self.templates.get(id)
+    }
+
+    /// Every launch template by id.
+    pub fn templates(&self) -> impl Iterator<Item = &Arc<LaunchTemplate>> {
+        self.templates.values()
+    }
+
+    /// The versions of a launch template, the oldest first.
+    pub fn versions(
+        &self,
+        id: &LaunchTemplateId,
+    ) -> impl DoubleEndedIterator<Item = &Arc<TemplateVersion>> {
+        self.versions.range((id.clone(), 0)..=(id.clone(), u64::MAX)).map(|(_, version)| version)
+    }
+
+    /// The version of a launch template that is meant now.
+    pub fn version(
+        &self,
+        id: &LaunchTemplateId,
+        choice: VersionChoice,
+    ) -> Option<&Arc<TemplateVersion>> {
+        match choice {
+            VersionChoice::Number(number) => self.versions.get(&(id.clone(), number)),
+            VersionChoice::Default => {
+                let number = self.templates.get(id)?.default;
+                self.versions.get(&(id.clone(), number))
+            }
+            VersionChoice::Latest => self.versions(id).next_back(),
+        }
+    }
+
+    /// How a node is started by this now; none if what it names is not there, or a launch template
+    /// does not say of which size the node is.
+    pub fn terms(&self, source: &LaunchSource) -> Option<LaunchTerms> {
+        match source {
+            LaunchSource::Configuration(name) => {
+                let launch = self.launches.get(name)?;
+                Some(LaunchTerms {
+                    by: LaunchedBy::Configuration(name.clone()),
+                    image: launch.image.clone(),
+                    instance_type: launch.instance_type.clone(),
+                    user_data: launch.user_data.clone(),
+                    cluster: launch.cluster.clone(),
+                    tags: Tags::default(),
+                })
+            }
+            LaunchSource::Template { template, version } => {
+                let version = self.version(template, *version)?;
+                let data = &version.data;
+                Some(LaunchTerms {
+                    by: LaunchedBy::Template {
+                        template: template.clone(),
+                        version: version.number,
+                    },
+                    image: data.image.clone().unwrap_or_default(),
+                    instance_type: data.instance_type.clone()?,
+                    user_data: data.user_data.clone().unwrap_or_default(),
+                    cluster: data.cluster.clone().unwrap_or_else(|| ClusterName::from("default")),
+                    tags: data.tags.clone(),
+                })
+            }
+        }
+    }
+
+    /// How a node was to be started, if that is still there.
+    pub fn terms_of(&self, node: &Node) -> Option<LaunchTerms> {
+        self.terms(&match &node.launch {
+            LaunchedBy::Configuration(name) => LaunchSource::Configuration(name.clone()),
+            LaunchedBy::Template { template, version } => LaunchSource::Template {
+                template: template.clone(),
+                version: VersionChoice::Number(*version),
+            },
+        })
+    }
+
+    /// The cluster that a node joins.
+    pub fn cluster_of(&self, node: &Node) -> Option<ClusterName> {
+        node.joins.clone().or_else(|| Some(self.terms_of(node)?.cluster))
+    }
+
+    /// A group's scaling policy.
+    pub fn policy(&self, key: &GroupPolicyKey) -> Option<&Arc<GroupPolicy>> {
+        self.policies.get(key)
+    }
+
+    /// Every scaling policy of every group, by group and name.
+    pub fn policies(&self) -> impl Iterator<Item = &Arc<GroupPolicy>> {
+        self.policies.values()
+    }
+
+    /// The scaling policies of a group by name.
+    pub fn policies_of(
+        &self,
+        group: &AutoScalingGroupName,
+    ) -> impl Iterator<Item = &Arc<GroupPolicy>> {
+        let group = group.clone();
+        let first = GroupPolicyKey { group: group.clone(), name: "".into() };
+        self.policies.range(first..).map(|(_, it)| it).take_while(move |it| it.key.group == group)
+    }
+
+    /// A group's scheduled action.
+    pub fn action(&self, key: &GroupActionKey) -> Option<&Arc<GroupAction>> {
+        self.actions.get(key)
+    }
+
+    /// Every scheduled action of every group, by group and name.
+    pub fn actions(&self) -> impl Iterator<Item = &Arc<GroupAction>> {
+        self.actions.values()
     }
 
     /// An Auto Scaling group.
@@ -167,7 +323,12 @@ impl CapacityBook {
             .activities
             .iter()
             .map(|((group, _), it)| CapacityChange::PutActivity(group.clone(), it.clone()));
-        launches.chain(groups).chain(nodes).chain(providers).chain(activities)
+        let templates = self.templates.values().cloned().map(CapacityChange::PutTemplate);
+        let versions = self.versions.values().cloned().map(CapacityChange::PutVersion);
+        let policies = self.policies.values().cloned().map(CapacityChange::PutGroupPolicy);
+        let actions = self.actions.values().cloned().map(CapacityChange::PutGroupAction);
+        let old = launches.chain(groups).chain(nodes).chain(providers).chain(activities);
+        old.chain(templates).chain(versions).chain(policies).chain(actions)
     }
 }
 
@@ -178,6 +339,8 @@ impl CapacityChange {
         let slot = |group: &AutoScalingGroupName, number: u64| {
             at(Table::GroupActivities, format!("{group}/{:02}", number % GroupActivity::KEPT))
         };
+        // No group has a colon in its name.
+        let own = |group: &AutoScalingGroupName, name: &str| format!("{group}:{name}");
         match self {
             Self::PutLaunch(it) => vec![at(Table::LaunchConfigurations, it.name.to_string())],
             Self::DeleteLaunch(name) => vec![at(Table::LaunchConfigurations, name.to_string())],
@@ -193,6 +356,26 @@ impl CapacityChange {
             Self::PutProvider(it) => vec![at(Table::CapacityProviders, it.name.to_string())],
             Self::DeleteProvider(name) => vec![at(Table::CapacityProviders, name.to_string())],
             Self::PutActivity(group, it) => vec![slot(group, it.number)],
+            Self::PutTemplate(it) => vec![at(Table::LaunchTemplates, it.id.to_string())],
+            Self::DeleteTemplate(id) => vec![at(Table::LaunchTemplates, id.to_string())],
+            Self::PutVersion(it) => {
+                vec![at(Table::TemplateVersions, format!("{}/{:020}", it.template, it.number))]
+            }
+            Self::DeleteVersion(id, number) => {
+                vec![at(Table::TemplateVersions, format!("{id}/{number:020}"))]
+            }
+            Self::PutGroupPolicy(it) => {
+                vec![at(Table::GroupPolicies, own(&it.key.group, it.key.name.as_str()))]
+            }
+            Self::DeleteGroupPolicy(key) => {
+                vec![at(Table::GroupPolicies, own(&key.group, key.name.as_str()))]
+            }
+            Self::PutGroupAction(it) => {
+                vec![at(Table::GroupActions, own(&it.key.group, it.key.name.as_str()))]
+            }
+            Self::DeleteGroupAction(key) => {
+                vec![at(Table::GroupActions, own(&key.group, key.name.as_str()))]
+            }
         }
     }
 
@@ -202,12 +385,20 @@ impl CapacityChange {
             Self::DeleteLaunch(_)
             | Self::DeleteGroup(_)
             | Self::DeleteNode(_)
-            | Self::DeleteProvider(_) => true,
+            | Self::DeleteProvider(_)
+            | Self::DeleteTemplate(_)
+            | Self::DeleteVersion(..)
+            | Self::DeleteGroupPolicy(_)
+            | Self::DeleteGroupAction(_) => true,
             Self::PutLaunch(_)
             | Self::PutGroup(_)
             | Self::PutNode(_)
             | Self::PutProvider(_)
-            | Self::PutActivity(..) => false,
+            | Self::PutActivity(..)
+            | Self::PutTemplate(_)
+            | Self::PutVersion(_)
+            | Self::PutGroupPolicy(_)
+            | Self::PutGroupAction(_) => false,
         }
     }
 }
@@ -223,7 +414,9 @@ mod tests {
         CapacityChange::PutNode(Arc::new(Node {
             id: id.into(),
             group: group.into(),
-            launch: "l".into(),
+            launch: LaunchedBy::Configuration("l".into()),
+            joins: None,
+            instance_type: String::new(),
             zone: "z".to_owned(),
             state: NodeState::Pending,
             health: NodeHealth::Healthy,

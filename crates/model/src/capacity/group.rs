@@ -1,4 +1,4 @@
-//! A group of like nodes, and how a node of it is started.
+//! A group of like nodes.
 //! <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_AutoScalingGroup.html>
 
 use std::collections::BTreeSet;
@@ -7,25 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use stdx::Timestamp;
 
-use crate::{AutoScalingGroupName, ClusterName, LaunchConfigurationName};
-
-/// How a node is started. Never changed: another one takes its place.
-/// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_LaunchConfiguration.html>
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LaunchConfiguration {
-    /// Where it is found.
-    pub name: LaunchConfigurationName,
-    /// The machine image that was asked for; it goes to whoever starts the node.
-    pub image: String,
-    /// The size that was asked for; it goes to whoever starts the node.
-    pub instance_type: String,
-    /// What the node is told at its start, as it was given (not in base 64).
-    pub user_data: String,
-    /// The cluster that its nodes join: `ECS_CLUSTER` of the user data, else `default`.
-    pub cluster: ClusterName,
-    /// When it was made.
-    pub created_at: Timestamp,
-}
+use crate::{AutoScalingGroupName, GroupStride, LaunchSource};
 
 /// A group of like nodes. Its nodes are records of their own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +17,7 @@ pub struct AutoScalingGroup {
     /// The last part of its ARN's middle: a UUID.
     pub id: String,
     /// How its nodes are started from now on.
-    pub launch: LaunchConfigurationName,
+    pub launch: LaunchSource,
     /// It has at least so many nodes.
     pub min: u32,
     /// It has at most so many nodes.
@@ -62,6 +44,13 @@ pub struct AutoScalingGroup {
     pub deleting: bool,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Who last changed how many nodes it should have, as sentences for the activities that follow;
+    /// empty when it has so many.
+    #[serde(default)]
+    pub why: String,
+    /// The last time that a policy moved its size.
+    #[serde(default)]
+    pub stride: Option<GroupStride>,
 }
 
 /// What a group does by itself and may be told not to.

@@ -8,24 +8,38 @@
 //! is what a group has started or is about to; once its agent has joined, an instance of the cluster
 //! bears its id.
 
+mod arn;
 mod book;
 mod group;
 mod node;
+mod policy;
 mod provider;
+mod template;
 
 pub use book::{CapacityBook, CapacityChange};
-pub use group::{
-    AutoScalingGroup, GroupTag, HookOutcome, LaunchConfiguration, LifecycleHook, Process,
-    Transition,
-};
+pub use group::{AutoScalingGroup, GroupTag, HookOutcome, LifecycleHook, Process, Transition};
 pub use node::{GroupActivity, Node, NodeHealth, NodeState};
+pub use policy::{
+    GroupAction, GroupActionKey, GroupPolicy, GroupPolicyKey, GroupPolicyKind, GroupStride,
+    GroupTracking, SimpleScaling,
+};
 pub use provider::{CapacityProvider, ManagedScaling, StrategyItem};
+pub use template::{
+    LaunchConfiguration, LaunchSource, LaunchTemplate, LaunchTerms, LaunchedBy, TemplateData,
+    TemplateVersion, VersionChoice,
+};
 
 stdx::ids! {
     /// The name of an Auto Scaling group, unique in the realm.
     AutoScalingGroupName;
     /// The name of a launch configuration, unique in the realm.
     LaunchConfigurationName;
+    /// A launch template's id: `lt-` and seventeen hexadecimal digits.
+    LaunchTemplateId;
+    /// The name of a group's scaling policy, unique in its group.
+    GroupPolicyName;
+    /// The name of a group's scheduled action, unique in its group.
+    GroupActionName;
     /// A node's id: `i-` and seventeen hexadecimal digits.
     NodeId;
     /// The name of a capacity provider, unique in the realm.

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use stdx::Timestamp;
 
-use crate::{AutoScalingGroupName, LaunchConfigurationName, NodeId};
+use crate::{AutoScalingGroupName, ClusterName, LaunchedBy, NodeId};
 
 /// A node of a group. It is forgotten when it has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,8 +13,15 @@ pub struct Node {
     pub id: NodeId,
     /// Whose it is.
     pub group: AutoScalingGroupName,
-    /// How it was started.
-    pub launch: LaunchConfigurationName,
+    /// By what it was started.
+    pub launch: LaunchedBy,
+    /// The cluster that it joins. Records of earlier versions do not have it: see
+    /// [`crate::CapacityBook::cluster_of`].
+    #[serde(default)]
+    pub joins: Option<ClusterName>,
+    /// Of which size it is. Records of earlier versions do not have it.
+    #[serde(default)]
+    pub instance_type: String,
     /// Where.
     pub zone: String,
     /// How far it has come.

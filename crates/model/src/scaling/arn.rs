@@ -9,7 +9,7 @@ const POLICY: &str = ":policyName/";
 
 impl Realm {
     fn scaling(&self, service: &str) -> String {
-        let Self { partition, region, account } = self;
+        let Self { partition, region, account, .. } = self;
         format!("arn:{partition}:{service}:{region}:{account}:")
     }
 

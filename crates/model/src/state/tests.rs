@@ -10,8 +10,10 @@ use stdx::{Entropy, SeededEntropy, Timestamp};
 
 use super::*;
 use crate::{
-    AgentInfo, ContainerFacts, DesiredStatus, Document, InstanceStatus, LaunchType, NetworkBinding,
-    NetworkMode, Protocol, ServiceEvent, Tags, TaskFacts, TaskProgress, TaskSpec, TaskStatus,
+    AgentInfo, Attribute, CapacityChange, ContainerFacts, DesiredStatus, Document, InstanceStatus,
+    LaunchType, LaunchedBy, NetworkBinding, NetworkConfiguration, NetworkMode, Node, NodeHealth,
+    NodeState, Protocol, ServiceEvent, Tags, TaskFacts, TaskInterface, TaskNetwork, TaskProgress,
+    TaskSpec, TaskStatus,
 };
 
 const CLUSTERS: [&str; 2] = ["alpha", "beta"];
@@ -25,7 +27,8 @@ fn changes() -> impl Strategy<Value = Change> {
         12 => (0..6_u8, 0..8_u8, any::<bool>(), 0..4_u16, 0..5_i64)
             .prop_map(|(task, status, stopped, port, at)| progress(task, status, stopped, port, at)),
         3 => (0..6_u8).prop_map(|task| Change::DeleteTask(task_key(task))),
-        3 => (0..3_u8).prop_map(|n| Change::PutInstance(Arc::new(instance(n)))),
+        4 => (0..3_u8, 0..12_u8).prop_map(|(n, shape)| Change::PutInstance(Arc::new(shaped(n, shape)))),
+        2 => (0..2_u8, 0..3_u8).prop_map(|(n, state)| node(n, state)),
         1 => (0..3_u8).prop_map(|n| Change::DeleteInstance(instance(n).key)),
         2 => (0..2_u8, 0..3_u8).prop_map(|(revision, status)| definition(revision, status)),
         1 => (0..2_u8).prop_map(|revision| Change::DeleteDefinition(definition_key(revision))),
@@ -63,7 +66,7 @@ fn facts(task: u8, instance: u8, service: u8, revision: u8) -> TaskFacts {
         provider: None,
         terms: None,
         launch_type: LaunchType::Ec2,
-        group: "family:web".to_owned(),
+        group: format!("group-{revision}"),
         started_by: None,
         service: (service > 0).then(|| format!("service-{service}").as_str().into()),
         deployment: None,
@@ -82,6 +85,15 @@ fn facts(task: u8, instance: u8, service: u8, revision: u8) -> TaskFacts {
         tags: Tags::default(),
         enable_ecs_managed_tags: false,
         enable_execute_command: false,
+        network: task.is_multiple_of(2).then(|| TaskNetwork {
+            configuration: NetworkConfiguration::default(),
+            interface: Some(TaskInterface {
+                attachment: "a".to_owned(),
+                id: "eni-0".to_owned(),
+                subnet: "subnet-0".to_owned(),
+                address: [172, 31, 0, 10 + task].into(),
+            }),
+        }),
         created_at: Timestamp::EPOCH,
     }
 }
@@ -136,6 +148,51 @@ fn instance(n: u8) -> Instance {
         registered_at: Timestamp::EPOCH,
         version: 1,
     }
+}
+
+/// An instance in one of its situations.
+fn shaped(n: u8, shape: u8) -> Instance {
+    let mut instance = instance(n);
+    instance.agent.connected = !shape.is_multiple_of(3);
+    if shape % 4 == 3 {
+        instance.status = InstanceStatus::Draining;
+    }
+    instance.external = shape == 11;
+    // The first two may be nodes of a group; a wrong id may be given and mended.
+    instance.ec2_instance_id = (shape % 2 == 1).then(|| format!("i-{}", (n + shape / 6) % 3));
+    let attribute =
+        |name: &str, value: String| Attribute { name: name.to_owned(), value: Some(value) };
+    instance.attributes.push(attribute("zone", (shape % 2).to_string()));
+    if shape > 6 {
+        instance.attributes.push(Attribute { name: "flag".to_owned(), value: None });
+        instance.attributes.push(attribute("zone", "told twice".to_owned()));
+    }
+    instance
+}
+
+/// A node of a group in one of its states, or its end.
+fn node(n: u8, state: u8) -> Change {
+    let id = format!("i-{n}").as_str().into();
+    let state = match state {
+        0 => return Change::Capacity(CapacityChange::DeleteNode(id)),
+        1 => NodeState::Pending,
+        _ => NodeState::InService,
+    };
+    Change::Capacity(CapacityChange::PutNode(Arc::new(Node {
+        id,
+        group: "asg".into(),
+        launch: LaunchedBy::Configuration("launch".into()),
+        joins: None,
+        instance_type: String::new(),
+        zone: String::new(),
+        state,
+        health: NodeHealth::Healthy,
+        protected: false,
+        created_at: Timestamp::EPOCH,
+        changed_at: Timestamp::EPOCH,
+        waits_until: None,
+        trouble: None,
+    })))
 }
 
 fn definition(revision: u8, status: u8) -> Change {
@@ -243,6 +300,7 @@ fn indexes_agree(state: &State) -> Result<(), TestCaseError> {
         let uses = state.all_tasks().filter(|t| t.facts.definition == key).count();
         prop_assert_eq!(state.uses_of(&key) as usize, uses);
     }
+    crate::fleet::tests::check(state);
     ages_agree(state)
 }
 

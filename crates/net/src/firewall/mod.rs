@@ -12,9 +12,11 @@
 //!                              to a local address: DNAT by the maps
 //! output       -100            the same for the host's own connections, 127.0.0.1 included
 //! postrouting  srcnat          masquerade: loopback into the bridge; subnet to elsewhere;
-//!                              subnet back into the bridge after DNAT (hairpin)
+//!                              subnet back into the bridge after DNAT (hairpin);
+//!                              tasks' own addresses to elsewhere than to each other
 //! input        filter          from the bridge to a blocked port: drop
-//! forward      filter          into the bridge: only from the bridge, replies and published ports;
+//! forward      filter          into the bridge: only from the bridge, replies and published ports,
+//!                              and to tasks' own addresses from anywhere;
 //!                              to 169.254.170.2: never
 //! ```
 //!
@@ -54,6 +56,8 @@ pub(crate) struct Ruleset {
     pub(crate) block_instance_metadata: bool,
     /// Where a task's endpoints are, once they listen.
     pub(crate) inside: Option<InsidePorts>,
+    /// The network whose addresses tasks have for their own, once one has.
+    pub(crate) vpc: Option<Subnet>,
 }
 
 /// Where a task finds its endpoints.

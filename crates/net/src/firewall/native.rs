@@ -182,6 +182,12 @@ fn fixed_rules(rules: &Ruleset) -> Vec<Rule> {
             .match_ct_status(CtStatus::DST_NAT)
             .masquerade(),
     ]);
+    if let Some(vpc) = rules.vpc {
+        let (net, prefix) = (vpc.network(), vpc.prefix());
+        let from = || rule("postrouting").match_saddr_v4(net, prefix);
+        all.push(from().match_daddr_v4(net, prefix).accept());
+        all.push(from().match_oif_not(bridge).masquerade());
+    }
     for port in &rules.blocked {
         for bridge in rules.bridges() {
             all.push(rule("input").match_iif(bridge).match_tcp_dport(*port).drop());
@@ -195,8 +201,12 @@ fn fixed_rules(rules: &Ruleset) -> Vec<Rule> {
             .match_ct_state(CtState::ESTABLISHED | CtState::RELATED)
             .accept(),
         rule("forward").match_oif(bridge).match_ct_status(CtStatus::DST_NAT).accept(),
-        rule("forward").match_oif(bridge).drop(),
     ]);
+    if let Some(vpc) = rules.vpc {
+        let to = rule("forward").match_oif(bridge);
+        all.push(to.match_daddr_v4(vpc.network(), vpc.prefix()).accept());
+    }
+    all.push(rule("forward").match_oif(bridge).drop());
     all
 }
 

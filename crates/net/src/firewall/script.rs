@@ -69,7 +69,7 @@ pub(crate) async fn run(what: String, script: String) -> Result<(), NetError> {
 /// The table without ports, replacing what stands.
 fn install_script(rules: &Ruleset) -> String {
     let Ruleset { table, bridge, subnet, .. } = rules;
-    let Parts { guard, prerouting, output, input } = parts(rules);
+    let Parts { guard, prerouting, output, input, postrouting, forward } = parts(rules);
     let dnat =
         "    fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @ports_at
     fib daddr type local dnat ip to meta l4proto . th dport map @ports";
@@ -99,7 +99,7 @@ table ip {table} {{
     ip saddr 127.0.0.0/8 oifname "{bridge}" masquerade
     ip saddr {subnet} oifname != "{bridge}" masquerade
     ip saddr {subnet} oifname "{bridge}" ct status dnat masquerade
-  }}
+{postrouting}  }}
   chain input {{
     type filter hook input priority filter; policy accept;
 {input}  }}
@@ -109,7 +109,7 @@ table ip {table} {{
     iifname "{bridge}" oifname "{bridge}" accept
     oifname "{bridge}" ct state established,related accept
     oifname "{bridge}" ct status dnat accept
-    oifname "{bridge}" drop
+{forward}    oifname "{bridge}" drop
   }}
 }}
 "#
@@ -123,6 +123,8 @@ struct Parts {
     prerouting: String,
     output: String,
     input: String,
+    postrouting: String,
+    forward: String,
 }
 
 fn parts(rules: &Ruleset) -> Parts {
@@ -145,6 +147,13 @@ fn parts(rules: &Ruleset) -> Parts {
         for bridge in rules.bridges() {
             line(&mut parts.input, format!("iifname \"{bridge}\" tcp dport {port} drop"));
         }
+    }
+    if let Some(vpc) = rules.vpc {
+        let bridge = &rules.bridge;
+        line(&mut parts.postrouting, format!("ip saddr {vpc} ip daddr {vpc} accept"));
+        let elsewhere = format!("ip saddr {vpc} oifname != \"{bridge}\" masquerade");
+        line(&mut parts.postrouting, elsewhere);
+        line(&mut parts.forward, format!("oifname \"{bridge}\" ip daddr {vpc} accept"));
     }
     if let Some((address, port)) = rules.inside_for_containers() {
         line(&mut parts.guard, format!("ip daddr {address} tcp dport {port} drop"));

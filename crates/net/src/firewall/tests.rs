@@ -20,6 +20,7 @@ fn rules() -> Ruleset {
         others: vec!["docker0".to_owned()],
         block_instance_metadata: true,
         inside: Some(InsidePorts { bridge: Some(40001), machine: 40002 }),
+        vpc: Some(Subnet::parse("172.31.0.0/16").unwrap()),
     }
 }
 

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload,
 };
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{
@@ -145,6 +145,73 @@ pub(super) fn default_route(gateway: Ipv4Addr) -> Message {
     route.header.kind = RouteType::Unicast;
     route.attributes = vec![RouteAttribute::Gateway(RouteAddress::Inet(gateway))];
     create(RouteNetlinkMessage::NewRoute(route))
+}
+
+/// An address that is reached directly at an interface.
+pub(super) fn route_on(index: u32, to: Ipv4Addr) -> Message {
+    create(RouteNetlinkMessage::NewRoute(direct(index, to)))
+}
+
+pub(super) fn no_route_on(index: u32, to: Ipv4Addr) -> Message {
+    message(RouteNetlinkMessage::DelRoute(direct(index, to)), NLM_F_REQUEST | NLM_F_ACK)
+}
+
+fn direct(index: u32, to: Ipv4Addr) -> RouteMessage {
+    let mut route = RouteMessage::default();
+    route.header.address_family = AddressFamily::Inet;
+    route.header.table = RouteHeader::RT_TABLE_MAIN;
+    route.header.protocol = RouteProtocol::Boot;
+    route.header.scope = RouteScope::Link;
+    route.header.kind = RouteType::Unicast;
+    route.header.destination_prefix_length = 32;
+    route.attributes =
+        vec![RouteAttribute::Destination(RouteAddress::Inet(to)), RouteAttribute::Oif(index)];
+    route
+}
+
+/// What marks the routes to addresses that are on other machines: a protocol's number that no routing
+/// daemon has.
+const WAY: RouteProtocol = RouteProtocol::Other(87);
+
+/// A route to one address by another machine; it takes the place of one that stands.
+pub(super) fn way(to: Ipv4Addr, by: Ipv4Addr) -> Message {
+    let route = RouteNetlinkMessage::NewRoute(by_machine(to, by));
+    message(route, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE)
+}
+
+pub(super) fn no_way(to: Ipv4Addr, by: Ipv4Addr) -> Message {
+    message(RouteNetlinkMessage::DelRoute(by_machine(to, by)), NLM_F_REQUEST | NLM_F_ACK)
+}
+
+fn by_machine(to: Ipv4Addr, by: Ipv4Addr) -> RouteMessage {
+    let mut route = RouteMessage::default();
+    route.header.address_family = AddressFamily::Inet;
+    route.header.table = RouteHeader::RT_TABLE_MAIN;
+    route.header.protocol = WAY;
+    route.header.scope = RouteScope::Universe;
+    route.header.kind = RouteType::Unicast;
+    route.header.destination_prefix_length = 32;
+    route.attributes = vec![
+        RouteAttribute::Destination(RouteAddress::Inet(to)),
+        RouteAttribute::Gateway(RouteAddress::Inet(by)),
+    ];
+    route
+}
+
+/// Address and machine of a route that [`way`] made.
+pub(super) fn read_way(route: RouteMessage) -> Option<(Ipv4Addr, Ipv4Addr)> {
+    if route.header.protocol != WAY || route.header.destination_prefix_length != 32 {
+        return None;
+    }
+    let (mut to, mut by) = (None, None);
+    for attribute in route.attributes {
+        match attribute {
+            RouteAttribute::Destination(RouteAddress::Inet(address)) => to = Some(address),
+            RouteAttribute::Gateway(RouteAddress::Inet(address)) => by = Some(address),
+            _ => {}
+        }
+    }
+    to.zip(by)
 }
 
 pub(super) fn dump_links() -> Message {

@@ -81,6 +81,8 @@ pub(crate) struct PairPlan {
     pub(crate) mtu: u32,
     pub(crate) address: Ipv4Addr,
     pub(crate) subnet: Subnet,
+    /// Whether the address is none of the subnet's, so that it is reached by a route of its own.
+    pub(crate) routed: bool,
     /// Whether the host's end must reflect frames to where they came from: a container that
     /// reaches itself by the host's address needs it when bridged frames pass iptables.
     pub(crate) hairpin: bool,
@@ -211,6 +213,67 @@ impl Worker {
         Ok(PairOutcome::Made)
     }
 
+    /// Leads an address to the bridge. False when another interface has it already.
+    pub(crate) fn lead(&mut self, address: Ipv4Addr, bridge: u32) -> Result<bool, NetError> {
+        match self.socket.request(message::route_on(bridge, address)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(Errno::EXIST.raw_os_error()) => {
+                Ok(self.led(bridge)?.contains(&address))
+            }
+            Err(error) => Err(NetError::link(format!("lead {address} to the bridge"), error)),
+        }
+    }
+
+    /// Takes back what [`Self::lead`] did; what is not there is fine.
+    pub(crate) fn unlead(&mut self, address: Ipv4Addr, bridge: u32) -> Result<(), NetError> {
+        match self.socket.request(message::no_route_on(bridge, address)) {
+            Err(error) if error.raw_os_error() != Some(Errno::SRCH.raw_os_error()) => {
+                Err(NetError::link(format!("lead {address} to the bridge no longer"), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The addresses that are led to the bridge one by one.
+    pub(crate) fn led(&mut self, bridge: u32) -> Result<Vec<Ipv4Addr>, NetError> {
+        let routes = self
+            .socket
+            .routes()
+            .map_err(|error| NetError::link("list the machine's routes", error))?;
+        let ours = routes.into_iter().filter(|(on, to)| *on == Some(bridge) && to.prefix() == 32);
+        Ok(ours.map(|(_, to)| to.network()).collect())
+    }
+
+    /// Leads an address to another machine, which must be on a network of this one.
+    pub(crate) fn point(&mut self, to: Ipv4Addr, by: Ipv4Addr) -> Result<(), NetError> {
+        self.socket
+            .request(message::way(to, by))
+            .map_err(|error| NetError::link(format!("lead {to} to the machine {by}"), error))
+    }
+
+    /// Takes back what [`Self::point`] did; what is not there is fine.
+    pub(crate) fn unpoint(&mut self, to: Ipv4Addr, by: Ipv4Addr) -> Result<(), NetError> {
+        match self.socket.request(message::no_way(to, by)) {
+            Err(error) if error.raw_os_error() != Some(Errno::SRCH.raw_os_error()) => {
+                Err(NetError::link(format!("lead {to} to {by} no longer"), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The addresses that [`Self::point`] has led, by any process, and to which machines.
+    pub(crate) fn pointed(&mut self) -> Result<Vec<(Ipv4Addr, Ipv4Addr)>, NetError> {
+        self.socket.ways().map_err(|error| NetError::link("list the machine's routes", error))
+    }
+
+    /// This machine's own addresses.
+    pub(crate) fn own_addresses(&mut self) -> Result<Vec<Ipv4Addr>, NetError> {
+        let addresses = self.socket.addresses();
+        let addresses =
+            addresses.map_err(|error| NetError::link("list the machine's addresses", error))?;
+        Ok(addresses.into_iter().map(|(_, address, _)| address).collect())
+    }
+
     /// Whether `netns` has an `eth0` that carries `address`.
     pub(crate) fn has_address(
         &mut self,
@@ -319,13 +382,16 @@ fn configure(socket: &mut RouteSocket, plan: &PairPlan) -> Result<(), NetError> 
         .index_of("eth0")
         .map_err(|error| NetError::link("find eth0 in the namespace", error))?;
     // Loopback is the first interface of every namespace.
-    let batch = vec![
-        message::link_up(1),
-        message::link_up(eth0),
-        message::new_address(eth0, plan.address, plan.subnet),
-        message::default_route(plan.subnet.gateway()),
-        message::settle(Interface::Index(eth0)),
-    ];
+    let gateway = plan.subnet.gateway();
+    let mut batch = vec![message::link_up(1), message::link_up(eth0)];
+    if plan.routed {
+        batch.push(message::new_address(eth0, plan.address, Subnet::of(plan.address, 32)));
+        batch.push(message::route_on(eth0, gateway));
+    } else {
+        batch.push(message::new_address(eth0, plan.address, plan.subnet));
+    }
+    batch.push(message::default_route(gateway));
+    batch.push(message::settle(Interface::Index(eth0)));
     let said = |error: io::Error| {
         NetError::link(format!("configure eth0 as {} in the namespace", plan.address), error)
     };

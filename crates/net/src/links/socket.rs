@@ -96,6 +96,18 @@ impl RouteSocket {
             .collect())
     }
 
+    /// The routes that [`message::way`] made: address and machine.
+    pub(super) fn ways(&mut self) -> io::Result<Vec<(Ipv4Addr, Ipv4Addr)>> {
+        let answers = self.dump(message::dump_routes())?;
+        Ok(answers
+            .into_iter()
+            .filter_map(|answer| match answer {
+                RouteNetlinkMessage::NewRoute(route) => message::read_way(route),
+                _ => None,
+            })
+            .collect())
+    }
+
     /// The index of the interface `name` in this socket's namespace; `ENODEV` if there is none.
     pub(super) fn index_of(&self, name: &str) -> io::Result<u32> {
         Ok(rustix::net::netdevice::name_to_index(self.borrow(), name)?)

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use model::{
-    AutoScalingGroupName, ClusterName, GroupTag, HookOutcome, LaunchConfigurationName,
-    LifecycleHook, ManagedScaling, NodeHealth, NodeId, Process, ProviderName, StrategyItem, Tags,
+    AutoScalingGroupName, ClusterName, GroupActionKey, GroupPolicyKey, GroupTag, HookOutcome,
+    LaunchConfigurationName, LaunchSource, LaunchTemplateId, LifecycleHook, ManagedScaling,
+    NodeHealth, NodeId, Process, ProviderName, StrategyItem, Tags,
 };
+
+use super::policies::{GroupScale, NewGroupAction, NewGroupPolicy, PolicyRun};
+use super::templates::{NewTemplate, NewVersion};
 
 /// A command about groups of nodes or capacity providers.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +35,8 @@ pub enum CapacityCommand {
         group: AutoScalingGroupName,
         /// How many nodes, within its bounds.
         desired: u32,
+        /// Not while a cooldown holds.
+        honor_cooldown: bool,
     },
     /// SetInstanceProtection.
     SetProtection {
@@ -120,6 +126,30 @@ pub enum CapacityCommand {
         strategy: Vec<StrategyItem>,
     },
 
+    /// CreateLaunchTemplate.
+    CreateTemplate(NewTemplate),
+    /// CreateLaunchTemplateVersion.
+    CreateVersion(NewVersion),
+    /// ModifyLaunchTemplate: which version is the default one.
+    SetDefaultVersion(LaunchTemplateId, u64),
+    /// DeleteLaunchTemplate, with its versions.
+    DeleteTemplate(LaunchTemplateId),
+    /// DeleteLaunchTemplateVersions: those that are not there, and the default one, stay out of it.
+    DeleteVersions(LaunchTemplateId, Vec<u64>),
+
+    /// PutScalingPolicy of Auto Scaling.
+    PutGroupPolicy(Box<NewGroupPolicy>),
+    /// DeletePolicy.
+    DeleteGroupPolicy(GroupPolicyKey),
+    /// ExecutePolicy, or an alarm's order.
+    RunGroupPolicy(PolicyRun),
+    /// Made by the scaling loop: a target tracking policy moves a group's size.
+    TrackGroup(GroupScale),
+    /// PutScheduledUpdateGroupAction, one or several: all or none.
+    PutGroupActions(Vec<NewGroupAction>),
+    /// DeleteScheduledAction.
+    DeleteGroupAction(GroupActionKey),
+
     /// Whoever starts nodes has tried, and tells what came of it.
     ReportNode(NodeId, NodeReport),
     /// Made by `plan`: moves a group and its nodes on.
@@ -156,7 +186,7 @@ pub struct NewGroup {
     /// Its name.
     pub name: AutoScalingGroupName,
     /// How its nodes are started.
-    pub launch: LaunchConfigurationName,
+    pub launch: LaunchSource,
     /// At least so many.
     pub min: u32,
     /// At most so many.
@@ -185,7 +215,7 @@ pub struct GroupUpdate {
     /// Which.
     pub name: Option<AutoScalingGroupName>,
     /// How nodes are started from now on.
-    pub launch: Option<LaunchConfigurationName>,
+    pub launch: Option<LaunchSource>,
     /// At least so many.
     pub min: Option<u32>,
     /// At most so many.
@@ -256,6 +286,39 @@ pub enum CapacityRejection {
          with the name {0}"
     )]
     LaunchExists(LaunchConfigurationName),
+    /// No such launch template.
+    #[error("The specified launch template, with template ID {0}, does not exist.")]
+    NoTemplate(LaunchTemplateId),
+    /// No such version of a launch template.
+    #[error(
+        "The specified launch template version does not exist: the launch template {0} has no \
+         version {1}."
+    )]
+    NoVersion(LaunchTemplateId, String),
+    /// A launch template of that name exists.
+    #[error("Launch template name already in use.")]
+    TemplateExists(String),
+    /// A launch template that does not say enough to start a node.
+    #[error(
+        "You must use a valid fully-formed launch template. The request must contain the parameter \
+         {1}. ({0})"
+    )]
+    NotWhole(LaunchTemplateId, &'static str),
+    /// No such policy.
+    #[error("No scaling policy {name} found in AutoScalingGroup {group}", name = .0.name, group = .0.group)]
+    NoGroupPolicy(GroupPolicyKey),
+    /// No such scheduled action.
+    #[error("Scheduled action name not found - Scheduled Action {name} not found in AutoScalingGroup {group}", name = .0.name, group = .0.group)]
+    NoGroupAction(GroupActionKey),
+    /// A quota: the sentence.
+    #[error("{0}")]
+    Limit(String),
+    /// A scaling activity or its cooldown is in the way: the sentence.
+    #[error("{0}")]
+    InProgress(String),
+    /// What a policy was told to do does not happen: the sentence.
+    #[error("{0}")]
+    NotDone(String),
     /// A group uses the launch configuration.
     #[error(
         "Cannot delete launch configuration {0} because it is attached to AutoScalingGroup {1}"

@@ -3,8 +3,11 @@
 //! that use it are in `decide::capacity`.
 
 mod command;
+mod policies;
 mod share;
 mod size;
+mod templates;
+mod track;
 mod victim;
 pub(crate) mod words;
 
@@ -12,6 +15,9 @@ pub use crate::decide::capacity::providers::check_strategy;
 pub use command::{
     CapacityCommand, CapacityRejection, GroupUpdate, NewGroup, NewLaunch, NewProvider, NodeReport,
 };
+pub use policies::{GroupScale, NewGroupAction, NewGroupPolicy, PolicyRun, Trigger, action_due};
 pub use share::{Share, share};
 pub use size::{Demand, Offer, Sizing, wanted};
+pub use templates::{NewTemplate, NewVersion};
+pub use track::{GroupAnswer, GroupAsk, is_untracked, questions, track};
 pub use victim::{Candidate, victims};

@@ -1,10 +1,15 @@
 //! Decisions: what a command does to a state, or why it is refused. One file for each family.
 
+mod attributes;
 mod balancing;
+mod bus;
 pub(crate) mod capacity;
 mod clusters;
 mod definitions;
+mod deployments;
 mod instances;
+mod interfaces;
+mod methods;
 pub(crate) mod planned;
 mod policies;
 mod protection;
@@ -12,13 +17,15 @@ mod reports;
 mod roles;
 mod run_task;
 mod scaling;
+mod service_rules;
 mod services;
 mod tags;
 pub(crate) mod targets;
+mod task_sets;
 mod tokens;
 pub(crate) mod waiting;
 
-pub(crate) use services::MOST_TASKS;
+pub(crate) use service_rules::MOST_TASKS;
 
 use std::sync::Arc;
 
@@ -44,6 +51,7 @@ pub fn decide(
     Ok(Outcome { changes: desk.finish(), reply })
 }
 
+#[expect(clippy::too_many_lines, reason = "a line or two for each command")]
 fn answer(desk: &mut Desk<'_>, command: &Command) -> Result<Reply, Rejection> {
     match command {
         Command::CreateCluster { name, tags } => clusters::create(desk, name, tags),
@@ -65,7 +73,21 @@ fn answer(desk: &mut Desk<'_>, command: &Command) -> Result<Reply, Rejection> {
         Command::CreateService(create) => services::create(desk, create),
         Command::UpdateService(update) => services::update(desk, update),
         Command::DeleteService { key, force } => services::delete(desk, key, *force),
+        Command::CreateTaskSet(create) => task_sets::create(desk, create),
+        Command::ScaleTaskSet { service, set, scale } => {
+            task_sets::scale(desk, service, set, *scale)
+        }
+        Command::SetPrimaryTaskSet { service, set } => task_sets::set_primary(desk, service, set),
+        Command::DeleteTaskSet { service, set, force } => {
+            task_sets::delete(desk, service, set, *force)
+        }
         Command::SetInstanceStatus { key, status } => instances::set_status(desk, key, *status),
+        Command::PutAttributes { cluster, attributes: given } => {
+            attributes::put(desk, cluster, given)
+        }
+        Command::DeleteAttributes { cluster, attributes: given } => {
+            attributes::delete(desk, cluster, given)
+        }
         Command::DeregisterInstance { key, force } => instances::deregister(desk, key, *force),
         Command::Tag { resource, tags } => tags::tag(desk, resource, tags),
         Command::Untag { resource, keys } => tags::untag(desk, resource, keys),
@@ -87,7 +109,19 @@ fn answer(desk: &mut Desk<'_>, command: &Command) -> Result<Reply, Rejection> {
         Command::Iam(command) => roles::decide(desk, command),
         Command::PlaceWaiting(key) => waiting::place(desk, key),
         Command::Capacity(command) => capacity::decide(desk, command),
+        Command::Deployment(command) => deployments::decide(desk, command),
         Command::Scaling(command) => scaling::decide(desk, command),
+        Command::Bus(command) => bus::decide(desk, command),
+        Command::PutSetting(record) => {
+            let change = model::SettingChange::Put(std::sync::Arc::new(record.clone()));
+            desk.put(model::Change::Setting(change));
+            Ok(Reply::Done)
+        }
+        Command::DeleteSetting(principal, setting) => {
+            let change = model::SettingChange::Delete(principal.clone(), *setting);
+            desk.put(model::Change::Setting(change));
+            Ok(Reply::Done)
+        }
         Command::Balancing(command) => balancing::decide(desk, command),
     }
 }

@@ -1,19 +1,25 @@
 //! What the loops propose, checked again at its commit: no longer true, or no longer within the
 //! percentages, and it is refused as stale or done in part.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
 use model::{
-    Change, DefinitionKey, DefinitionStatus, DeploymentId, PropagateTags, ProviderName, Service,
-    ServiceKey, ServiceStatus, State, StopCode, Tags, Task, TaskFacts, TaskId, TaskKey, TaskStatus,
-    TokenKey,
+    Change, DefinitionKey, DefinitionStatus, DeploymentId, InstanceId, PropagateTags, ProviderName,
+    Service, ServiceKey, ServiceStatus, State, StopCode, Tags, Task, TaskFacts, TaskId, TaskKey,
+    TaskStatus, TokenKey,
 };
 
 use super::run_task::{containers, counted, stamp, told_to_stop};
-use super::{instances, progress, targets, waiting};
+use super::{instances, interfaces, progress, targets, waiting};
 use crate::complaints::complain;
 use crate::desk::Desk;
 use crate::placement::{Board, Wish};
 use crate::replicas::{self, BATCH, Tally, Terms};
-use crate::{Forget, Rejection, Reply, StopCause, failures, rollout, timing, words};
+use crate::{
+    Failure, Forget, Rejection, Reply, StopCause, daemon, failures, rollout, task_sets, timing,
+    words,
+};
 
 /// Starts tasks of a deployment, as many as are still wanted and fit.
 pub(super) fn launch(
@@ -23,18 +29,21 @@ pub(super) fn launch(
     count: u32,
 ) -> Result<Reply, Rejection> {
     let service = desk.state.service(key).ok_or(Rejection::Stale)?.clone();
-    if service.primary().is_none_or(|d| d.id != *deployment) {
-        return Err(Rejection::Stale);
+    if daemon::is(&service) {
+        return daemons(desk, &service, deployment, count);
     }
-    let tally = Tally::new(desk.state, &service, desk.now);
-    let count = replicas::launch(&service, &tally, desk.now).count.min(count).min(BATCH);
-    let terms = Terms::of(desk.state, &service).filter(|_| count > 0).ok_or(Rejection::Stale)?;
+    let wants = replicas::wants(desk.state, &service);
+    let want = wants.iter().find(|want| want.deployment == deployment).ok_or(Rejection::Stale)?;
+    let tally = Tally::new(desk.state, &service, want, desk.now);
+    let count = replicas::launch(&service, want, &tally, desk.now).count.min(count).min(BATCH);
+    let terms = Terms::of(desk.state, &service, want).filter(|_| count > 0);
+    let terms = terms.ok_or(Rejection::Stale)?;
     let mut template = template(desk, &service, deployment, &terms);
     let has = |provider: &ProviderName| {
         let theirs = |m: &&replicas::Member<'_>| m.task.facts.provider.as_ref() == Some(provider);
         replicas::small(tally.members.iter().filter(|m| m.flaw.is_none()).filter(theirs).count())
     };
-    let shared = waiting::providers(desk.state, &key.cluster, &service.providers, has, count);
+    let shared = waiting::providers(desk.state, &key.cluster, want.providers, has, count);
     let shared = shared.map_err(|_| Rejection::Stale)?;
     let mut waiting = waiting::count(desk.state, &key.cluster);
     let (mut placed, mut failed) = (Vec::new(), None);
@@ -44,10 +53,13 @@ pub(super) fn launch(
         let mut board = Board::new(desk.state, wish);
         for _ in 0..count {
             let failure = match board.place(desk.ids) {
-                Ok(place) => {
-                    placed.push(stamp(desk, &template, place));
-                    continue;
-                }
+                Ok(place) => match stamp(desk, &template, place) {
+                    Ok(key) => {
+                        placed.push(key);
+                        continue;
+                    }
+                    Err(failure) => failure,
+                },
                 Err(failure) => failure,
             };
             let terms = terms.for_later(&service);
@@ -60,16 +72,70 @@ pub(super) fn launch(
             }
         }
     }
+    if let Some(zones) = tally.uneven.as_ref().filter(|_| !placed.is_empty()) {
+        desk.say(key, &words::not_balanced(zones));
+    }
+    told(desk, &service, deployment, placed, failed)
+}
+
+/// Starts tasks of a daemon service, each on the instance where one is missing.
+fn daemons(
+    desk: &mut Desk<'_>,
+    service: &Service,
+    deployment: &DeploymentId,
+    count: u32,
+) -> Result<Reply, Rejection> {
+    let state = desk.state;
+    let look = daemon::Look::new(state, service, desk.now).ok_or(Rejection::Stale)?;
+    let may = daemon::launch(service, &look, desk.now).count.min(count).min(BATCH);
+    let terms = Terms::of(state, service, &look.want);
+    let terms = terms.filter(|_| may > 0 && look.want.deployment == deployment);
+    let terms = terms.ok_or(Rejection::Stale)?;
+    let template = template(desk, service, deployment, &terms);
+    let mut board = Board::new(state, terms.wish(service));
+    let (mut placed, mut failures) = (Vec::new(), Vec::new());
+    for instance in &look.missing {
+        if placed.len() >= may as usize {
+            break;
+        }
+        let found = board.place_on(&instance.key.instance);
+        match found.and_then(|place| stamp(desk, &template, place)) {
+            Ok(task) => placed.push(task),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    told(desk, service, deployment, placed, daemon::merged(failures))
+}
+
+/// Says something of a deployment: of its task set, where it is one.
+fn say_of(desk: &mut Desk<'_>, service: &Service, deployment: &DeploymentId, what: &str) {
+    let key = &service.key;
+    match service.deployment(deployment).filter(|d| d.set.is_some()) {
+        Some(set) => desk.tell(key, words::about_set(&key.service, &set.id, what)),
+        None => desk.say(key, what),
+    }
+}
+
+/// Says what was started, and why not the rest.
+fn told(
+    desk: &mut Desk<'_>,
+    service: &Service,
+    deployment: &DeploymentId,
+    placed: Vec<TaskKey>,
+    failed: Option<Failure>,
+) -> Result<Reply, Rejection> {
+    let key = &service.key;
     if !placed.is_empty() {
         if let Some(draft) = desk.draft(key) {
             draft.steady_since = None;
             draft.placement_failed_at = None;
         }
-        desk.say(key, &words::started(placed.iter().map(|key| &key.task)));
+        let what = words::started(placed.iter().map(|key| &key.task));
+        say_of(desk, service, deployment, &what);
     }
     let failures = failed.clone().into_iter().collect();
     if let Some(failure) = failed
-        && !complain(desk, &service, &words::unplaced(&failure))
+        && !complain(desk, service, &words::unplaced(&failure))
         && placed.is_empty()
     {
         return Err(Rejection::Stale);
@@ -100,7 +166,7 @@ fn template(
         instance: None,
         provider: None,
         terms: None,
-        launch_type: service.launch_type,
+        launch_type: terms.launch_type,
         group: format!("service:{}", key.service),
         started_by: Some(deployment.to_string()),
         service: Some(key.service.clone()),
@@ -111,6 +177,9 @@ fn template(
         tags,
         enable_ecs_managed_tags: service.enable_ecs_managed_tags,
         enable_execute_command: service.enable_execute_command,
+        network: interfaces::wanted(
+            service.deployment(deployment).and_then(|d| d.network.as_ref()),
+        ),
         created_at: desk.now,
     }
 }
@@ -122,8 +191,7 @@ pub(super) fn stop(
     tasks: &[(TaskId, StopCause)],
 ) -> Result<Reply, Rejection> {
     let service = desk.state.service(key).ok_or(Rejection::Stale)?.clone();
-    let tally = Tally::new(desk.state, &service, desk.now);
-    let stops = replicas::still_to_stop(&service, &tally, tasks);
+    let stops = still_to_stop(desk, &service, tasks);
     if stops.is_empty() {
         return Err(Rejection::Stale);
     }
@@ -139,7 +207,7 @@ pub(super) fn stop(
         if next.status == TaskStatus::Deactivating {
             drained.push(left);
         } else {
-            at_once.push(id);
+            at_once.push((task.facts.deployment.clone(), id));
         }
         desk.put(progress(&task_key, next));
         let Some(deployment) = &task.facts.deployment else { continue };
@@ -155,11 +223,64 @@ pub(super) fn stop(
         }
     }
     desk.disturb(key);
+    say_draining(desk, key, &stops);
     targets::say_left(desk, key, &drained);
-    if !at_once.is_empty() {
-        desk.say(key, &words::stopped(at_once.into_iter()));
-    }
+    say_stopped(desk, &service, at_once);
     Ok(Reply::Service(key.clone()))
+}
+
+/// Says which tasks were told to stop: together, but those of each task set by themselves.
+fn say_stopped(
+    desk: &mut Desk<'_>,
+    service: &Service,
+    stopped: Vec<(Option<DeploymentId>, &TaskId)>,
+) {
+    let mut groups: BTreeMap<Option<DeploymentId>, Vec<&TaskId>> = BTreeMap::new();
+    for (deployment, task) in stopped {
+        let set = deployment.filter(|_| task_sets::are_of(service));
+        groups.entry(set).or_default().push(task);
+    }
+    for (set, tasks) in groups {
+        let what = words::stopped(tasks.into_iter());
+        match set {
+            Some(set) => say_of(desk, service, &set, &what),
+            None => desk.say(&service.key, &what),
+        }
+    }
+}
+
+/// Those of the proposed stops that are still to be done.
+fn still_to_stop(
+    desk: &Desk<'_>,
+    service: &Service,
+    tasks: &[(TaskId, StopCause)],
+) -> Vec<(TaskId, StopCause)> {
+    if daemon::is(service) {
+        let look = daemon::Look::new(desk.state, service, desk.now);
+        let still = look.map(|look| daemon::still_to_stop(service, &look, tasks, desk.now));
+        return still.unwrap_or_default();
+    }
+    let mut stops = Vec::new();
+    for want in &replicas::wants(desk.state, service) {
+        let tally = Tally::new(desk.state, service, want, desk.now);
+        stops.extend(replicas::still_to_stop(service, want, &tally, tasks));
+    }
+    stops
+}
+
+/// Says which instances the tasks leave because these drain.
+fn say_draining(desk: &mut Desk<'_>, key: &ServiceKey, stops: &[(TaskId, StopCause)]) {
+    let state = desk.state;
+    let draining = stops.iter().filter(|(_, cause)| *cause == StopCause::Draining);
+    let instances: BTreeSet<&InstanceId> = draining
+        .filter_map(|(id, _)| {
+            let key = TaskKey { cluster: key.cluster.clone(), task: id.clone() };
+            state.task(&key)?.facts.instance.as_ref()
+        })
+        .collect();
+    if !instances.is_empty() {
+        desk.say(key, &words::drained(instances));
+    }
 }
 
 /// Why a task is stopped, and what is said of it if it is unhealthy.
@@ -211,8 +332,14 @@ pub(super) fn forget(desk: &mut Desk<'_>, what: &[Forget]) -> Result<Reply, Reje
             if let Forget::Service(key) = item {
                 super::scaling::forget(desk, key);
             }
+            if let Forget::Deployment(key) = item {
+                rollout::forget_revisions(desk, key);
+            }
             desk.put(match item {
-                Forget::Task(key) => Change::DeleteTask(key.clone()),
+                Forget::Deployment(key) => {
+                    Change::Deployment(model::DeploymentChange::DeleteDeployment(key.clone()))
+                }
+                Forget::Task(key, _) => Change::DeleteTask(key.clone()),
                 Forget::Token(key) => Change::DeleteToken(key.clone()),
                 Forget::Service(key) => Change::DeleteService(key.clone()),
                 Forget::Definition(key) => Change::DeleteDefinition(key.clone()),
@@ -225,7 +352,7 @@ pub(super) fn forget(desk: &mut Desk<'_>, what: &[Forget]) -> Result<Reply, Reje
 /// When something may be forgotten; none while it may not be.
 pub(crate) fn forgettable_at(state: &State, what: &Forget) -> Option<stdx::Timestamp> {
     match what {
-        Forget::Task(key) => task_forgettable_at(state, key),
+        Forget::Task(key, kept) => task_forgettable_at(state, key, *kept),
         Forget::Token(key) => token_forgettable_at(state, key),
         Forget::Service(key) => {
             let service = state.service(key)?;
@@ -233,17 +360,22 @@ pub(crate) fn forgettable_at(state: &State, what: &Forget) -> Option<stdx::Times
                 .then(|| service.inactive_since.unwrap_or(service.created_at))
                 .map(|at| at + timing::INACTIVE_SERVICES_KEPT)
         }
+        Forget::Deployment(key) => {
+            let record = state.deployments().deployment(key)?;
+            let over = record.finished_at.filter(|_| record.status.is_over())?;
+            Some(over + timing::DEPLOYMENTS_KEPT)
+        }
         Forget::Definition(key) => {
             definition_forgettable(state, key).then_some(stdx::Timestamp::EPOCH)
         }
     }
 }
 
-fn task_forgettable_at(state: &State, key: &TaskKey) -> Option<stdx::Timestamp> {
+fn task_forgettable_at(state: &State, key: &TaskKey, kept: Duration) -> Option<stdx::Timestamp> {
     let task = state.task(key)?;
     (task.progress.status == TaskStatus::Stopped)
         .then(|| task.progress.stopped_at.unwrap_or(task.facts.created_at))
-        .map(|at| at + timing::STOPPED_TASKS_KEPT)
+        .map(|at| at + kept.max(timing::STOPPED_TASKS_KEPT))
 }
 
 fn token_forgettable_at(state: &State, key: &TokenKey) -> Option<stdx::Timestamp> {

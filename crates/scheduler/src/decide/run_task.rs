@@ -8,9 +8,9 @@ use model::{
 };
 
 use super::tokens::Use;
-use super::{targets, waiting};
+use super::{interfaces, targets, waiting};
 use crate::desk::Desk;
-use crate::placement::{self, Board, Group, Place, Wish};
+use crate::placement::{self, Board, Group, Place, Rules, Wish};
 use crate::{Failure, Rejection, Reply, Resize, RunTask, words};
 
 /// The most tasks, or instances, of one call: an ECS limit.
@@ -29,7 +29,8 @@ pub(super) fn run(desk: &mut Desk<'_>, run: &RunTask) -> Result<Reply, Rejection
     if run.count == 0 || run.count > most {
         return Err(invalid("count", format!("{} is not from 1 to {most}", run.count)));
     }
-    let (definition, distinct) = admit(desk, run)?;
+    let definition = runnable(desk, run)?;
+    let rules = placement::rules(&definition.spec, &run.constraints);
     let mut template = template(desk, run, &definition);
     let terms = terms(run, &definition);
     let shared = waiting::providers(desk.state, &run.cluster, &run.providers, |_| 0, run.count)?;
@@ -37,15 +38,20 @@ pub(super) fn run(desk: &mut Desk<'_>, run: &RunTask) -> Result<Reply, Rejection
     let (mut placed, mut failures) = (Vec::new(), Vec::new());
     for (provider, count) in counted(shared) {
         template.provider.clone_from(&provider);
-        let wish =
-            Wish { provider: provider.as_ref(), ..wish(run, &definition, &template, distinct) };
+        let wish = Wish {
+            provider: provider.as_ref(),
+            ..wish(run, &definition, &template, rules.clone())
+        };
         let mut board = Board::new(desk.state, wish);
         for _ in 0..count {
             let failure = match board.place(desk.ids) {
-                Ok(place) => {
-                    placed.push(stamp(desk, &template, place));
-                    continue;
-                }
+                Ok(place) => match stamp(desk, &template, place) {
+                    Ok(key) => {
+                        placed.push(key);
+                        continue;
+                    }
+                    Err(failure) => failure,
+                },
                 Err(failure) => failure,
             };
             match waiting::wait(desk, &template, provider.as_ref(), &terms, &mut waiting) {
@@ -77,11 +83,12 @@ pub(super) fn start(
     // Whoever chooses the instances has chosen: constraints and strategy are RunTask's.
     let definition = runnable(desk, run)?;
     let template = template(desk, run, &definition);
-    let mut board = Board::new(desk.state, wish(run, &definition, &template, false));
+    let mut board = Board::new(desk.state, wish(run, &definition, &template, Rules::default()));
     let (mut placed, mut failures) = (Vec::new(), Vec::new());
     for instance in instances {
-        match board.place_on(instance) {
-            Ok(place) => placed.push(stamp(desk, &template, place)),
+        let place = board.place_on(instance);
+        match place.and_then(|place| stamp(desk, &template, place)) {
+            Ok(key) => placed.push(key),
             Err(failure) => failures.push(failure),
         }
     }
@@ -110,16 +117,11 @@ fn invalid(member: &str, why: String) -> Rejection {
     Rejection::Invalid { member: member.to_owned(), why }
 }
 
-/// The definition, if it may be run this way, and whether its tasks keep apart.
-fn admit(desk: &Desk<'_>, run: &RunTask) -> Result<(Arc<TaskDefinition>, bool), Rejection> {
-    let definition = runnable(desk, run)?;
-    let distinct = placement::distinct(&definition.spec, &run.constraints)?;
-    Ok((definition, distinct))
-}
-
+/// The definition, if it may be run this way.
 fn runnable(desk: &Desk<'_>, run: &RunTask) -> Result<Arc<TaskDefinition>, Rejection> {
     let definition = super::active_definition(desk.state, &run.definition)?.clone();
     compatible(&definition, run.launch_type)?;
+    interfaces::check(&definition.spec, run.network.as_ref())?;
     Ok(definition)
 }
 
@@ -154,7 +156,7 @@ fn wish<'a>(
     run: &'a RunTask,
     definition: &'a TaskDefinition,
     template: &'a TaskFacts,
-    distinct: bool,
+    rules: Rules,
 ) -> Wish<'a> {
     Wish {
         cluster: &run.cluster,
@@ -164,7 +166,7 @@ fn wish<'a>(
         gpus: resized(&definition.spec, &run.resize).gpus(),
         attributes: &definition.spec.required_attributes,
         more_attributes: &run.resize.attributes,
-        distinct,
+        rules,
         group: Group::Named(&template.group, &definition.key.family),
         strategy: placement::run_strategy(&run.strategy),
     }
@@ -197,6 +199,7 @@ fn template(desk: &Desk<'_>, run: &RunTask, definition: &TaskDefinition) -> Task
         tags,
         enable_ecs_managed_tags: run.enable_ecs_managed_tags,
         enable_execute_command: run.enable_execute_command,
+        network: interfaces::wanted(run.network.as_ref()),
         created_at: desk.now,
     }
 }
@@ -246,20 +249,36 @@ pub(super) fn stamp_waiting(
 }
 
 /// Gives a task the place that was found for it.
-pub(super) fn give(facts: &mut TaskFacts, place: Place) {
+///
+/// # Errors
+/// It wants an address and none is free.
+pub(super) fn give(
+    desk: &mut Desk<'_>,
+    facts: &mut TaskFacts,
+    place: Place,
+) -> Result<(), Failure> {
+    interfaces::allot(desk, facts, &place.instance)?;
     facts.instance = Some(place.instance);
     facts.reserved.gpus = place.gpus.iter().flatten().cloned().collect();
     for (container, gpus) in facts.containers.iter_mut().zip(place.gpus) {
         container.gpus = gpus;
     }
+    Ok(())
 }
 
 /// Makes a task from a template: draws its ids and commits it to its instance, with the GPUs that it
 /// has there.
-pub(super) fn stamp(desk: &mut Desk<'_>, template: &TaskFacts, place: Place) -> TaskKey {
+///
+/// # Errors
+/// It wants an address and none is free.
+pub(super) fn stamp(
+    desk: &mut Desk<'_>,
+    template: &TaskFacts,
+    place: Place,
+) -> Result<TaskKey, Failure> {
     let mut facts = template.clone();
-    give(&mut facts, place);
-    make(desk, facts)
+    give(desk, &mut facts, place)?;
+    Ok(make(desk, facts))
 }
 
 /// Draws a task's ids, and makes it.

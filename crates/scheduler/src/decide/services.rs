@@ -1,18 +1,16 @@
 //! CreateService, UpdateService and DeleteService.
 
 use model::{
-    Change, DefinitionKey, Deployment, DeploymentConfig, Service, ServiceKey, ServiceStatus,
+    Change, DefinitionKey, Deployment, DeploymentController, Service, ServiceKey, ServiceStatus,
     TaskDefinition,
 };
 
 use super::run_task::compatible;
+use super::service_rules::{self as rules, configured, few_enough, invalid};
 use super::tokens::Use;
-use super::{active_cluster, active_definition, targets, waiting};
+use super::{active_cluster, active_definition, interfaces, methods, targets, waiting};
 use crate::desk::Desk;
-use crate::{CreateService, Rejection, Reply, UpdateService, placement, rollout};
-
-/// The most tasks of a service, an ECS quota.
-pub(crate) const MOST_TASKS: u32 = 5_000;
+use crate::{CreateService, Rejection, Reply, UpdateService, daemon, rollout};
 
 /// CreateService: a name is free again once its service is inactive.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html>
@@ -31,32 +29,33 @@ pub(super) fn create(desk: &mut Desk<'_>, create: &CreateService) -> Result<Repl
         Some(ServiceStatus::Inactive) => desk.put(Change::DeleteService(key.clone())),
         None => {}
     }
-    let definition = active_definition(desk.state, &create.definition)?;
-    compatible(definition, create.launch_type)?;
-    placement::distinct(&definition.spec, &create.constraints)?;
-    targets::fit(desk.state, &definition.spec, &create.load_balancers, &[])?;
+    rules::created(create)?;
+    let first = first_deployment(desk, create)?;
     waiting::providers(desk.state, &key.cluster, &create.providers, |_| 0, 0)?;
-    few_enough(create.desired_count)?;
-    let before = DeploymentConfig::default();
-    let config = configured(before, create.percents, create.circuit_breaker)?;
-    let deployment = rollout::deployment(desk, create.definition.clone(), create.desired_count);
-    desk.found(Service {
+    let desired_count = create.desired_count.unwrap_or(0);
+    few_enough(desired_count)?;
+    let usual = rules::usual(create.scheduling);
+    let config = configured(create.scheduling, usual, create.percents, create.circuit_breaker)?;
+    let mut service = Service {
         key: key.clone(),
         status: ServiceStatus::Active,
-        desired_count: create.desired_count,
+        scheduling: create.scheduling,
+        controller: create.controller,
+        desired_count,
         launch_type: create.launch_type,
         providers: create.providers.clone(),
         config,
+        method: create.method.clone(),
+        current: None,
+        rebalances: create.rebalances.unwrap_or(true),
         constraints: create.constraints.clone(),
         strategy: create.strategy.clone(),
-        deployments: vec![Deployment {
-            launch_type: create.launch_type,
-            load_balancers: create.load_balancers.clone(),
-            ..deployment
-        }],
+        deployments: Vec::new(),
         stable: None,
         stable_load_balancers: Vec::new(),
         load_balancers: create.load_balancers.clone(),
+        network: create.network.clone(),
+        stable_network: None,
         health_check_grace: create.health_check_grace,
         enable_ecs_managed_tags: create.enable_ecs_managed_tags,
         enable_execute_command: create.enable_execute_command,
@@ -68,9 +67,40 @@ pub(super) fn create(desk: &mut Desk<'_>, create: &CreateService) -> Result<Repl
         inactive_since: None,
         placement_failed_at: None,
         next_event: 0,
-    });
+    };
+    rules::balanced(&mut service, create.rebalances == Some(true))?;
+    methods::check(desk.state, &service)?;
+    if let Some(first) = first {
+        rollout::begin(desk, &mut service, first);
+    }
+    daemon::begin(desk.state, &mut service);
+    desk.found(service);
     token.remember(desk, vec![key.service.to_string()]);
     Ok(Reply::Service(key.clone()))
+}
+
+/// The deployment with which a new service begins; one of task sets begins with none.
+fn first_deployment(
+    desk: &mut Desk<'_>,
+    create: &CreateService,
+) -> Result<Option<Deployment>, Rejection> {
+    let Some(wanted) = &create.definition else {
+        return match create.controller {
+            DeploymentController::External => Ok(None),
+            DeploymentController::Ecs => {
+                Err(invalid("taskDefinition", "a service of deployments needs one".to_owned()))
+            }
+        };
+    };
+    let definition = active_definition(desk.state, wanted)?;
+    compatible(definition, create.launch_type)?;
+    targets::fit(desk.state, &definition.spec, &create.load_balancers, &[])?;
+    interfaces::check(&definition.spec, create.network.as_ref())?;
+    let desired = create.desired_count.unwrap_or(0);
+    let (launch_type, load_balancers) = (create.launch_type, create.load_balancers.clone());
+    let network = create.network.clone();
+    let deployment = rollout::deployment(desk, wanted.clone(), desired);
+    Ok(Some(Deployment { launch_type, load_balancers, network, ..deployment }))
 }
 
 /// UpdateService: another definition, or force, makes a new deployment; anything else acts on the
@@ -82,17 +112,18 @@ pub(super) fn update(desk: &mut Desk<'_>, update: &UpdateService) -> Result<Repl
     };
     active_cluster(desk.state, &key.cluster)?;
     let before = active_service(desk, key)?.clone();
-    let Some(primary) = before.primary() else {
-        return Err(Rejection::ServiceNotActive(key.clone()));
-    };
+    rules::updated(&before, update)?;
     let mut next = Service::clone(&before);
-    next.config = configured(before.config, update.percents, update.circuit_breaker)?;
+    let (percents, breaker) = (update.percents, update.circuit_breaker);
+    next.config = configured(before.scheduling, before.config, percents, breaker)?;
     if let Some(count) = update.desired_count {
         few_enough(count)?;
         next.desired_count = count;
     }
     next.constraints = update.constraints.clone().unwrap_or(next.constraints);
     next.strategy = update.strategy.clone().unwrap_or(next.strategy);
+    next.rebalances = update.rebalances.unwrap_or(next.rebalances);
+    rules::balanced(&mut next, update.rebalances == Some(true))?;
     next.propagate_tags = update.propagate_tags.unwrap_or(next.propagate_tags);
     next.enable_ecs_managed_tags =
         update.enable_ecs_managed_tags.unwrap_or(next.enable_ecs_managed_tags);
@@ -102,28 +133,10 @@ pub(super) fn update(desk: &mut Desk<'_>, update: &UpdateService) -> Result<Repl
         waiting::providers(desk.state, &key.cluster, providers, |_| 0, 0)?;
         next.providers.clone_from(providers);
     }
-    let wanted = update.definition.as_ref().unwrap_or(&primary.definition);
-    let changed = *wanted != primary.definition;
-    let aims = update.load_balancers.as_ref().unwrap_or(&primary.load_balancers);
-    let moved = *aims != primary.load_balancers;
+    next.method = update.method.clone().unwrap_or(next.method);
     next.health_check_grace = update.health_check_grace.or(next.health_check_grace);
-    let definition = definition_for(desk, wanted, changed)?;
-    compatible(definition, before.launch_type)?;
-    placement::distinct(&definition.spec, &next.constraints)?;
-    if changed || moved {
-        targets::fit(desk.state, &definition.spec, aims, &primary.load_balancers)?;
-    }
-    let moved = moved || next.providers != before.providers;
-    if changed || moved || update.force_new_deployment {
-        let deployment = rollout::deployment(desk, wanted.clone(), next.desired_count);
-        let (launch_type, load_balancers) = (before.launch_type, aims.clone());
-        rollout::replace(&mut next, Deployment { launch_type, load_balancers, ..deployment });
-    }
-    let now = desk.now;
-    let (desired, shrunk) = (next.desired_count, next.desired_count != before.desired_count);
-    if let Some(primary) = next.deployments.first_mut().filter(|_| shrunk) {
-        primary.desired_count = desired;
-        primary.updated_at = now;
+    if before.controller == DeploymentController::Ecs {
+        redeploy(desk, update, &before, &mut next)?;
     }
     if next != *before {
         next.steady_since = None;
@@ -131,6 +144,47 @@ pub(super) fn update(desk: &mut Desk<'_>, update: &UpdateService) -> Result<Repl
         desk.found(next);
     }
     Ok(Reply::Service(key.clone()))
+}
+
+/// What of an update makes a new deployment, or acts on the one that stands.
+fn redeploy(
+    desk: &mut Desk<'_>,
+    update: &UpdateService,
+    before: &Service,
+    next: &mut Service,
+) -> Result<(), Rejection> {
+    let Some(primary) = before.primary() else {
+        return Err(Rejection::ServiceNotActive(before.key.clone()));
+    };
+    let wanted = update.definition.as_ref().unwrap_or(&primary.definition);
+    let changed = *wanted != primary.definition;
+    let aims = update.load_balancers.as_ref().unwrap_or(&before.load_balancers);
+    let moved = *aims != before.load_balancers;
+    let definition = definition_for(desk, wanted, changed)?;
+    compatible(definition, before.launch_type)?;
+    let network = interfaces::of_update(&definition.spec, update.network.as_ref(), before)?;
+    if changed || moved {
+        targets::fit(desk.state, &definition.spec, aims, &before.load_balancers)?;
+    }
+    let moved = moved || network != primary.network;
+    if changed || moved || update.force_new_deployment {
+        let deployment = rollout::deployment(desk, wanted.clone(), next.desired_count);
+        let (launch_type, load_balancers) = (before.launch_type, aims.clone());
+        let deployment = Deployment { launch_type, load_balancers, network, ..deployment };
+        next.network.clone_from(&deployment.network);
+        next.load_balancers.clone_from(aims);
+        methods::check(desk.state, next)?;
+        rollout::begin(desk, next, deployment);
+    } else if next.method != before.method {
+        methods::check(desk.state, next)?;
+    }
+    let now = desk.now;
+    let (desired, shrunk) = (next.desired_count, next.desired_count != before.desired_count);
+    if let Some(primary) = next.deployments.first_mut().filter(|_| shrunk) {
+        primary.desired_count = desired;
+        primary.updated_at = now;
+    }
+    Ok(())
 }
 
 /// A service may go on with the definition that it has, whatever became of it.
@@ -163,12 +217,13 @@ pub(super) fn delete(
         ServiceStatus::Draining => return Ok(Reply::Service(key.clone())),
         ServiceStatus::Active => {}
     }
-    if before.desired_count > 0 && !force {
+    if before.desired_count > 0 && !force && !daemon::is(before) {
         return Err(Rejection::ServiceHasTasks(key.clone(), before.desired_count));
     }
     let now = desk.now;
     super::scaling::remove(desk, key);
     let empty = !desk.state.tasks_of(key).any(model::Task::holds_resources);
+    rollout::abandon(desk, key);
     if let Some(draft) = desk.draft(key) {
         draft.status = ServiceStatus::Draining;
         draft.desired_count = 0;
@@ -195,43 +250,4 @@ fn active_service<'a>(
             Err(Rejection::ServiceNotActive(key.clone()))
         }
     }
-}
-
-fn few_enough(desired: u32) -> Result<(), Rejection> {
-    if desired <= MOST_TASKS {
-        return Ok(());
-    }
-    Err(Rejection::Limit(format!(
-        "A service has at most {MOST_TASKS} tasks; desiredCount asks for {desired}."
-    )))
-}
-
-/// The deployment configuration with what is given, if deployments can go on under it.
-fn configured(
-    mut config: DeploymentConfig,
-    (maximum, minimum): (Option<u32>, Option<u32>),
-    breaker: Option<model::CircuitBreaker>,
-) -> Result<DeploymentConfig, Rejection> {
-    config.maximum_percent = maximum.unwrap_or(config.maximum_percent);
-    config.minimum_healthy_percent = minimum.unwrap_or(config.minimum_healthy_percent);
-    config.circuit_breaker = breaker.unwrap_or(config.circuit_breaker);
-    let (maximum, minimum) = (config.maximum_percent, config.minimum_healthy_percent);
-    if maximum < 100 {
-        let why = format!("{maximum} is below 100: a replica service could not have all its tasks");
-        return Err(invalid("deploymentConfiguration.maximumPercent", why));
-    }
-    if minimum > 100 {
-        let why = format!("{minimum} is not from 0 to 100");
-        return Err(invalid("deploymentConfiguration.minimumHealthyPercent", why));
-    }
-    if maximum == 100 && minimum == 100 {
-        let why = "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block \
-                   deployments";
-        return Err(invalid("deploymentConfiguration", why.to_owned()));
-    }
-    Ok(config)
-}
-
-fn invalid(member: &str, why: String) -> Rejection {
-    Rejection::Invalid { member: member.to_owned(), why }
 }

@@ -35,7 +35,7 @@ pub(super) fn fit(
     }
     for (at, target) in wanted.iter().enumerate() {
         if wanted[..at].contains(target) {
-            let ServiceTarget { group, container, container_port } = target.clone();
+            let ServiceTarget { group, container, container_port, .. } = target.clone();
             return Err(Rejection::Misfit(Misfit::Twice(group, container, container_port)));
         }
         let old = known.iter().any(|k| k.group == target.group);
@@ -160,7 +160,15 @@ fn place(
             Some(port) => port,
             None => published(progress, wanted, protocol)?,
         },
-        NetworkMode::None | NetworkMode::Awsvpc => return None,
+        NetworkMode::Awsvpc => {
+            let place = Place::Ip(facts.interface()?.address.into());
+            return Some(TargetKey {
+                group: wanted.group.clone(),
+                place,
+                port: mapping.container_port,
+            });
+        }
+        NetworkMode::None => return None,
     };
     let place = Place::Instance(instance.target_id().to_owned());
     Some(TargetKey { group: wanted.group.clone(), place, port })

@@ -80,10 +80,15 @@ pub(crate) fn wish<'a>(state: &'a State, facts: &'a TaskFacts) -> Option<Wish<'a
         gpus: terms.gpus.clone(),
         attributes: &definition.spec.required_attributes,
         more_attributes: &terms.attributes,
-        distinct: placement::distinct(&definition.spec, &terms.constraints).ok()?,
+        rules: placement::rules(&definition.spec, &terms.constraints),
         group: Group::Named(&facts.group, &facts.definition.family),
         strategy: terms.strategy.clone(),
     })
+}
+
+/// Why a task that waits finds no place; none if it finds one.
+pub(crate) fn nowhere(state: &State, facts: &TaskFacts) -> Option<Failure> {
+    placement::somewhere(state, &wish(state, facts)?).err()
 }
 
 /// When a task that waits is given up.
@@ -101,10 +106,9 @@ pub(super) fn place(desk: &mut Desk<'_>, key: &TaskKey) -> Result<Reply, Rejecti
         Some(wish) => Board::new(desk.state, wish).place(desk.ids),
         None => return Err(Rejection::Stale),
     };
-    match found {
-        Ok(place) => {
-            let mut facts = TaskFacts::clone(&task.facts);
-            give(&mut facts, place);
+    let mut facts = TaskFacts::clone(&task.facts);
+    match found.and_then(|place| give(desk, &mut facts, place)) {
+        Ok(()) => {
             facts.terms = None;
             desk.put(Change::PutTask(Arc::new(facts)));
             let status = TaskStatus::Pending;

@@ -27,6 +27,7 @@ const HOURS: Field = Field { name: "hours", first: 0, last: 23, words: &[] };
 const DAYS: Field = Field { name: "day-of-month", first: 1, last: 31, words: &[] };
 const MONTH: Field = Field { name: "month", first: 1, last: 12, words: &MONTHS };
 const WEEKDAY: Field = Field { name: "day-of-week", first: 1, last: 7, words: &WEEKDAYS };
+const UNIX_WEEKDAY: Field = Field { name: "day of the week", first: 0, last: 7, words: &WEEKDAYS };
 const YEARS: Field = Field { name: "year", first: 1970, last: 2199, words: &[] };
 
 /// Reads the six fields of `cron(…)`.
@@ -55,6 +56,36 @@ pub(super) fn parse(text: &str) -> Result<Cron, String> {
         (None, None) => Err("only one of day-of-month and day-of-week may be ?".to_owned()),
         _ => Ok(cron),
     }
+}
+
+/// Reads five fields as Unix has them: minutes, hours, day of the month, month, and day of the week,
+/// of which 0 and 7 are Sunday. Where both days are named, either is enough.
+///
+/// # Errors
+///
+/// What is wrong and what would be right, as the rest of a sentence.
+pub(super) fn parse_five(text: &str) -> Result<Cron, String> {
+    let fields: Vec<&str> = text.split_ascii_whitespace().collect();
+    let [minutes, hours, days, months, weekdays] = fields[..] else {
+        return Err(format!(
+            "it has {} fields and needs five: minutes, hours, day of the month, month, day of the \
+             week",
+            fields.len()
+        ));
+    };
+    let of_month = small(&DAYS, days)?.into_iter().map(DayOfMonth::Day).collect();
+    // 7 is the other name of 0; days of the week are counted from 1 inside.
+    let of_week = small(&UNIX_WEEKDAY, weekdays)?;
+    let of_week = of_week.into_iter().map(|day| DayOfWeek::Each(day % 7 + 1)).collect();
+    Ok(Cron {
+        minutes: small(&MINUTES, minutes)?,
+        hours: small(&HOURS, hours)?,
+        // A day that is left open does not name every day when the other is given.
+        days: (days != "*" || weekdays == "*").then_some(of_month),
+        months: small(&MONTH, months)?,
+        weekdays: (weekdays != "*").then_some(of_week),
+        years: YEARS.numbers("*")?,
+    })
 }
 
 fn small(field: &Field, text: &str) -> Result<BTreeSet<u8>, String> {

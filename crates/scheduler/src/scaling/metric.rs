@@ -73,18 +73,33 @@ pub fn question(service: &ServiceKey, metric: &TrackedMetric) -> (Question, Dura
         TrackedMetric::Cpu { .. } => (of_service("CPUUtilization"), SECOND),
         TrackedMetric::Memory { .. } => (of_service("MemoryUtilization"), SECOND),
         TrackedMetric::Requests { group, .. } => (Question::Series(requests(group)), SECOND),
-        TrackedMetric::Custom(CustomMetric { namespace, name, dimensions, statistic, unit }) => {
-            let series = Series {
-                namespace: namespace.clone(),
-                name: name.clone(),
-                dimensions: dimensions.clone(),
-                stat: *statistic,
-                unit: unit.clone(),
-            };
-            (Question::Series(series), SECOND)
-        }
+        TrackedMetric::Custom(custom) => custom_series(custom),
         TrackedMetric::Math(queries) => (Question::Math(queries.clone()), math_period(queries)),
     }
+}
+
+/// What to ask for a metric that is of no service; none if it is of one.
+pub fn asked(metric: &TrackedMetric) -> Option<(Question, Duration)> {
+    match metric {
+        TrackedMetric::Requests { group, .. } => Some((Question::Series(requests(group)), SECOND)),
+        TrackedMetric::Custom(custom) => Some(custom_series(custom)),
+        TrackedMetric::Math(queries) => {
+            Some((Question::Math(queries.clone()), math_period(queries)))
+        }
+        TrackedMetric::Cpu { .. } | TrackedMetric::Memory { .. } => None,
+    }
+}
+
+fn custom_series(custom: &CustomMetric) -> (Question, Duration) {
+    let CustomMetric { namespace, name, dimensions, statistic, unit } = custom;
+    let series = Series {
+        namespace: namespace.clone(),
+        name: name.clone(),
+        dimensions: dimensions.clone(),
+        stat: *statistic,
+        unit: unit.clone(),
+    };
+    (Question::Series(series), SECOND)
 }
 
 fn requests(group: &GroupId) -> Series {

@@ -16,20 +16,21 @@
 mod command;
 mod cron;
 pub(crate) mod judge;
-mod metric;
+pub(crate) mod metric;
 pub(crate) mod pace;
 mod schedule;
 pub(crate) mod steps;
 pub(crate) mod text;
 mod watch;
-mod window;
+pub(crate) mod window;
 
 pub use command::{
     AlarmFired, NewAction, NewPolicy as NewScalingPolicy, NotScale, Scale, ScalingCommand,
     ScalingRejection, TargetBounds,
 };
-pub use metric::{Ask, Question, Series, question};
-pub use schedule::{due, parse_schedule};
+pub use metric::{Ask, Question, Series, asked, question};
+pub(crate) use schedule::{Calendar, next};
+pub use schedule::{due, parse_recurrence, parse_schedule};
 pub use steps::check_steps;
 pub use watch::{Answer, asks, enough, is_idle, looks, watch};
 

@@ -70,33 +70,78 @@ fn rate(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(u64::from(value) * seconds))
 }
 
+/// A schedule with what bounds it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Calendar<'a> {
+    /// When.
+    pub(crate) schedule: &'a Schedule,
+    /// In which time zone; none is UTC.
+    pub(crate) zone: Option<&'a str>,
+    /// Not before.
+    pub(crate) starts: Option<Timestamp>,
+    /// Not after.
+    pub(crate) ends: Option<Timestamp>,
+    /// When it was made.
+    pub(crate) created_at: Timestamp,
+    /// Whatever was due until here has run.
+    pub(crate) done_until: Timestamp,
+}
+
 /// When an action is due next, or since when it is: the first instant of its schedule that has not
 /// run. None if there is none any more.
 ///
 /// What was missed while nobody looked runs once, whatever number of instants it were.
 pub fn due(action: &ScheduledAction) -> Option<Timestamp> {
-    let before_start = action.starts.map(|at| at - Duration::from_millis(1));
-    let after = before_start.map_or(action.done_until, |at| at.max(action.done_until));
-    let next = match &action.schedule {
+    next(&Calendar {
+        schedule: &action.schedule,
+        zone: action.zone.as_deref(),
+        starts: action.starts,
+        ends: action.ends,
+        created_at: action.created_at,
+        done_until: action.done_until,
+    })
+}
+
+/// The first instant that has not run: see [`due`].
+pub(crate) fn next(calendar: &Calendar<'_>) -> Option<Timestamp> {
+    let done = calendar.done_until;
+    let before_start = calendar.starts.map(|at| at - Duration::from_millis(1));
+    let after = before_start.map_or(done, |at| at.max(done));
+    let next = match calendar.schedule {
         Schedule::At(at) => (*at > after).then_some(*at),
-        Schedule::Every(period) => Some(next_beat(action, *period, after)),
-        Schedule::Cron(cron) => {
-            let zone = zone(action.zone.as_deref().unwrap_or(UTC))?;
-            cron::next(cron, &zone, after)
-        }
+        Schedule::Every(period) => Some(next_beat(calendar, *period, after)),
+        Schedule::Cron(cron) => cron::next(cron, &zone(calendar.zone.unwrap_or(UTC))?, after),
     };
-    next.filter(|at| action.ends.is_none_or(|end| *at <= end))
+    next.filter(|at| calendar.ends.is_none_or(|end| *at <= end))
 }
 
 /// A rate beats from its start on, or from a period after it was made.
-fn next_beat(action: &ScheduledAction, period: Duration, after: Timestamp) -> Timestamp {
-    let first = action.starts.unwrap_or(action.created_at + period);
+fn next_beat(calendar: &Calendar<'_>, period: Duration, after: Timestamp) -> Timestamp {
+    let first = calendar.starts.unwrap_or(calendar.created_at + period);
     if after < first {
         return first;
     }
     let period = period.as_millis().max(1);
     let beats = after.since(first).as_millis() / period + 1;
     first + Duration::from_millis(u64::try_from(beats * period).unwrap_or(u64::MAX))
+}
+
+/// Reads the recurrence of a group's scheduled action: five fields, as `cron` has them.
+/// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/scheduled-scaling-recurring-schedules.html>
+///
+/// # Errors
+///
+/// A sentence that says what is wrong and what would be right.
+pub fn parse_recurrence(expression: &str, zone_name: Option<&str>) -> Result<Schedule, String> {
+    let name = zone_name.unwrap_or(UTC);
+    if zone(name).is_none() {
+        return Err(format!(
+            "{name} is not a time zone; use a name of the IANA database, such as Europe/Berlin."
+        ));
+    }
+    cron::parse_five(expression)
+        .map(|cron| Schedule::Cron(Box::new(cron)))
+        .map_err(|why| format!("Given recurrence string: {expression} is invalid: {why}."))
 }
 
 #[cfg(test)]

@@ -87,17 +87,22 @@ pub(crate) fn step_for(policy: &StepScaling, value: f64, threshold: f64) -> Opti
 
 /// The desired count that a step makes of `base`, before any bounds.
 pub(crate) fn adjusted(policy: &StepScaling, step: &Step, base: u32) -> u32 {
-    let by = match policy.adjustment {
-        Adjustment::Exact => return u32::try_from(step.by).unwrap_or(0),
-        Adjustment::Change => i64::from(step.by),
+    adjusted_by(policy.adjustment, step.by, policy.min_magnitude, base)
+}
+
+/// What `by` makes of `base` by an adjustment, before any bounds. Of percentages at least `least`.
+pub(crate) fn adjusted_by(adjustment: Adjustment, by: i32, least: Option<u32>, base: u32) -> u32 {
+    let by = match adjustment {
+        Adjustment::Exact => return u32::try_from(by).unwrap_or(0),
+        Adjustment::Change => i64::from(by),
         Adjustment::Percent => {
-            let hundredths = i64::from(base) * i64::from(step.by);
+            let hundredths = i64::from(base) * i64::from(by);
             // Towards zero, but never to it.
             let by = match hundredths / 100 {
                 0 => hundredths.signum(),
                 by => by,
             };
-            let least = i64::from(policy.min_magnitude.unwrap_or(0));
+            let least = i64::from(least.unwrap_or(0));
             if by.abs() < least { by.signum() * least } else { by }
         }
     };

@@ -1,7 +1,9 @@
 //! What activities and events say.
 //! <https://docs.aws.amazon.com/autoscaling/application/userguide/application-auto-scaling-scaling-activities.html>
 
-use model::{ScalingPolicyName, ScheduledActionName, TargetTracking};
+use model::{
+    Finite, GroupTracking, ScalingPolicyName, ScheduledActionName, TargetTracking, TrackedMetric,
+};
 
 use super::metric;
 use super::window::{LOW_WINDOWS, Seen};
@@ -16,29 +18,61 @@ fn tasks(count: u32) -> String {
     if count == 1 { "1 task".to_owned() } else { format!("{count} tasks") }
 }
 
+fn nodes(count: u32) -> String {
+    if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") }
+}
+
 /// What a policy saw that scales out.
 pub(crate) fn saw_high(tracking: &TargetTracking, seen: &Seen, base: u32, wanted: u32) -> String {
-    let (value, target) = (number(seen.value), number(tracking.target.get()));
-    format!(
-        "Over the last {} s ({} data points) {} was {value} with {}; the target is {target}, and \
-         {base} * {value} / {target} makes {wanted}.",
-        seen.window.as_secs(),
-        seen.points,
-        metric::name(&tracking.metric),
-        tasks(base),
-    )
+    high(&tracking.metric, tracking.target, seen, (base, &tasks(base)), wanted)
 }
 
 /// What a policy saw that scales in.
 pub(crate) fn saw_low(tracking: &TargetTracking, seen: &Seen, base: u32, wanted: u32) -> String {
-    let peak = number(seen.peak.unwrap_or(seen.value));
-    let (target, low) = (tracking.target.get(), tracking.target.get() * super::judge::LOW);
+    low(&tracking.metric, tracking.target, seen, (base, &tasks(base)), wanted)
+}
+
+/// What a policy of a group saw that scales out.
+pub(crate) fn nodes_high(tracking: &GroupTracking, seen: &Seen, base: u32, wanted: u32) -> String {
+    high(&tracking.metric, tracking.target, seen, (base, &nodes(base)), wanted)
+}
+
+/// What a policy of a group saw that scales in.
+pub(crate) fn nodes_low(tracking: &GroupTracking, seen: &Seen, base: u32, wanted: u32) -> String {
+    low(&tracking.metric, tracking.target, seen, (base, &nodes(base)), wanted)
+}
+
+fn high(
+    metric: &TrackedMetric,
+    target: Finite,
+    seen: &Seen,
+    (base, them): (u32, &str),
+    wanted: u32,
+) -> String {
+    let (value, target) = (number(seen.value), number(target.get()));
     format!(
-        "Over the last {} s {} was at most {peak} with {}, below {}, which is 90 % of the target {}; \
-         {base} * {peak} / {} makes {wanted}.",
+        "Over the last {} s ({} data points) {} was {value} with {them}; the target is {target}, \
+         and {base} * {value} / {target} makes {wanted}.",
+        seen.window.as_secs(),
+        seen.points,
+        metric::name(metric),
+    )
+}
+
+fn low(
+    metric: &TrackedMetric,
+    target: Finite,
+    seen: &Seen,
+    (base, them): (u32, &str),
+    wanted: u32,
+) -> String {
+    let peak = number(seen.peak.unwrap_or(seen.value));
+    let (target, low) = (target.get(), target.get() * super::judge::LOW);
+    format!(
+        "Over the last {} s {} was at most {peak} with {them}, below {}, which is 90 % of the \
+         target {}; {base} * {peak} / {} makes {wanted}.",
         seen.window.as_secs() * u64::from(LOW_WINDOWS),
-        metric::name(&tracking.metric),
-        tasks(base),
+        metric::name(metric),
         number(low),
         number(target),
         number(low),

@@ -25,12 +25,17 @@ const SECOND: Duration = Duration::from_secs(1);
 const A_MOMENT: Duration = Duration::from_secs(6);
 const DELAY: Duration = Duration::from_secs(20);
 
-fn group_id(name: &str) -> GroupId {
+pub(crate) fn group_id(name: &str) -> GroupId {
     format!("{name}/73e2d6bc24d8a067").as_str().into()
 }
 
 pub(crate) fn target_in(group: &str) -> ServiceTarget {
-    ServiceTarget { group: group_id(group), container: "app".into(), container_port: 80 }
+    ServiceTarget {
+        group: group_id(group),
+        container: "app".into(),
+        container_port: 80,
+        advanced: None,
+    }
 }
 
 /// A group to which a listener of its own sends.
@@ -51,6 +56,11 @@ pub(crate) fn put_group(world: &mut World, name: &str, delay: Duration) {
         tags: Tags::default(),
         created_at: Timestamp::EPOCH,
     }))));
+}
+
+/// A group to which no listener sends.
+pub(crate) fn put_bare_group(world: &mut World, name: &str, delay: Duration) {
+    put_kind(world, name, delay, TargetKind::Instance);
 }
 
 fn put_kind(world: &mut World, name: &str, delay: Duration, kind: TargetKind) {
@@ -336,6 +346,7 @@ fn what_does_not_fit_is_refused_in_the_words_of_ecs() {
         group: group_id(group),
         container: container.into(),
         container_port,
+        advanced: None,
     };
     let app = model::ContainerName::from("app");
     let cases = [

@@ -74,11 +74,16 @@ pub(crate) fn create(name: &str, definition: &str, desired: u32) -> CreateServic
     CreateService {
         providers: Vec::new(),
         key: service(name),
-        definition: self::definition(definition),
-        desired_count: desired,
+        definition: Some(self::definition(definition)),
+        scheduling: model::SchedulingStrategy::Replica,
+        controller: model::DeploymentController::Ecs,
+        desired_count: Some(desired),
+        rebalances: Some(false),
         launch_type: LaunchType::Ec2,
         percents: (None, None),
         circuit_breaker: None,
+        method: model::RolloutMethod::default(),
+        network: None,
         constraints: Vec::new(),
         strategy: Vec::new(),
         tags: Tags::default(),
@@ -92,7 +97,12 @@ pub(crate) fn create(name: &str, definition: &str, desired: u32) -> CreateServic
     }
 }
 
-pub(crate) const BREAKER: CircuitBreaker = CircuitBreaker { enable: true, rollback: true };
+pub(crate) const BREAKER: CircuitBreaker = CircuitBreaker {
+    enable: true,
+    rollback: true,
+    threshold: model::BreakerThreshold::BoundedPercent(50),
+    counts_on: false,
+};
 
 pub(crate) fn update(name: &str) -> UpdateService {
     UpdateService { key: Some(service(name)), ..UpdateService::default() }
@@ -101,6 +111,7 @@ pub(crate) fn update(name: &str) -> UpdateService {
 pub(crate) fn run(definition: &str, count: u32) -> RunTask {
     RunTask {
         providers: Vec::new(),
+        network: None,
         cluster: ClusterName::from(CLUSTER),
         definition: self::definition(definition),
         count,

@@ -21,15 +21,15 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A cluster `default` with the capacity provider `grow` over the group `nodes`, whose nodes take four
 /// tasks each by memory.
-struct Fleet {
-    world: World,
+pub(crate) struct Fleet {
+    pub(crate) world: World,
     /// Whether nodes can be started.
     works: bool,
     joined: BTreeSet<NodeId>,
 }
 
 impl Fleet {
-    fn new(max: u32, scaling: Option<ManagedScaling>) -> Self {
+    pub(crate) fn new(max: u32, scaling: Option<ManagedScaling>) -> Self {
         let mut fleet = Self { world: World::new(1), works: true, joined: BTreeSet::new() };
         fleet.world.define("web", build::spec("good"), Image::Good);
         fleet.must(CapacityCommand::CreateLaunch(NewLaunch {
@@ -41,7 +41,7 @@ impl Fleet {
         }));
         fleet.must(CapacityCommand::CreateGroup(Box::new(NewGroup {
             name: "nodes".into(),
-            launch: "small".into(),
+            launch: model::LaunchSource::Configuration("small".into()),
             min: 0,
             max,
             desired: None,
@@ -69,31 +69,31 @@ impl Fleet {
         fleet
     }
 
-    fn must(&mut self, command: CapacityCommand) {
+    pub(crate) fn must(&mut self, command: CapacityCommand) {
         self.world.must(Command::Capacity(command));
     }
 
-    fn refused(&mut self, command: CapacityCommand) -> CapacityRejection {
+    pub(crate) fn refused(&mut self, command: CapacityCommand) -> CapacityRejection {
         match self.world.submit(&Command::Capacity(command)) {
             Err(Rejection::Capacity(refusal)) => refusal,
             other => panic!("{other:?}"),
         }
     }
 
-    fn group(&self) -> AutoScalingGroup {
+    pub(crate) fn group(&self) -> AutoScalingGroup {
         AutoScalingGroup::clone(self.world.state.capacity().group(&"nodes".into()).expect("it is"))
     }
 
-    fn nodes(&self) -> Vec<Node> {
+    pub(crate) fn nodes(&self) -> Vec<Node> {
         self.world.state.capacity().nodes(&"nodes".into()).map(|n| Node::clone(n)).collect()
     }
 
-    fn in_state(&self, state: NodeState) -> usize {
+    pub(crate) fn in_state(&self, state: NodeState) -> usize {
         self.nodes().iter().filter(|node| node.state == state).count()
     }
 
     /// Time passes, and each second whoever starts nodes does what is to be done.
-    fn pass(&mut self, seconds: u64) {
+    pub(crate) fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.world.pass(SECOND);
             for node in self.nodes() {
@@ -200,10 +200,18 @@ fn what_is_beyond_the_bound_waits_and_is_given_up_in_the_end() {
 fn a_group_that_is_not_managed_keeps_nobody_waiting() {
     let mut fleet = Fleet::new(2, None);
     assert_eq!(fleet.run(3), (0, 3));
-    fleet.must(CapacityCommand::SetDesired { group: "nodes".into(), desired: 1 });
+    fleet.must(CapacityCommand::SetDesired {
+        group: "nodes".into(),
+        desired: 1,
+        honor_cooldown: false,
+    });
     fleet.pass(3);
     assert_eq!(fleet.run(5), (4, 1));
-    let refusal = fleet.refused(CapacityCommand::SetDesired { group: "nodes".into(), desired: 3 });
+    let refusal = fleet.refused(CapacityCommand::SetDesired {
+        group: "nodes".into(),
+        desired: 3,
+        honor_cooldown: false,
+    });
     assert!(refusal.to_string().contains("above max value 2"), "{refusal}");
 }
 
@@ -266,7 +274,11 @@ fn hooks_are_waited_for_on_both_ways() {
         let hook = LifecycleHook { name, transition, timeout, default: HookOutcome::Abandon };
         fleet.must(CapacityCommand::PutHook("nodes".into(), hook));
     }
-    fleet.must(CapacityCommand::SetDesired { group: "nodes".into(), desired: 1 });
+    fleet.must(CapacityCommand::SetDesired {
+        group: "nodes".into(),
+        desired: 1,
+        honor_cooldown: false,
+    });
     fleet.pass(5);
     assert_eq!(fleet.in_state(NodeState::PendingWait), 1);
     assert_eq!(fleet.run(1), (0, 1), "it takes no tasks yet");
@@ -293,7 +305,11 @@ fn hooks_are_waited_for_on_both_ways() {
 #[test]
 fn a_group_is_deleted_with_its_nodes_only_by_force_and_never_under_its_provider() {
     let mut fleet = Fleet::new(3, None);
-    fleet.must(CapacityCommand::SetDesired { group: "nodes".into(), desired: 2 });
+    fleet.must(CapacityCommand::SetDesired {
+        group: "nodes".into(),
+        desired: 2,
+        honor_cooldown: false,
+    });
     fleet.pass(3);
     let delete = |force| CapacityCommand::DeleteGroup { group: "nodes".into(), force };
     assert!(matches!(fleet.refused(delete(true)), CapacityRejection::GroupHasProvider(..)));

@@ -6,7 +6,10 @@
 
 use std::time::Duration;
 
-use model::{InstanceKey, InstanceStatus, RolloutState, ServiceStatus, TaskKey, VerdictState};
+use model::{
+    DeploymentController, InstanceKey, InstanceStatus, RolloutState, Service, ServiceStatus,
+    TaskKey, VerdictState,
+};
 use proptest::prelude::*;
 use scheduler::{Command, CreateService, UpdateService, plan};
 
@@ -15,13 +18,21 @@ use crate::build::{
     BREAKER, CLUSTER, create, definition, run, service, spec, spec_checked, spec_published,
     spec_with_port, update,
 };
+use crate::daemons::daemon;
 use crate::invariants::{healthy, replays};
+use crate::task_sets::{external, percent, set};
 use crate::world::{Image, World};
 
 /// Something that is done to the cluster. Numbers choose among what there is.
 #[derive(Clone, Debug)]
 enum Step {
     Create { service: u8, family: u8, desired: u32, percents: (u32, u32), breaker: bool },
+    Daemon { service: u8, family: u8, minimum: u32, breaker: bool },
+    Sets { service: u8, desired: u32 },
+    Set { service: u8, family: u8, percent: u8 },
+    ScaleSet { service: u8, set: u8, percent: u8 },
+    Primary { service: u8, set: u8 },
+    DropSet { service: u8, set: u8 },
     Update { service: u8, family: u8 },
     Scale { service: u8, desired: u32 },
     Delete { service: u8 },
@@ -52,6 +63,18 @@ fn steps() -> impl Strategy<Value = Step> {
                 service, family, desired, percents, breaker
             }
         ),
+        2 => (0..3_u8, 0..6_u8, prop_oneof![Just(0), Just(50), Just(75)], any::<bool>()).prop_map(
+            |(service, family, minimum, breaker)| Step::Daemon { service, family, minimum, breaker }
+        ),
+        1 => (0..3_u8, 0..8_u32).prop_map(|(service, desired)| Step::Sets { service, desired }),
+        3 => (0..3_u8, 0..6_u8, 0..=100_u8).prop_map(
+            |(service, family, percent)| Step::Set { service, family, percent }
+        ),
+        2 => (0..3_u8, 0..5_u8, 0..=100_u8).prop_map(
+            |(service, set, percent)| Step::ScaleSet { service, set, percent }
+        ),
+        1 => (0..3_u8, 0..5_u8).prop_map(|(service, set)| Step::Primary { service, set }),
+        1 => (0..3_u8, 0..5_u8).prop_map(|(service, set)| Step::DropSet { service, set }),
         3 => (0..3_u8, 0..6_u8).prop_map(|(service, family)| Step::Update { service, family }),
         2 => (0..3_u8, 0..10_u32).prop_map(|(service, desired)| Step::Scale { service, desired }),
         1 => (0..3_u8).prop_map(|service| Step::Delete { service }),
@@ -107,16 +130,73 @@ fn some_task(world: &World, choice: u16) -> Option<TaskKey> {
     (!tasks.is_empty()).then(|| tasks[usize::from(choice) % tasks.len()].clone())
 }
 
+fn some_set(world: &World, name: &str, choice: u8) -> Option<model::DeploymentId> {
+    let sets = &world.state.service(&service(name))?.deployments;
+    (!sets.is_empty()).then(|| sets[usize::from(choice) % sets.len()].id.clone())
+}
+
 /// Does a step. What is refused is refused for a reason; it changes nothing.
 fn take(world: &mut World, step: &Step) {
+    let Some(command) = of_sets(world, step).or_else(|| asked(world, step)) else {
+        return happens(world, step);
+    };
+    if matches!(step, Step::Restart) {
+        world.begin_balancer();
+    }
+    let before = world.state.clone();
+    if world.submit(&command).is_err() {
+        assert!(world.state == before, "what is refused changes nothing");
+    }
+}
+
+/// The command of a step that is about task sets.
+fn of_sets(world: &World, step: &Step) -> Option<Command> {
     let name = |n: u8| format!("service-{n}");
-    let command = match step {
+    Some(match step {
+        Step::Sets { service, desired } => {
+            Command::CreateService(external(&name(*service), *desired))
+        }
+        Step::Set { service, family: f, percent: p } => {
+            Command::CreateTaskSet(scheduler::CreateTaskSet {
+                load_balancers: aims(family(*f).as_str()),
+                ..set(&name(*service), &family(*f), f64::from(*p))
+            })
+        }
+        Step::ScaleSet { service: n, set, percent: p } => {
+            let set = some_set(world, &name(*n), *set)?;
+            let scale = percent(f64::from(*p));
+            Command::ScaleTaskSet { service: service(&name(*n)), set, scale }
+        }
+        Step::Primary { service: n, set } => {
+            let set = some_set(world, &name(*n), *set)?;
+            Command::SetPrimaryTaskSet { service: service(&name(*n)), set }
+        }
+        Step::DropSet { service: n, set } => {
+            let set = some_set(world, &name(*n), *set)?;
+            Command::DeleteTaskSet { service: service(&name(*n)), set, force: true }
+        }
+        _ => return None,
+    })
+}
+
+/// The command of any other step that is one.
+fn asked(world: &World, step: &Step) -> Option<Command> {
+    let name = |n: u8| format!("service-{n}");
+    Some(match step {
         Step::Create { service, family: f, desired, percents, breaker } => {
             Command::CreateService(CreateService {
                 percents: (Some(percents.0), Some(percents.1)),
                 circuit_breaker: breaker.then_some(BREAKER),
                 load_balancers: aims(family(*f).as_str()),
                 ..create(&name(*service), &family(*f), *desired)
+            })
+        }
+        Step::Daemon { service, family: f, minimum, breaker } => {
+            Command::CreateService(CreateService {
+                percents: (None, Some(*minimum)),
+                circuit_breaker: breaker.then_some(BREAKER),
+                load_balancers: aims(family(*f).as_str()),
+                ..daemon(&name(*service), &family(*f))
             })
         }
         Step::Update { service, family: f } => Command::UpdateService(UpdateService {
@@ -134,48 +214,42 @@ fn take(world: &mut World, step: &Step) {
         Step::Run { family: f, count } => Command::RunTask(run(&family(*f), *count)),
         Step::Stop { task } => match some_task(world, *task) {
             Some(key) => Command::StopTask { key, reason: None },
-            None => return,
+            None => return None,
         },
-        Step::Kill { task } => {
-            if let Some(key) = some_task(world, *task) {
-                world.kill(&key);
-            }
-            return;
-        }
         Step::Drain { node, drain } => Command::SetInstanceStatus {
             key: node_key(*node),
             status: if *drain { InstanceStatus::Draining } else { InstanceStatus::Active },
         },
-        Step::Connect { node, connected } => {
-            if world.state.instance(&node_key(*node)).is_some() {
-                world.connect(&node_key(*node), *connected);
-            }
-            return;
-        }
         Step::Leave { node } => Command::DeregisterInstance { key: node_key(*node), force: true },
+        Step::Restart => Command::DisconnectAll,
+        _ => return None,
+    })
+}
+
+/// What happens without a command.
+fn happens(world: &mut World, step: &Step) {
+    match step {
+        Step::Kill { task } => {
+            if let Some(key) = some_task(world, *task) {
+                world.kill(&key);
+            }
+        }
+        Step::Connect { node, connected } if world.state.instance(&node_key(*node)).is_some() => {
+            world.connect(&node_key(*node), *connected);
+        }
         Step::Join { node } => {
             world.join(&node_name(*node), 1024, 1024);
-            return;
-        }
-        Step::Restart => {
-            world.begin_balancer();
-            Command::DisconnectAll
         }
         Step::Judge { task, healthy } => {
             let state = if *healthy { VerdictState::Healthy } else { VerdictState::Unhealthy };
             if let Some(key) = some_task(world, *task) {
                 world.judge(&key, state);
             }
-            return;
         }
         Step::Pass { millis } => {
             world.pass(Duration::from_millis(*millis));
-            return;
         }
-    };
-    let before = world.state.clone();
-    if world.submit(&command).is_err() {
-        assert!(world.state == before, "what is refused changes nothing");
+        _ => {}
     }
 }
 
@@ -198,6 +272,9 @@ fn converged(world: &World, killed: bool) {
         match service.status {
             ServiceStatus::Draining => panic!("{} drains for ever", service.key),
             ServiceStatus::Inactive => assert!(world.live(&service.key).is_empty()),
+            ServiceStatus::Active if service.controller == DeploymentController::External => {
+                shared_out(world, service);
+            }
             ServiceStatus::Active if ["good", "checked", "balanced"].contains(&family.as_str()) => {
                 let stalled = primary.is_some_and(|d| d.rollout == RolloutState::Failed);
                 if stalled && killed {
@@ -218,6 +295,22 @@ fn converged(world: &World, killed: bool) {
     }
     let rest = plan(&world.state, world.now, 5);
     assert!(rest.commands.is_empty(), "at rest nothing is planned: {:?}", rest.commands);
+}
+
+/// Each task set with a good image has its share, and none is left that was deleted.
+fn shared_out(world: &World, service: &Service) {
+    for deployment in &service.deployments {
+        assert!(deployment.set.as_ref().is_some_and(|set| !set.draining), "{}", service.key);
+        if !["good", "checked", "balanced"].contains(&deployment.definition.family.as_str()) {
+            continue;
+        }
+        let of = world
+            .state
+            .tasks_of(&service.key)
+            .filter(|t| t.is_running() && t.facts.deployment.as_ref() == Some(&deployment.id));
+        let wanted = scheduler::computed_count(service, deployment) as usize;
+        assert_eq!(of.count(), wanted, "{} {}", service.key, deployment.id);
+    }
 }
 
 /// Each case is a whole history: fewer than usual, unless `PROPTEST_CASES` asks for more.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
-    Change, DesiredStatus, HealthStatus, Service, ServiceKey, State, TargetState, Task, TaskKey,
-    TaskStatus,
+    Change, DeploymentController, DeploymentId, DesiredStatus, HealthStatus, InstanceStatus,
+    SchedulingStrategy, Service, ServiceKey, State, TargetState, Task, TaskKey, TaskStatus,
 };
 use scheduler::Command;
 
@@ -49,7 +49,9 @@ impl Invariants {
         }
         targets_of_the_living(after);
         match command {
-            Command::LaunchServiceTasks { service, .. } => never_too_many(after, service),
+            Command::LaunchServiceTasks { service, deployment, .. } => {
+                never_too_many(after, service, deployment);
+            }
             Command::StopServiceTasks { service, .. } => never_too_few(before, after, service),
             _ => {}
         }
@@ -86,22 +88,90 @@ fn never_over_capacity(state: &State, key: &model::InstanceKey) {
     assert!(memory <= instance.registered.memory, "{key} is over its memory");
 }
 
-fn never_too_many(state: &State, key: &ServiceKey) {
+fn never_too_many(state: &State, key: &ServiceKey, deployment: &DeploymentId) {
     let service = state.service(key).expect("it launches");
-    let live = state.tasks_of(key).filter(|t| t.holds_resources()).count();
+    if service.scheduling == SchedulingStrategy::Daemon {
+        return one_each(state, service);
+    }
+    if let Some(set) = service.deployment(deployment).filter(|d| d.set.is_some()) {
+        let most = service.config.most(scheduler::computed_count(service, set));
+        let of = |t: &&Task| t.facts.deployment.as_ref() == Some(deployment);
+        let live = state.tasks_of(key).filter(of).filter(|t| t.holds_resources()).count();
+        assert!(live <= most as usize, "{deployment} has {live} tasks, at most {most} are allowed");
+        return;
+    }
     let most = service.config.most(service.desired_count);
+    let mine = |t: &&Task| {
+        !side_by_side(state, service) || t.facts.deployment.as_ref() == Some(deployment)
+    };
+    let live = state.tasks_of(key).filter(|t| t.holds_resources()).filter(mine).count();
     assert!(live <= most as usize, "{key} has {live} tasks, at most {most} are allowed");
+}
+
+/// Whether a service has two whole sets of tasks, each within its own bounds.
+fn side_by_side(state: &State, service: &Service) -> bool {
+    let id = service.current.clone();
+    let key = id.map(|id| model::ServiceDeploymentKey { service: service.key.clone(), id });
+    key.and_then(|key| state.deployments().deployment(&key)).is_some_and(|record| {
+        let reconciled = record.stage == Some(model::Stage::ReconcileService);
+        record.method.strategy.is_progressive() && (!reconciled || record.status.is_over())
+    })
+}
+
+/// A daemon service has at most one task on an instance, whatever it is doing.
+fn one_each(state: &State, service: &Service) {
+    let mut taken = BTreeSet::new();
+    for task in state.tasks_of(&service.key).filter(|t| t.holds_resources()) {
+        let instance = task.facts.instance_key().expect("a daemon's task has its place");
+        assert!(taken.insert(instance.clone()), "{} is twice on {instance}", service.key);
+    }
 }
 
 fn never_too_few(before: &State, after: &State, key: &ServiceKey) {
     let service = after.service(key).expect("it stops tasks");
-    let (was, is) = (healthy(before, service), healthy(after, service));
+    // What a program takes from a task set is for it to say.
+    if service.controller == DeploymentController::External {
+        return;
+    }
+    // Of two sets side by side the percentages hold for the one that is to be reached; that traffic
+    // always finds somebody is looked at where it moves.
+    let count = |state: &State| match service.primary() {
+        Some(primary) if service.method.strategy.is_progressive() => {
+            healthy_where(state, service, |task| {
+                task.facts.deployment.as_ref() == Some(&primary.id)
+            })
+        }
+        _ => healthy(state, service),
+    };
+    let (was, is) = (count(before), count(after));
+    // A daemon goes with its instance; what drains is not counted, before or after.
+    let gone = match service.scheduling {
+        SchedulingStrategy::Replica => 0,
+        SchedulingStrategy::Daemon => off_place(before, service),
+    };
+    let was = was.saturating_sub(gone);
     let fewest = service.config.fewest(service.desired_count) as usize;
     assert!(is >= was.min(fewest), "{key}: {is} of {was} healthy tasks left, not {fewest}");
 }
 
+/// Healthy tasks of a daemon service on instances where it does not belong any more.
+fn off_place(state: &State, service: &Service) -> usize {
+    let active =
+        |t: &&Task| state.instance_of(&t.facts).is_some_and(|i| i.status == InstanceStatus::Active);
+    state
+        .tasks_of(&service.key)
+        .filter(|t| t.is_running() && t.progress.desired == DesiredStatus::Running)
+        .filter(|t| !active(t))
+        .count()
+}
+
 /// Tasks of a service that run, are wanted, and pass their health checks: counted the naive way.
 pub(crate) fn healthy(state: &State, service: &Service) -> usize {
+    healthy_where(state, service, |_| true)
+}
+
+/// The same of some of its tasks.
+fn healthy_where(state: &State, service: &Service, those: impl Fn(&Task) -> bool) -> usize {
     let passes = |task: &&Task| {
         let definition = state.definition(&task.facts.definition).expect("it is remembered");
         let checked = definition.spec.containers[0].has_health_check;
@@ -115,6 +185,7 @@ pub(crate) fn healthy(state: &State, service: &Service) -> usize {
         .filter(|t| t.is_running() && t.progress.desired == DesiredStatus::Running)
         .filter(|t| state.instance_of(&t.facts).is_some())
         .filter(passes)
+        .filter(|task| those(task))
         .count()
 }
 

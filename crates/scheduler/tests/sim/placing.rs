@@ -202,14 +202,6 @@ fn what_is_not_built_is_refused_by_name() {
     let mut world = World::new(1);
     join(&mut world, "one", 4096, 4096, &[]);
     let web = world.define("web", spec("web"), Image::Good);
-    let expression = "attribute:ecs.instance-type == t3.micro".to_owned();
-    let constraints = vec![PlacementConstraint::MemberOf(expression)];
-    let refused = world.submit(&Command::RunTask(RunTask { constraints, ..run(&web, 1) }));
-    let Err(rejection @ Rejection::NotBuilt(_)) = refused else { panic!("{refused:?}") };
-    assert_eq!(
-        words::rejection(&rejection, world.state.realm()),
-        "Wharf does not support the placement constraint memberOf \"attribute:ecs.instance-type == t3.micro\" yet."
-    );
     let launch_type = LaunchType::Fargate;
     let refused = world.submit(&Command::RunTask(RunTask { launch_type, ..run(&web, 1) }));
     assert!(matches!(refused, Err(Rejection::NotBuilt(what)) if what.contains("FARGATE")));

@@ -88,6 +88,9 @@ impl Local {
                 command.arg("--attribute").arg(format!("{name}={value}"));
             }
         }
+        for (key, value) in &order.tags.0 {
+            command.arg("--tag").arg(format!("{key}={value}"));
+        }
         if let Some((cpu, memory)) = size::of(&order.instance_type, machine) {
             command.args(["--offer", &format!("{cpu}:{memory}")]);
         }

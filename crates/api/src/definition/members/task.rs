@@ -2,6 +2,7 @@
 
 use super::Sample::{Container, Task};
 use super::{Member, Standing};
+use crate::definition::TASK_NETWORK;
 
 const NAMESPACES: &str = "ecs.capability.pid-ipc-namespace-sharing";
 const TASK_ROLE: &str = "com.amazonaws.ecs.capability.task-iam-role";
@@ -24,16 +25,18 @@ pub(super) const MEMBERS: &[Member] = &[
     Member::yes("networkMode=host", Task(r#"{"networkMode":"host"}"#))
         .note("Refused by a node with --userns strict."),
     Member::yes("networkMode=none", Task(r#"{"networkMode":"none"}"#)),
-    Member::no(
-        "networkMode=awsvpc",
-        "awsvpc is not built yet",
-        Task(r#"{"networkMode":"awsvpc"}"#),
+    Member::yes("networkMode=awsvpc", Task(r#"{"networkMode":"awsvpc"}"#))
+        .on(Standing::Honoured, Standing::Lacking(TASK_NETWORK), Standing::Lacking(TASK_NETWORK))
+        .note("docs/networking.md. Nodes of the embedded runtime."),
+    Member::above(
+        "placementConstraints[].type",
+        Task(r#"{"placementConstraints":[{"type":"memberOf","expression":"attribute:a exists"}]}"#),
     ),
-    Member::no(
-        "placementConstraints",
-        "memberOf and the cluster query language are not built yet",
-        Task(r#"{"placementConstraints":[{"type":"memberOf","expression":"x"}]}"#),
-    ),
+    Member::above(
+        "placementConstraints[].expression",
+        Task(r#"{"placementConstraints":[{"type":"memberOf","expression":"attribute:a exists"}]}"#),
+    )
+    .note("The whole cluster query language: [placement](placement.md)."),
     Member::above("requiresCompatibilities[]=EC2", Task(r#"{"requiresCompatibilities":["EC2"]}"#)),
     Member::above(
         "requiresCompatibilities[]=EXTERNAL",

@@ -128,6 +128,9 @@ pub struct WharfTask {
     /// Where it runs, for its metadata.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub availability_zone: Option<String>,
+    /// The block of addresses that its network interface's is one of: the VPC's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc_cidr_block: Option<String>,
     /// Its tags, for its metadata.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<ecs::Tag>,

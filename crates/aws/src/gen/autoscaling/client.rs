@@ -23,6 +23,28 @@ impl<T: Transport> Client<T> {
         &self.transport
     }
 
+    /// Calls Auto Scaling's `BatchDeleteScheduledAction`.
+    pub async fn batch_delete_scheduled_action(
+        &self,
+        request: BatchDeleteScheduledActionType,
+    ) -> Result<BatchDeleteScheduledActionAnswer, ClientError> {
+        call(&self.transport, &FACTS, Operation::BatchDeleteScheduledAction.facts(), &request).await
+    }
+
+    /// Calls Auto Scaling's `BatchPutScheduledUpdateGroupAction`.
+    pub async fn batch_put_scheduled_update_group_action(
+        &self,
+        request: BatchPutScheduledUpdateGroupActionType,
+    ) -> Result<BatchPutScheduledUpdateGroupActionAnswer, ClientError> {
+        call(
+            &self.transport,
+            &FACTS,
+            Operation::BatchPutScheduledUpdateGroupAction.facts(),
+            &request,
+        )
+        .await
+    }
+
     /// Calls Auto Scaling's `CompleteLifecycleAction`.
     pub async fn complete_lifecycle_action(
         &self,
@@ -87,6 +109,14 @@ impl<T: Transport> Client<T> {
         call(&self.transport, &FACTS, Operation::DeletePolicy.facts(), &request).await
     }
 
+    /// Calls Auto Scaling's `DeleteScheduledAction`.
+    pub async fn delete_scheduled_action(
+        &self,
+        request: DeleteScheduledActionType,
+    ) -> Result<DeleteScheduledActionResponse, ClientError> {
+        call(&self.transport, &FACTS, Operation::DeleteScheduledAction.facts(), &request).await
+    }
+
     /// Calls Auto Scaling's `DeleteTags`.
     pub async fn delete_tags(
         &self,
@@ -101,6 +131,14 @@ impl<T: Transport> Client<T> {
         request: DescribeAccountLimitsRequest,
     ) -> Result<DescribeAccountLimitsAnswer, ClientError> {
         call(&self.transport, &FACTS, Operation::DescribeAccountLimits.facts(), &request).await
+    }
+
+    /// Calls Auto Scaling's `DescribeAdjustmentTypes`.
+    pub async fn describe_adjustment_types(
+        &self,
+        request: DescribeAdjustmentTypesRequest,
+    ) -> Result<DescribeAdjustmentTypesAnswer, ClientError> {
+        call(&self.transport, &FACTS, Operation::DescribeAdjustmentTypes.facts(), &request).await
     }
 
     /// Calls Auto Scaling's `DescribeAutoScalingGroups`.
@@ -161,6 +199,23 @@ impl<T: Transport> Client<T> {
         call(&self.transport, &FACTS, Operation::DescribeScalingActivities.facts(), &request).await
     }
 
+    /// Calls Auto Scaling's `DescribeScalingProcessTypes`.
+    pub async fn describe_scaling_process_types(
+        &self,
+        request: DescribeScalingProcessTypesRequest,
+    ) -> Result<ProcessesType, ClientError> {
+        call(&self.transport, &FACTS, Operation::DescribeScalingProcessTypes.facts(), &request)
+            .await
+    }
+
+    /// Calls Auto Scaling's `DescribeScheduledActions`.
+    pub async fn describe_scheduled_actions(
+        &self,
+        request: DescribeScheduledActionsType,
+    ) -> Result<ScheduledActionsType, ClientError> {
+        call(&self.transport, &FACTS, Operation::DescribeScheduledActions.facts(), &request).await
+    }
+
     /// Calls Auto Scaling's `DescribeTags`.
     pub async fn describe_tags(&self, request: DescribeTagsType) -> Result<TagsType, ClientError> {
         call(&self.transport, &FACTS, Operation::DescribeTags.facts(), &request).await
@@ -183,6 +238,14 @@ impl<T: Transport> Client<T> {
         call(&self.transport, &FACTS, Operation::DetachInstances.facts(), &request).await
     }
 
+    /// Calls Auto Scaling's `ExecutePolicy`.
+    pub async fn execute_policy(
+        &self,
+        request: ExecutePolicyType,
+    ) -> Result<ExecutePolicyResponse, ClientError> {
+        call(&self.transport, &FACTS, Operation::ExecutePolicy.facts(), &request).await
+    }
+
     /// Calls Auto Scaling's `PutLifecycleHook`.
     pub async fn put_lifecycle_hook(
         &self,
@@ -197,6 +260,15 @@ impl<T: Transport> Client<T> {
         request: PutScalingPolicyType,
     ) -> Result<PolicyARNType, ClientError> {
         call(&self.transport, &FACTS, Operation::PutScalingPolicy.facts(), &request).await
+    }
+
+    /// Calls Auto Scaling's `PutScheduledUpdateGroupAction`.
+    pub async fn put_scheduled_update_group_action(
+        &self,
+        request: PutScheduledUpdateGroupActionType,
+    ) -> Result<PutScheduledUpdateGroupActionResponse, ClientError> {
+        call(&self.transport, &FACTS, Operation::PutScheduledUpdateGroupAction.facts(), &request)
+            .await
     }
 
     /// Calls Auto Scaling's `RecordLifecycleActionHeartbeat`.

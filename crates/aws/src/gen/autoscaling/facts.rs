@@ -26,8 +26,18 @@ pub static FACTS: ServiceFacts = ServiceFacts {
         OperationFacts::unbuilt("AttachLoadBalancerTargetGroups"),
         OperationFacts::unbuilt("AttachLoadBalancers"),
         OperationFacts::unbuilt("AttachTrafficSources"),
-        OperationFacts::unbuilt("BatchDeleteScheduledAction"),
-        OperationFacts::unbuilt("BatchPutScheduledUpdateGroupAction"),
+        OperationFacts::built(
+            "BatchDeleteScheduledAction",
+            &BATCH_DELETE_SCHEDULED_ACTION_TYPE,
+            &BATCH_DELETE_SCHEDULED_ACTION_ANSWER,
+        )
+        .wrapped("BatchDeleteScheduledActionResult"),
+        OperationFacts::built(
+            "BatchPutScheduledUpdateGroupAction",
+            &BATCH_PUT_SCHEDULED_UPDATE_GROUP_ACTION_TYPE,
+            &BATCH_PUT_SCHEDULED_UPDATE_GROUP_ACTION_ANSWER,
+        )
+        .wrapped("BatchPutScheduledUpdateGroupActionResult"),
         OperationFacts::unbuilt("CancelInstanceRefresh"),
         OperationFacts::built(
             "CompleteLifecycleAction",
@@ -68,7 +78,11 @@ pub static FACTS: ServiceFacts = ServiceFacts {
         .wrapped("DeleteLifecycleHookResult"),
         OperationFacts::unbuilt("DeleteNotificationConfiguration"),
         OperationFacts::built("DeletePolicy", &DELETE_POLICY_TYPE, &DELETE_POLICY_RESPONSE),
-        OperationFacts::unbuilt("DeleteScheduledAction"),
+        OperationFacts::built(
+            "DeleteScheduledAction",
+            &DELETE_SCHEDULED_ACTION_TYPE,
+            &DELETE_SCHEDULED_ACTION_RESPONSE,
+        ),
         OperationFacts::built("DeleteTags", &DELETE_TAGS_TYPE, &DELETE_TAGS_RESPONSE),
         OperationFacts::unbuilt("DeleteWarmPool"),
         OperationFacts::built(
@@ -78,7 +92,12 @@ pub static FACTS: ServiceFacts = ServiceFacts {
         )
         .wrapped("DescribeAccountLimitsResult"),
         OperationFacts::unbuilt("DescribeAccountSettings"),
-        OperationFacts::unbuilt("DescribeAdjustmentTypes"),
+        OperationFacts::built(
+            "DescribeAdjustmentTypes",
+            &DESCRIBE_ADJUSTMENT_TYPES_REQUEST,
+            &DESCRIBE_ADJUSTMENT_TYPES_ANSWER,
+        )
+        .wrapped("DescribeAdjustmentTypesResult"),
         OperationFacts::built(
             "DescribeAutoScalingGroups",
             &AUTO_SCALING_GROUP_NAMES_TYPE,
@@ -153,8 +172,24 @@ pub static FACTS: ServiceFacts = ServiceFacts {
             limit: Some("MaxRecords"),
             result: Some("Activities"),
         }),
-        OperationFacts::unbuilt("DescribeScalingProcessTypes"),
-        OperationFacts::unbuilt("DescribeScheduledActions"),
+        OperationFacts::built(
+            "DescribeScalingProcessTypes",
+            &DESCRIBE_SCALING_PROCESS_TYPES_REQUEST,
+            &PROCESSES_TYPE,
+        )
+        .wrapped("DescribeScalingProcessTypesResult"),
+        OperationFacts::built(
+            "DescribeScheduledActions",
+            &DESCRIBE_SCHEDULED_ACTIONS_TYPE,
+            &SCHEDULED_ACTIONS_TYPE,
+        )
+        .wrapped("DescribeScheduledActionsResult")
+        .paged(Pagination {
+            input_token: "NextToken",
+            output_token: "NextToken",
+            limit: Some("MaxRecords"),
+            result: Some("ScheduledUpdateGroupActions"),
+        }),
         OperationFacts::built("DescribeTags", &DESCRIBE_TAGS_TYPE, &TAGS_TYPE)
             .wrapped("DescribeTagsResult")
             .paged(Pagination {
@@ -179,7 +214,7 @@ pub static FACTS: ServiceFacts = ServiceFacts {
         OperationFacts::unbuilt("DisableMetricsCollection"),
         OperationFacts::unbuilt("EnableMetricsCollection"),
         OperationFacts::unbuilt("EnterStandby"),
-        OperationFacts::unbuilt("ExecutePolicy"),
+        OperationFacts::built("ExecutePolicy", &EXECUTE_POLICY_TYPE, &EXECUTE_POLICY_RESPONSE),
         OperationFacts::unbuilt("ExitStandby"),
         OperationFacts::unbuilt("GetPredictiveScalingForecast"),
         OperationFacts::unbuilt("LaunchInstances"),
@@ -193,7 +228,11 @@ pub static FACTS: ServiceFacts = ServiceFacts {
         OperationFacts::unbuilt("PutNotificationConfiguration"),
         OperationFacts::built("PutScalingPolicy", &PUT_SCALING_POLICY_TYPE, &POLICY_ARN_TYPE)
             .wrapped("PutScalingPolicyResult"),
-        OperationFacts::unbuilt("PutScheduledUpdateGroupAction"),
+        OperationFacts::built(
+            "PutScheduledUpdateGroupAction",
+            &PUT_SCHEDULED_UPDATE_GROUP_ACTION_TYPE,
+            &PUT_SCHEDULED_UPDATE_GROUP_ACTION_RESPONSE,
+        ),
         OperationFacts::unbuilt("PutWarmPool"),
         OperationFacts::built(
             "RecordLifecycleActionHeartbeat",

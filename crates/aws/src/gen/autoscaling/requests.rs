@@ -6,6 +6,26 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 
+/// Auto Scaling shape `BatchDeleteScheduledActionType`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct BatchDeleteScheduledActionType {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_scaling_group_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled_action_names: Option<Vec<String>>,
+}
+
+/// Auto Scaling shape `BatchPutScheduledUpdateGroupActionType`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct BatchPutScheduledUpdateGroupActionType {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_scaling_group_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled_update_group_actions: Option<Vec<ScheduledUpdateGroupActionRequest>>,
+}
+
 /// Auto Scaling shape `CompleteLifecycleActionType`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -190,6 +210,16 @@ pub struct DeletePolicyType {
     pub policy_name: Option<String>,
 }
 
+/// Auto Scaling shape `DeleteScheduledActionType`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DeleteScheduledActionType {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_scaling_group_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled_action_name: Option<String>,
+}
+
 /// Auto Scaling shape `DeleteTagsType`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -202,6 +232,11 @@ pub struct DeleteTagsType {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DescribeAccountLimitsRequest {}
+
+/// Auto Scaling shape `DescribeAdjustmentTypesRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DescribeAdjustmentTypesRequest {}
 
 /// Auto Scaling shape `AutoScalingGroupNamesType`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -300,6 +335,31 @@ pub struct DescribeScalingActivitiesType {
     pub next_token: Option<String>,
 }
 
+/// Auto Scaling shape `DescribeScalingProcessTypesRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DescribeScalingProcessTypesRequest {}
+
+/// Auto Scaling shape `DescribeScheduledActionsType`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DescribeScheduledActionsType {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_scaling_group_name: Option<String>,
+    #[serde(default, with = "crate::value::timestamp", skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<stdx::Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_managed_resources: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_records: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled_action_names: Option<Vec<String>>,
+    #[serde(default, with = "crate::value::timestamp", skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<stdx::Timestamp>,
+}
+
 /// Auto Scaling shape `DescribeTagsType`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -329,6 +389,22 @@ pub struct DetachInstancesQuery {
     pub instance_ids: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub should_decrement_desired_capacity: Option<bool>,
+}
+
+/// Auto Scaling shape `ExecutePolicyType`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ExecutePolicyType {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_scaling_group_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breach_threshold: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub honor_cooldown: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric_value: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_name: Option<String>,
 }
 
 /// Auto Scaling shape `PutLifecycleHookType`.
@@ -385,6 +461,32 @@ pub struct PutScalingPolicyType {
     pub step_adjustments: Option<Vec<StepAdjustment>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_tracking_configuration: Option<TargetTrackingConfiguration>,
+}
+
+/// Auto Scaling shape `PutScheduledUpdateGroupActionType`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PutScheduledUpdateGroupActionType {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_scaling_group_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desired_capacity: Option<i32>,
+    #[serde(default, with = "crate::value::timestamp", skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<stdx::Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_size: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_size: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recurrence: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled_action_name: Option<String>,
+    #[serde(default, with = "crate::value::timestamp", skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<stdx::Timestamp>,
+    #[serde(default, with = "crate::value::timestamp", skip_serializing_if = "Option::is_none")]
+    pub time: Option<stdx::Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
 }
 
 /// Auto Scaling shape `RecordLifecycleActionHeartbeatType`.

@@ -6,6 +6,22 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 
+/// Auto Scaling shape `BatchDeleteScheduledActionAnswer`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct BatchDeleteScheduledActionAnswer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_scheduled_actions: Option<Vec<FailedScheduledUpdateGroupActionRequest>>,
+}
+
+/// Auto Scaling shape `BatchPutScheduledUpdateGroupActionAnswer`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct BatchPutScheduledUpdateGroupActionAnswer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_scheduled_update_group_actions: Option<Vec<FailedScheduledUpdateGroupActionRequest>>,
+}
+
 /// Auto Scaling shape `CompleteLifecycleActionAnswer`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -46,6 +62,11 @@ pub struct DeleteLifecycleHookAnswer {}
 #[serde(rename_all = "camelCase")]
 pub struct DeletePolicyResponse {}
 
+/// Auto Scaling shape `DeleteScheduledActionResponse`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeleteScheduledActionResponse {}
+
 /// Auto Scaling shape `DeleteTagsResponse`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -63,6 +84,14 @@ pub struct DescribeAccountLimitsAnswer {
     pub number_of_auto_scaling_groups: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number_of_launch_configurations: Option<i32>,
+}
+
+/// Auto Scaling shape `DescribeAdjustmentTypesAnswer`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DescribeAdjustmentTypesAnswer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adjustment_types: Option<Vec<AdjustmentType>>,
 }
 
 /// Auto Scaling shape `AutoScalingGroupsType`.
@@ -131,6 +160,24 @@ pub struct ActivitiesType {
     pub next_token: Option<String>,
 }
 
+/// Auto Scaling shape `ProcessesType`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ProcessesType {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processes: Option<Vec<ProcessType>>,
+}
+
+/// Auto Scaling shape `ScheduledActionsType`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ScheduledActionsType {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled_update_group_actions: Option<Vec<ScheduledUpdateGroupAction>>,
+}
+
 /// Auto Scaling shape `TagsType`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -157,6 +204,11 @@ pub struct DetachInstancesAnswer {
     pub activities: Option<Vec<Activity>>,
 }
 
+/// Auto Scaling shape `ExecutePolicyResponse`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecutePolicyResponse {}
+
 /// Auto Scaling shape `PutLifecycleHookAnswer`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -171,6 +223,11 @@ pub struct PolicyARNType {
     #[serde(rename = "PolicyARN", skip_serializing_if = "Option::is_none")]
     pub policy_arn: Option<String>,
 }
+
+/// Auto Scaling shape `PutScheduledUpdateGroupActionResponse`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutScheduledUpdateGroupActionResponse {}
 
 /// Auto Scaling shape `RecordLifecycleActionHeartbeatAnswer`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

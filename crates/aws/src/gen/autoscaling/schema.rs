@@ -25,6 +25,11 @@ pub(super) static ACTIVITY: Shape = Shape::structure(
     ],
 );
 
+pub(super) static ADJUSTMENT_TYPE: Shape = Shape::structure(
+    "AdjustmentType",
+    &[Member::optional("AdjustmentType", &XML_STRING_MAX_LEN255)],
+);
+
 pub(super) static ALARM: Shape = Shape::structure(
     "Alarm",
     &[
@@ -504,6 +509,9 @@ pub(super) static PREDICTIVE_SCALING_PREDEFINED_SCALING_METRIC: Shape = Shape::s
     ],
 );
 
+pub(super) static PROCESS_TYPE: Shape =
+    Shape::structure("ProcessType", &[Member::required("ProcessName", &XML_STRING_MAX_LEN255)]);
+
 pub(super) static RETENTION_TRIGGERS: Shape = Shape::structure(
     "RetentionTriggers",
     &[Member::optional("TerminateHookAbandon", &RETENTION_ACTION)],
@@ -528,6 +536,23 @@ pub(super) static SCALING_POLICY: Shape = Shape::structure(
         Member::optional("ScalingAdjustment", &POLICY_INCREMENT),
         Member::optional("StepAdjustments", &STEP_ADJUSTMENTS),
         Member::optional("TargetTrackingConfiguration", &TARGET_TRACKING_CONFIGURATION),
+    ],
+);
+
+pub(super) static SCHEDULED_UPDATE_GROUP_ACTION: Shape = Shape::structure(
+    "ScheduledUpdateGroupAction",
+    &[
+        Member::optional("AutoScalingGroupName", &XML_STRING_MAX_LEN255),
+        Member::optional("DesiredCapacity", &AUTO_SCALING_GROUP_DESIRED_CAPACITY),
+        Member::optional("EndTime", &TIMESTAMP_TYPE),
+        Member::optional("MaxSize", &AUTO_SCALING_GROUP_MAX_SIZE),
+        Member::optional("MinSize", &AUTO_SCALING_GROUP_MIN_SIZE),
+        Member::optional("Recurrence", &XML_STRING_MAX_LEN255),
+        Member::optional("ScheduledActionARN", &RESOURCE_NAME),
+        Member::optional("ScheduledActionName", &XML_STRING_MAX_LEN255),
+        Member::optional("StartTime", &TIMESTAMP_TYPE),
+        Member::optional("Time", &TIMESTAMP_TYPE),
+        Member::optional("TimeZone", &XML_STRING_MAX_LEN255),
     ],
 );
 
@@ -628,10 +653,15 @@ crate::schema::shaped! {
     DeleteAutoScalingGroupResponse = DELETE_AUTO_SCALING_GROUP_RESPONSE,
     DeleteLaunchConfigurationResponse = DELETE_LAUNCH_CONFIGURATION_RESPONSE,
     DeletePolicyResponse = DELETE_POLICY_RESPONSE,
+    DeleteScheduledActionResponse = DELETE_SCHEDULED_ACTION_RESPONSE,
     DeleteTagsResponse = DELETE_TAGS_RESPONSE,
     DescribeAccountLimitsRequest = DESCRIBE_ACCOUNT_LIMITS_REQUEST,
+    DescribeAdjustmentTypesRequest = DESCRIBE_ADJUSTMENT_TYPES_REQUEST,
     DescribeLifecycleHookTypesRequest = DESCRIBE_LIFECYCLE_HOOK_TYPES_REQUEST,
+    DescribeScalingProcessTypesRequest = DESCRIBE_SCALING_PROCESS_TYPES_REQUEST,
     DescribeTerminationPolicyTypesRequest = DESCRIBE_TERMINATION_POLICY_TYPES_REQUEST,
+    ExecutePolicyResponse = EXECUTE_POLICY_RESPONSE,
+    PutScheduledUpdateGroupActionResponse = PUT_SCHEDULED_UPDATE_GROUP_ACTION_RESPONSE,
     ResumeProcessesResponse = RESUME_PROCESSES_RESPONSE,
     SetDesiredCapacityResponse = SET_DESIRED_CAPACITY_RESPONSE,
     SetInstanceHealthResponse = SET_INSTANCE_HEALTH_RESPONSE,
@@ -642,6 +672,7 @@ crate::schema::shaped! {
     ActivitiesType = ACTIVITIES_TYPE,
     Activity = ACTIVITY,
     ActivityType = ACTIVITY_TYPE,
+    AdjustmentType = ADJUSTMENT_TYPE,
     Alarm = ALARM,
     AutoScalingGroup = AUTO_SCALING_GROUP,
     AutoScalingGroupNamesType = AUTO_SCALING_GROUP_NAMES_TYPE,
@@ -652,6 +683,10 @@ crate::schema::shaped! {
     AvailabilityZoneImpairmentPolicy = AVAILABILITY_ZONE_IMPAIRMENT_POLICY,
     BaselineEbsBandwidthMbpsRequest = BASELINE_EBS_BANDWIDTH_MBPS_REQUEST,
     BaselinePerformanceFactorsRequest = BASELINE_PERFORMANCE_FACTORS_REQUEST,
+    BatchDeleteScheduledActionAnswer = BATCH_DELETE_SCHEDULED_ACTION_ANSWER,
+    BatchDeleteScheduledActionType = BATCH_DELETE_SCHEDULED_ACTION_TYPE,
+    BatchPutScheduledUpdateGroupActionAnswer = BATCH_PUT_SCHEDULED_UPDATE_GROUP_ACTION_ANSWER,
+    BatchPutScheduledUpdateGroupActionType = BATCH_PUT_SCHEDULED_UPDATE_GROUP_ACTION_TYPE,
     BlockDeviceMapping = BLOCK_DEVICE_MAPPING,
     CapacityReservationSpecification = CAPACITY_RESERVATION_SPECIFICATION,
     CapacityReservationTarget = CAPACITY_RESERVATION_TARGET,
@@ -666,14 +701,17 @@ crate::schema::shaped! {
     DeleteLifecycleHookAnswer = DELETE_LIFECYCLE_HOOK_ANSWER,
     DeleteLifecycleHookType = DELETE_LIFECYCLE_HOOK_TYPE,
     DeletePolicyType = DELETE_POLICY_TYPE,
+    DeleteScheduledActionType = DELETE_SCHEDULED_ACTION_TYPE,
     DeleteTagsType = DELETE_TAGS_TYPE,
     DescribeAccountLimitsAnswer = DESCRIBE_ACCOUNT_LIMITS_ANSWER,
+    DescribeAdjustmentTypesAnswer = DESCRIBE_ADJUSTMENT_TYPES_ANSWER,
     DescribeAutoScalingInstancesType = DESCRIBE_AUTO_SCALING_INSTANCES_TYPE,
     DescribeLifecycleHookTypesAnswer = DESCRIBE_LIFECYCLE_HOOK_TYPES_ANSWER,
     DescribeLifecycleHooksAnswer = DESCRIBE_LIFECYCLE_HOOKS_ANSWER,
     DescribeLifecycleHooksType = DESCRIBE_LIFECYCLE_HOOKS_TYPE,
     DescribePoliciesType = DESCRIBE_POLICIES_TYPE,
     DescribeScalingActivitiesType = DESCRIBE_SCALING_ACTIVITIES_TYPE,
+    DescribeScheduledActionsType = DESCRIBE_SCHEDULED_ACTIONS_TYPE,
     DescribeTagsType = DESCRIBE_TAGS_TYPE,
     DescribeTerminationPolicyTypesAnswer = DESCRIBE_TERMINATION_POLICY_TYPES_ANSWER,
     DetachInstancesAnswer = DETACH_INSTANCES_ANSWER,
@@ -681,6 +719,8 @@ crate::schema::shaped! {
     DistributionSegment = DISTRIBUTION_SEGMENT,
     Ebs = EBS,
     EnabledMetric = ENABLED_METRIC,
+    ExecutePolicyType = EXECUTE_POLICY_TYPE,
+    FailedScheduledUpdateGroupActionRequest = FAILED_SCHEDULED_UPDATE_GROUP_ACTION_REQUEST,
     Filter = FILTER,
     Instance = INSTANCE,
     InstanceLifecyclePolicy = INSTANCE_LIFECYCLE_POLICY,
@@ -721,14 +761,20 @@ crate::schema::shaped! {
     PredictiveScalingPredefinedLoadMetric = PREDICTIVE_SCALING_PREDEFINED_LOAD_METRIC,
     PredictiveScalingPredefinedMetricPair = PREDICTIVE_SCALING_PREDEFINED_METRIC_PAIR,
     PredictiveScalingPredefinedScalingMetric = PREDICTIVE_SCALING_PREDEFINED_SCALING_METRIC,
+    ProcessType = PROCESS_TYPE,
+    ProcessesType = PROCESSES_TYPE,
     PutLifecycleHookAnswer = PUT_LIFECYCLE_HOOK_ANSWER,
     PutLifecycleHookType = PUT_LIFECYCLE_HOOK_TYPE,
     PutScalingPolicyType = PUT_SCALING_POLICY_TYPE,
+    PutScheduledUpdateGroupActionType = PUT_SCHEDULED_UPDATE_GROUP_ACTION_TYPE,
     RecordLifecycleActionHeartbeatAnswer = RECORD_LIFECYCLE_ACTION_HEARTBEAT_ANSWER,
     RecordLifecycleActionHeartbeatType = RECORD_LIFECYCLE_ACTION_HEARTBEAT_TYPE,
     RetentionTriggers = RETENTION_TRIGGERS,
     ScalingPolicy = SCALING_POLICY,
     ScalingProcessQuery = SCALING_PROCESS_QUERY,
+    ScheduledActionsType = SCHEDULED_ACTIONS_TYPE,
+    ScheduledUpdateGroupAction = SCHEDULED_UPDATE_GROUP_ACTION,
+    ScheduledUpdateGroupActionRequest = SCHEDULED_UPDATE_GROUP_ACTION_REQUEST,
     SetDesiredCapacityType = SET_DESIRED_CAPACITY_TYPE,
     SetInstanceHealthQuery = SET_INSTANCE_HEALTH_QUERY,
     SetInstanceProtectionAnswer = SET_INSTANCE_PROTECTION_ANSWER,

@@ -24,16 +24,30 @@ pub(super) static DELETE_LAUNCH_CONFIGURATION_RESPONSE: Shape =
 
 pub(super) static DELETE_POLICY_RESPONSE: Shape = Shape::structure("DeletePolicyResponse", &[]);
 
+pub(super) static DELETE_SCHEDULED_ACTION_RESPONSE: Shape =
+    Shape::structure("DeleteScheduledActionResponse", &[]);
+
 pub(super) static DELETE_TAGS_RESPONSE: Shape = Shape::structure("DeleteTagsResponse", &[]);
 
 pub(super) static DESCRIBE_ACCOUNT_LIMITS_REQUEST: Shape =
     Shape::structure("DescribeAccountLimitsRequest", &[]);
 
+pub(super) static DESCRIBE_ADJUSTMENT_TYPES_REQUEST: Shape =
+    Shape::structure("DescribeAdjustmentTypesRequest", &[]);
+
 pub(super) static DESCRIBE_LIFECYCLE_HOOK_TYPES_REQUEST: Shape =
     Shape::structure("DescribeLifecycleHookTypesRequest", &[]);
 
+pub(super) static DESCRIBE_SCALING_PROCESS_TYPES_REQUEST: Shape =
+    Shape::structure("DescribeScalingProcessTypesRequest", &[]);
+
 pub(super) static DESCRIBE_TERMINATION_POLICY_TYPES_REQUEST: Shape =
     Shape::structure("DescribeTerminationPolicyTypesRequest", &[]);
+
+pub(super) static EXECUTE_POLICY_RESPONSE: Shape = Shape::structure("ExecutePolicyResponse", &[]);
+
+pub(super) static PUT_SCHEDULED_UPDATE_GROUP_ACTION_RESPONSE: Shape =
+    Shape::structure("PutScheduledUpdateGroupActionResponse", &[]);
 
 pub(super) static RESUME_PROCESSES_RESPONSE: Shape =
     Shape::structure("ResumeProcessesResponse", &[]);
@@ -115,6 +129,35 @@ pub(super) static BASELINE_EBS_BANDWIDTH_MBPS_REQUEST: Shape = Shape::structure(
 pub(super) static BASELINE_PERFORMANCE_FACTORS_REQUEST: Shape = Shape::structure(
     "BaselinePerformanceFactorsRequest",
     &[Member::optional("Cpu", &CPU_PERFORMANCE_FACTOR_REQUEST)],
+);
+
+pub(super) static BATCH_DELETE_SCHEDULED_ACTION_ANSWER: Shape = Shape::structure(
+    "BatchDeleteScheduledActionAnswer",
+    &[Member::optional("FailedScheduledActions", &FAILED_SCHEDULED_UPDATE_GROUP_ACTION_REQUESTS)],
+);
+
+pub(super) static BATCH_DELETE_SCHEDULED_ACTION_TYPE: Shape = Shape::structure(
+    "BatchDeleteScheduledActionType",
+    &[
+        Member::required("AutoScalingGroupName", &XML_STRING_MAX_LEN255),
+        Member::required("ScheduledActionNames", &SCHEDULED_ACTION_NAMES),
+    ],
+);
+
+pub(super) static BATCH_PUT_SCHEDULED_UPDATE_GROUP_ACTION_ANSWER: Shape = Shape::structure(
+    "BatchPutScheduledUpdateGroupActionAnswer",
+    &[Member::optional(
+        "FailedScheduledUpdateGroupActions",
+        &FAILED_SCHEDULED_UPDATE_GROUP_ACTION_REQUESTS,
+    )],
+);
+
+pub(super) static BATCH_PUT_SCHEDULED_UPDATE_GROUP_ACTION_TYPE: Shape = Shape::structure(
+    "BatchPutScheduledUpdateGroupActionType",
+    &[
+        Member::required("AutoScalingGroupName", &XML_STRING_MAX_LEN255),
+        Member::required("ScheduledUpdateGroupActions", &SCHEDULED_UPDATE_GROUP_ACTION_REQUESTS),
+    ],
 );
 
 pub(super) static COMPLETE_LIFECYCLE_ACTION_ANSWER: Shape =
@@ -233,6 +276,14 @@ pub(super) static DELETE_POLICY_TYPE: Shape = Shape::structure(
     ],
 );
 
+pub(super) static DELETE_SCHEDULED_ACTION_TYPE: Shape = Shape::structure(
+    "DeleteScheduledActionType",
+    &[
+        Member::required("AutoScalingGroupName", &XML_STRING_MAX_LEN255),
+        Member::required("ScheduledActionName", &XML_STRING_MAX_LEN255),
+    ],
+);
+
 pub(super) static DELETE_TAGS_TYPE: Shape =
     Shape::structure("DeleteTagsType", &[Member::required("Tags", &TAGS)]);
 
@@ -244,6 +295,11 @@ pub(super) static DESCRIBE_ACCOUNT_LIMITS_ANSWER: Shape = Shape::structure(
         Member::optional("NumberOfAutoScalingGroups", &NUMBER_OF_AUTO_SCALING_GROUPS),
         Member::optional("NumberOfLaunchConfigurations", &NUMBER_OF_LAUNCH_CONFIGURATIONS),
     ],
+);
+
+pub(super) static DESCRIBE_ADJUSTMENT_TYPES_ANSWER: Shape = Shape::structure(
+    "DescribeAdjustmentTypesAnswer",
+    &[Member::optional("AdjustmentTypes", &ADJUSTMENT_TYPES)],
 );
 
 pub(super) static DESCRIBE_AUTO_SCALING_INSTANCES_TYPE: Shape = Shape::structure(
@@ -299,6 +355,19 @@ pub(super) static DESCRIBE_SCALING_ACTIVITIES_TYPE: Shape = Shape::structure(
     ],
 );
 
+pub(super) static DESCRIBE_SCHEDULED_ACTIONS_TYPE: Shape = Shape::structure(
+    "DescribeScheduledActionsType",
+    &[
+        Member::optional("AutoScalingGroupName", &XML_STRING_MAX_LEN255),
+        Member::optional("EndTime", &TIMESTAMP_TYPE),
+        Member::optional("IncludeManagedResources", &INCLUDE_MANAGED_RESOURCES),
+        Member::optional("MaxRecords", &MAX_RECORDS),
+        Member::optional("NextToken", &XML_STRING),
+        Member::optional("ScheduledActionNames", &SCHEDULED_ACTION_NAMES),
+        Member::optional("StartTime", &TIMESTAMP_TYPE),
+    ],
+);
+
 pub(super) static DESCRIBE_TAGS_TYPE: Shape = Shape::structure(
     "DescribeTagsType",
     &[
@@ -323,6 +392,26 @@ pub(super) static DETACH_INSTANCES_QUERY: Shape = Shape::structure(
         Member::required("AutoScalingGroupName", &XML_STRING_MAX_LEN255),
         Member::optional("InstanceIds", &INSTANCE_IDS),
         Member::required("ShouldDecrementDesiredCapacity", &SHOULD_DECREMENT_DESIRED_CAPACITY),
+    ],
+);
+
+pub(super) static EXECUTE_POLICY_TYPE: Shape = Shape::structure(
+    "ExecutePolicyType",
+    &[
+        Member::optional("AutoScalingGroupName", &XML_STRING_MAX_LEN255),
+        Member::optional("BreachThreshold", &METRIC_SCALE),
+        Member::optional("HonorCooldown", &HONOR_COOLDOWN),
+        Member::optional("MetricValue", &METRIC_SCALE),
+        Member::required("PolicyName", &RESOURCE_NAME),
+    ],
+);
+
+pub(super) static FAILED_SCHEDULED_UPDATE_GROUP_ACTION_REQUEST: Shape = Shape::structure(
+    "FailedScheduledUpdateGroupActionRequest",
+    &[
+        Member::optional("ErrorCode", &XML_STRING_MAX_LEN64),
+        Member::optional("ErrorMessage", &XML_STRING),
+        Member::required("ScheduledActionName", &XML_STRING_MAX_LEN255),
     ],
 );
 
@@ -398,6 +487,9 @@ pub(super) static POLICY_ARN_TYPE: Shape = Shape::structure(
     &[Member::optional("Alarms", &ALARMS), Member::optional("PolicyARN", &RESOURCE_NAME)],
 );
 
+pub(super) static PROCESSES_TYPE: Shape =
+    Shape::structure("ProcessesType", &[Member::optional("Processes", &PROCESSES)]);
+
 pub(super) static PUT_LIFECYCLE_HOOK_ANSWER: Shape =
     Shape::structure("PutLifecycleHookAnswer", &[]);
 
@@ -435,6 +527,22 @@ pub(super) static PUT_SCALING_POLICY_TYPE: Shape = Shape::structure(
     ],
 );
 
+pub(super) static PUT_SCHEDULED_UPDATE_GROUP_ACTION_TYPE: Shape = Shape::structure(
+    "PutScheduledUpdateGroupActionType",
+    &[
+        Member::required("AutoScalingGroupName", &XML_STRING_MAX_LEN255),
+        Member::optional("DesiredCapacity", &AUTO_SCALING_GROUP_DESIRED_CAPACITY),
+        Member::optional("EndTime", &TIMESTAMP_TYPE),
+        Member::optional("MaxSize", &AUTO_SCALING_GROUP_MAX_SIZE),
+        Member::optional("MinSize", &AUTO_SCALING_GROUP_MIN_SIZE),
+        Member::optional("Recurrence", &XML_STRING_MAX_LEN255),
+        Member::required("ScheduledActionName", &XML_STRING_MAX_LEN255),
+        Member::optional("StartTime", &TIMESTAMP_TYPE),
+        Member::optional("Time", &TIMESTAMP_TYPE),
+        Member::optional("TimeZone", &XML_STRING_MAX_LEN255),
+    ],
+);
+
 pub(super) static RECORD_LIFECYCLE_ACTION_HEARTBEAT_ANSWER: Shape =
     Shape::structure("RecordLifecycleActionHeartbeatAnswer", &[]);
 
@@ -453,6 +561,28 @@ pub(super) static SCALING_PROCESS_QUERY: Shape = Shape::structure(
     &[
         Member::required("AutoScalingGroupName", &XML_STRING_MAX_LEN255),
         Member::optional("ScalingProcesses", &PROCESS_NAMES),
+    ],
+);
+
+pub(super) static SCHEDULED_ACTIONS_TYPE: Shape = Shape::structure(
+    "ScheduledActionsType",
+    &[
+        Member::optional("NextToken", &XML_STRING),
+        Member::optional("ScheduledUpdateGroupActions", &SCHEDULED_UPDATE_GROUP_ACTIONS),
+    ],
+);
+
+pub(super) static SCHEDULED_UPDATE_GROUP_ACTION_REQUEST: Shape = Shape::structure(
+    "ScheduledUpdateGroupActionRequest",
+    &[
+        Member::optional("DesiredCapacity", &AUTO_SCALING_GROUP_DESIRED_CAPACITY),
+        Member::optional("EndTime", &TIMESTAMP_TYPE),
+        Member::optional("MaxSize", &AUTO_SCALING_GROUP_MAX_SIZE),
+        Member::optional("MinSize", &AUTO_SCALING_GROUP_MIN_SIZE),
+        Member::optional("Recurrence", &XML_STRING_MAX_LEN255),
+        Member::required("ScheduledActionName", &XML_STRING_MAX_LEN255),
+        Member::optional("StartTime", &TIMESTAMP_TYPE),
+        Member::optional("TimeZone", &XML_STRING_MAX_LEN255),
     ],
 );
 

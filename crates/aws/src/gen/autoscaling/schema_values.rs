@@ -26,6 +26,8 @@ pub(super) static ACTIVITIES: Shape = Shape::list(&ACTIVITY);
 
 pub(super) static ACTIVITY_IDS: Shape = Shape::list(&XML_STRING);
 
+pub(super) static ADJUSTMENT_TYPES: Shape = Shape::list(&ADJUSTMENT_TYPE);
+
 pub(super) static ALARMS: Shape = Shape::list(&ALARM);
 
 pub(super) static ALLOWED_INSTANCE_TYPE: Shape =
@@ -124,6 +126,9 @@ pub(super) static EXCLUDED_INSTANCE: Shape =
     Shape::text().min(1.0).max(30.0).pattern(&PATTERN_ALLOWED_INSTANCE_TYPE);
 
 pub(super) static EXCLUDED_INSTANCE_TYPES: Shape = Shape::list(&EXCLUDED_INSTANCE).max(400.0);
+
+pub(super) static FAILED_SCHEDULED_UPDATE_GROUP_ACTION_REQUESTS: Shape =
+    Shape::list(&FAILED_SCHEDULED_UPDATE_GROUP_ACTION_REQUEST);
 
 pub(super) static FILTERS: Shape = Shape::list(&FILTER);
 
@@ -342,6 +347,8 @@ pub(super) static PREDICTIVE_SCALING_SCHEDULING_BUFFER_TIME: Shape = Shape::inte
 
 pub(super) static PROCESS_NAMES: Shape = Shape::list(&XML_STRING_MAX_LEN255);
 
+pub(super) static PROCESSES: Shape = Shape::list(&PROCESS_TYPE);
+
 pub(super) static PROGRESS: Shape = Shape::integer();
 
 pub(super) static PROPAGATE_AT_LAUNCH: Shape = Shape::boolean();
@@ -379,6 +386,14 @@ pub(super) static SCALING_ACTIVITY_STATUS_CODE: Shape = Shape::words(&[
 pub(super) static SCALING_POLICIES: Shape = Shape::list(&SCALING_POLICY);
 
 pub(super) static SCALING_POLICY_ENABLED: Shape = Shape::boolean();
+
+pub(super) static SCHEDULED_ACTION_NAMES: Shape = Shape::list(&XML_STRING_MAX_LEN255);
+
+pub(super) static SCHEDULED_UPDATE_GROUP_ACTION_REQUESTS: Shape =
+    Shape::list(&SCHEDULED_UPDATE_GROUP_ACTION_REQUEST);
+
+pub(super) static SCHEDULED_UPDATE_GROUP_ACTIONS: Shape =
+    Shape::list(&SCHEDULED_UPDATE_GROUP_ACTION);
 
 pub(super) static SECURITY_GROUPS: Shape = Shape::list(&XML_STRING);
 

@@ -11,6 +11,28 @@ pub trait AutoScaling: Send + Sync {
     /// What accompanies a request: who asks, from where, when.
     type Context: Send + Sync;
 
+    /// Auto Scaling operation `BatchDeleteScheduledAction`.
+    fn batch_delete_scheduled_action(
+        &self,
+        _context: &Self::Context,
+        _request: BatchDeleteScheduledActionType,
+    ) -> impl Future<Output = Result<BatchDeleteScheduledActionAnswer, crate::Error>> + Send {
+        ready(Err(crate::Error::not_implemented("autoscaling", "BatchDeleteScheduledAction")))
+    }
+
+    /// Auto Scaling operation `BatchPutScheduledUpdateGroupAction`.
+    fn batch_put_scheduled_update_group_action(
+        &self,
+        _context: &Self::Context,
+        _request: BatchPutScheduledUpdateGroupActionType,
+    ) -> impl Future<Output = Result<BatchPutScheduledUpdateGroupActionAnswer, crate::Error>> + Send
+    {
+        ready(Err(crate::Error::not_implemented(
+            "autoscaling",
+            "BatchPutScheduledUpdateGroupAction",
+        )))
+    }
+
     /// Auto Scaling operation `CompleteLifecycleAction`.
     fn complete_lifecycle_action(
         &self,
@@ -83,6 +105,15 @@ pub trait AutoScaling: Send + Sync {
         ready(Err(crate::Error::not_implemented("autoscaling", "DeletePolicy")))
     }
 
+    /// Auto Scaling operation `DeleteScheduledAction`.
+    fn delete_scheduled_action(
+        &self,
+        _context: &Self::Context,
+        _request: DeleteScheduledActionType,
+    ) -> impl Future<Output = Result<DeleteScheduledActionResponse, crate::Error>> + Send {
+        ready(Err(crate::Error::not_implemented("autoscaling", "DeleteScheduledAction")))
+    }
+
     /// Auto Scaling operation `DeleteTags`.
     fn delete_tags(
         &self,
@@ -99,6 +130,15 @@ pub trait AutoScaling: Send + Sync {
         _request: DescribeAccountLimitsRequest,
     ) -> impl Future<Output = Result<DescribeAccountLimitsAnswer, crate::Error>> + Send {
         ready(Err(crate::Error::not_implemented("autoscaling", "DescribeAccountLimits")))
+    }
+
+    /// Auto Scaling operation `DescribeAdjustmentTypes`.
+    fn describe_adjustment_types(
+        &self,
+        _context: &Self::Context,
+        _request: DescribeAdjustmentTypesRequest,
+    ) -> impl Future<Output = Result<DescribeAdjustmentTypesAnswer, crate::Error>> + Send {
+        ready(Err(crate::Error::not_implemented("autoscaling", "DescribeAdjustmentTypes")))
     }
 
     /// Auto Scaling operation `DescribeAutoScalingGroups`.
@@ -164,6 +204,24 @@ pub trait AutoScaling: Send + Sync {
         ready(Err(crate::Error::not_implemented("autoscaling", "DescribeScalingActivities")))
     }
 
+    /// Auto Scaling operation `DescribeScalingProcessTypes`.
+    fn describe_scaling_process_types(
+        &self,
+        _context: &Self::Context,
+        _request: DescribeScalingProcessTypesRequest,
+    ) -> impl Future<Output = Result<ProcessesType, crate::Error>> + Send {
+        ready(Err(crate::Error::not_implemented("autoscaling", "DescribeScalingProcessTypes")))
+    }
+
+    /// Auto Scaling operation `DescribeScheduledActions`.
+    fn describe_scheduled_actions(
+        &self,
+        _context: &Self::Context,
+        _request: DescribeScheduledActionsType,
+    ) -> impl Future<Output = Result<ScheduledActionsType, crate::Error>> + Send {
+        ready(Err(crate::Error::not_implemented("autoscaling", "DescribeScheduledActions")))
+    }
+
     /// Auto Scaling operation `DescribeTags`.
     fn describe_tags(
         &self,
@@ -192,6 +250,15 @@ pub trait AutoScaling: Send + Sync {
         ready(Err(crate::Error::not_implemented("autoscaling", "DetachInstances")))
     }
 
+    /// Auto Scaling operation `ExecutePolicy`.
+    fn execute_policy(
+        &self,
+        _context: &Self::Context,
+        _request: ExecutePolicyType,
+    ) -> impl Future<Output = Result<ExecutePolicyResponse, crate::Error>> + Send {
+        ready(Err(crate::Error::not_implemented("autoscaling", "ExecutePolicy")))
+    }
+
     /// Auto Scaling operation `PutLifecycleHook`.
     fn put_lifecycle_hook(
         &self,
@@ -208,6 +275,16 @@ pub trait AutoScaling: Send + Sync {
         _request: PutScalingPolicyType,
     ) -> impl Future<Output = Result<PolicyARNType, crate::Error>> + Send {
         ready(Err(crate::Error::not_implemented("autoscaling", "PutScalingPolicy")))
+    }
+
+    /// Auto Scaling operation `PutScheduledUpdateGroupAction`.
+    fn put_scheduled_update_group_action(
+        &self,
+        _context: &Self::Context,
+        _request: PutScheduledUpdateGroupActionType,
+    ) -> impl Future<Output = Result<PutScheduledUpdateGroupActionResponse, crate::Error>> + Send
+    {
+        ready(Err(crate::Error::not_implemented("autoscaling", "PutScheduledUpdateGroupAction")))
     }
 
     /// Auto Scaling operation `RecordLifecycleActionHeartbeat`.
@@ -303,6 +380,14 @@ pub async fn dispatch<S: AutoScaling>(
     use crate::codec::{request, response};
     let facts = operation.facts();
     match operation {
+        Operation::BatchDeleteScheduledAction => response(
+            &service.batch_delete_scheduled_action(context, request(&FACTS, facts, body)?).await?,
+        ),
+        Operation::BatchPutScheduledUpdateGroupAction => response(
+            &service
+                .batch_put_scheduled_update_group_action(context, request(&FACTS, facts, body)?)
+                .await?,
+        ),
         Operation::CompleteLifecycleAction => response(
             &service.complete_lifecycle_action(context, request(&FACTS, facts, body)?).await?,
         ),
@@ -327,11 +412,17 @@ pub async fn dispatch<S: AutoScaling>(
         Operation::DeletePolicy => {
             response(&service.delete_policy(context, request(&FACTS, facts, body)?).await?)
         }
+        Operation::DeleteScheduledAction => response(
+            &service.delete_scheduled_action(context, request(&FACTS, facts, body)?).await?,
+        ),
         Operation::DeleteTags => {
             response(&service.delete_tags(context, request(&FACTS, facts, body)?).await?)
         }
         Operation::DescribeAccountLimits => response(
             &service.describe_account_limits(context, request(&FACTS, facts, body)?).await?,
+        ),
+        Operation::DescribeAdjustmentTypes => response(
+            &service.describe_adjustment_types(context, request(&FACTS, facts, body)?).await?,
         ),
         Operation::DescribeAutoScalingGroups => response(
             &service.describe_auto_scaling_groups(context, request(&FACTS, facts, body)?).await?,
@@ -356,6 +447,12 @@ pub async fn dispatch<S: AutoScaling>(
         Operation::DescribeScalingActivities => response(
             &service.describe_scaling_activities(context, request(&FACTS, facts, body)?).await?,
         ),
+        Operation::DescribeScalingProcessTypes => response(
+            &service.describe_scaling_process_types(context, request(&FACTS, facts, body)?).await?,
+        ),
+        Operation::DescribeScheduledActions => response(
+            &service.describe_scheduled_actions(context, request(&FACTS, facts, body)?).await?,
+        ),
         Operation::DescribeTags => {
             response(&service.describe_tags(context, request(&FACTS, facts, body)?).await?)
         }
@@ -367,12 +464,20 @@ pub async fn dispatch<S: AutoScaling>(
         Operation::DetachInstances => {
             response(&service.detach_instances(context, request(&FACTS, facts, body)?).await?)
         }
+        Operation::ExecutePolicy => {
+            response(&service.execute_policy(context, request(&FACTS, facts, body)?).await?)
+        }
         Operation::PutLifecycleHook => {
             response(&service.put_lifecycle_hook(context, request(&FACTS, facts, body)?).await?)
         }
         Operation::PutScalingPolicy => {
             response(&service.put_scaling_policy(context, request(&FACTS, facts, body)?).await?)
         }
+        Operation::PutScheduledUpdateGroupAction => response(
+            &service
+                .put_scheduled_update_group_action(context, request(&FACTS, facts, body)?)
+                .await?,
+        ),
         Operation::RecordLifecycleActionHeartbeat => response(
             &service
                 .record_lifecycle_action_heartbeat(context, request(&FACTS, facts, body)?)

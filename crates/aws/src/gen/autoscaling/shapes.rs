@@ -56,6 +56,14 @@ pub struct Activity {
     pub status_message: Option<String>,
 }
 
+/// Auto Scaling shape `AdjustmentType`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AdjustmentType {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adjustment_type: Option<String>,
+}
+
 /// Auto Scaling shape `Alarm`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -320,6 +328,18 @@ pub struct EnabledMetric {
     pub granularity: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
+}
+
+/// Auto Scaling shape `FailedScheduledUpdateGroupActionRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct FailedScheduledUpdateGroupActionRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled_action_name: Option<String>,
 }
 
 /// Auto Scaling shape `Filter`.
@@ -826,6 +846,14 @@ pub struct PredictiveScalingPredefinedScalingMetric {
     pub resource_label: Option<String>,
 }
 
+/// Auto Scaling shape `ProcessType`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ProcessType {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process_name: Option<String>,
+}
+
 /// Auto Scaling shape `RetentionTriggers`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -870,6 +898,56 @@ pub struct ScalingPolicy {
     pub step_adjustments: Option<Vec<StepAdjustment>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_tracking_configuration: Option<TargetTrackingConfiguration>,
+}
+
+/// Auto Scaling shape `ScheduledUpdateGroupAction`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ScheduledUpdateGroupAction {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_scaling_group_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desired_capacity: Option<i32>,
+    #[serde(default, with = "crate::value::timestamp", skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<stdx::Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_size: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_size: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recurrence: Option<String>,
+    #[serde(rename = "ScheduledActionARN", skip_serializing_if = "Option::is_none")]
+    pub scheduled_action_arn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled_action_name: Option<String>,
+    #[serde(default, with = "crate::value::timestamp", skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<stdx::Timestamp>,
+    #[serde(default, with = "crate::value::timestamp", skip_serializing_if = "Option::is_none")]
+    pub time: Option<stdx::Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+}
+
+/// Auto Scaling shape `ScheduledUpdateGroupActionRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ScheduledUpdateGroupActionRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desired_capacity: Option<i32>,
+    #[serde(default, with = "crate::value::timestamp", skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<stdx::Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_size: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_size: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recurrence: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled_action_name: Option<String>,
+    #[serde(default, with = "crate::value::timestamp", skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<stdx::Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
 }
 
 /// Auto Scaling shape `StepAdjustment`.

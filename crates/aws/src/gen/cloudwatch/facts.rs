@@ -20,7 +20,6 @@ pub static FACTS: ServiceFacts = ServiceFacts {
     xml_namespace: Some("http://monitoring.amazonaws.com/doc/2010-08-01/"),
     query_errors: Some(&[
         ("InvalidParameterInput", "DashboardInvalidInputError"),
-        ("ResourceNotFound", "DashboardNotFoundError"),
         ("InternalServiceError", "InternalServiceFault"),
         ("InvalidFormat", "InvalidFormatFault"),
         ("InvalidParameterCombination", "InvalidParameterCombinationException"),

@@ -23,6 +23,40 @@ impl<T: Transport> Client<T> {
         &self.transport
     }
 
+    /// Calls EC2's `CreateLaunchTemplate`.
+    pub async fn create_launch_template(
+        &self,
+        request: CreateLaunchTemplateRequest,
+    ) -> Result<CreateLaunchTemplateResult, ClientError> {
+        call(&self.transport, &FACTS, Operation::CreateLaunchTemplate.facts(), &request).await
+    }
+
+    /// Calls EC2's `CreateLaunchTemplateVersion`.
+    pub async fn create_launch_template_version(
+        &self,
+        request: CreateLaunchTemplateVersionRequest,
+    ) -> Result<CreateLaunchTemplateVersionResult, ClientError> {
+        call(&self.transport, &FACTS, Operation::CreateLaunchTemplateVersion.facts(), &request)
+            .await
+    }
+
+    /// Calls EC2's `DeleteLaunchTemplate`.
+    pub async fn delete_launch_template(
+        &self,
+        request: DeleteLaunchTemplateRequest,
+    ) -> Result<DeleteLaunchTemplateResult, ClientError> {
+        call(&self.transport, &FACTS, Operation::DeleteLaunchTemplate.facts(), &request).await
+    }
+
+    /// Calls EC2's `DeleteLaunchTemplateVersions`.
+    pub async fn delete_launch_template_versions(
+        &self,
+        request: DeleteLaunchTemplateVersionsRequest,
+    ) -> Result<DeleteLaunchTemplateVersionsResult, ClientError> {
+        call(&self.transport, &FACTS, Operation::DeleteLaunchTemplateVersions.facts(), &request)
+            .await
+    }
+
     /// Calls EC2's `DescribeAccountAttributes`.
     pub async fn describe_account_attributes(
         &self,
@@ -53,6 +87,23 @@ impl<T: Transport> Client<T> {
         request: DescribeInternetGatewaysRequest,
     ) -> Result<DescribeInternetGatewaysResult, ClientError> {
         call(&self.transport, &FACTS, Operation::DescribeInternetGateways.facts(), &request).await
+    }
+
+    /// Calls EC2's `DescribeLaunchTemplateVersions`.
+    pub async fn describe_launch_template_versions(
+        &self,
+        request: DescribeLaunchTemplateVersionsRequest,
+    ) -> Result<DescribeLaunchTemplateVersionsResult, ClientError> {
+        call(&self.transport, &FACTS, Operation::DescribeLaunchTemplateVersions.facts(), &request)
+            .await
+    }
+
+    /// Calls EC2's `DescribeLaunchTemplates`.
+    pub async fn describe_launch_templates(
+        &self,
+        request: DescribeLaunchTemplatesRequest,
+    ) -> Result<DescribeLaunchTemplatesResult, ClientError> {
+        call(&self.transport, &FACTS, Operation::DescribeLaunchTemplates.facts(), &request).await
     }
 
     /// Calls EC2's `DescribeNetworkInterfaces`.
@@ -109,5 +160,13 @@ impl<T: Transport> Client<T> {
         request: DescribeVpcsRequest,
     ) -> Result<DescribeVpcsResult, ClientError> {
         call(&self.transport, &FACTS, Operation::DescribeVpcs.facts(), &request).await
+    }
+
+    /// Calls EC2's `ModifyLaunchTemplate`.
+    pub async fn modify_launch_template(
+        &self,
+        request: ModifyLaunchTemplateRequest,
+    ) -> Result<ModifyLaunchTemplateResult, ClientError> {
+        call(&self.transport, &FACTS, Operation::ModifyLaunchTemplate.facts(), &request).await
     }
 }

@@ -5,6 +5,52 @@
 use crate::value::wire_enum;
 
 wire_enum! {
+    /// EC2 shape `AcceleratorManufacturer`.
+    AcceleratorManufacturer {
+        AmazonWebServices = "amazon-web-services",
+        Amd = "amd",
+        Nvidia = "nvidia",
+        Xilinx = "xilinx",
+        Habana = "habana",
+    }
+}
+
+wire_enum! {
+    /// EC2 shape `AcceleratorName`.
+    AcceleratorName {
+        A100 = "a100",
+        Inferentia = "inferentia",
+        K520 = "k520",
+        K80 = "k80",
+        M60 = "m60",
+        RadeonProV520 = "radeon-pro-v520",
+        T4 = "t4",
+        Vu9p = "vu9p",
+        V100 = "v100",
+        A10g = "a10g",
+        H100 = "h100",
+        T4g = "t4g",
+        L40s = "l40s",
+        L4 = "l4",
+        GaudiHl205 = "gaudi-hl-205",
+        Inferentia2 = "inferentia2",
+        Trainium = "trainium",
+        Trainium2 = "trainium2",
+        U30 = "u30",
+    }
+}
+
+wire_enum! {
+    /// EC2 shape `AcceleratorType`.
+    AcceleratorType {
+        Gpu = "gpu",
+        Fpga = "fpga",
+        Inference = "inference",
+        Media = "media",
+    }
+}
+
+wire_enum! {
     /// EC2 shape `AccountAttributeName`.
     AccountAttributeName {
         SupportedPlatforms = "supported-platforms",
@@ -62,6 +108,15 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// EC2 shape `BareMetal`.
+    BareMetal {
+        Included = "included",
+        Required = "required",
+        Excluded = "excluded",
+    }
+}
+
+wire_enum! {
     /// EC2 shape `BlockPublicAccessMode`.
     BlockPublicAccessMode {
         Off = "off",
@@ -80,11 +135,30 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// EC2 shape `BurstablePerformance`.
+    BurstablePerformance {
+        Included = "included",
+        Required = "required",
+        Excluded = "excluded",
+    }
+}
+
+wire_enum! {
     /// EC2 shape `CapacityReservationPreference`.
     CapacityReservationPreference {
         CapacityReservationsOnly = "capacity-reservations-only",
         Open = "open",
         None = "none",
+    }
+}
+
+wire_enum! {
+    /// EC2 shape `CpuManufacturer`.
+    CpuManufacturer {
+        Intel = "intel",
+        Amd = "amd",
+        AmazonWebServices = "amazon-web-services",
+        Apple = "apple",
     }
 }
 
@@ -142,6 +216,23 @@ wire_enum! {
     InstanceBootModeValues {
         LegacyBios = "legacy-bios",
         Uefi = "uefi",
+    }
+}
+
+wire_enum! {
+    /// EC2 shape `InstanceGeneration`.
+    InstanceGeneration {
+        Current = "current",
+        Previous = "previous",
+    }
+}
+
+wire_enum! {
+    /// EC2 shape `InstanceInterruptionBehavior`.
+    InstanceInterruptionBehavior {
+        Hibernate = "hibernate",
+        Stop = "stop",
+        Terminate = "terminate",
     }
 }
 
@@ -1668,6 +1759,93 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// EC2 shape `LaunchTemplateAutoRecoveryState`.
+    LaunchTemplateAutoRecoveryState {
+        Default = "default",
+        Disabled = "disabled",
+    }
+}
+
+wire_enum! {
+    /// EC2 shape `LaunchTemplateErrorCode`.
+    LaunchTemplateErrorCode {
+        LaunchTemplateIdDoesNotExist = "launchTemplateIdDoesNotExist",
+        LaunchTemplateIdMalformed = "launchTemplateIdMalformed",
+        LaunchTemplateNameDoesNotExist = "launchTemplateNameDoesNotExist",
+        LaunchTemplateNameMalformed = "launchTemplateNameMalformed",
+        LaunchTemplateVersionDoesNotExist = "launchTemplateVersionDoesNotExist",
+        UnexpectedError = "unexpectedError",
+    }
+}
+
+wire_enum! {
+    /// EC2 shape `LaunchTemplateHttpTokensState`.
+    LaunchTemplateHttpTokensState {
+        Optional = "optional",
+        Required = "required",
+    }
+}
+
+wire_enum! {
+    /// EC2 shape `LaunchTemplateInstanceMetadataEndpointState`.
+    LaunchTemplateInstanceMetadataEndpointState {
+        Disabled = "disabled",
+        Enabled = "enabled",
+    }
+}
+
+wire_enum! {
+    /// EC2 shape `LaunchTemplateInstanceMetadataOptionsState`.
+    LaunchTemplateInstanceMetadataOptionsState {
+        Pending = "pending",
+        Applied = "applied",
+    }
+}
+
+wire_enum! {
+    /// EC2 shape `LaunchTemplateInstanceMetadataProtocolIpv6`.
+    LaunchTemplateInstanceMetadataProtocolIpv6 {
+        Disabled = "disabled",
+        Enabled = "enabled",
+    }
+}
+
+wire_enum! {
+    /// EC2 shape `LaunchTemplateInstanceMetadataTagsState`.
+    LaunchTemplateInstanceMetadataTagsState {
+        Disabled = "disabled",
+        Enabled = "enabled",
+    }
+}
+
+wire_enum! {
+    /// EC2 shape `LocalStorage`.
+    LocalStorage {
+        Included = "included",
+        Required = "required",
+        Excluded = "excluded",
+    }
+}
+
+wire_enum! {
+    /// EC2 shape `LocalStorageType`.
+    LocalStorageType {
+        Hdd = "hdd",
+        Ssd = "ssd",
+    }
+}
+
+wire_enum! {
+    /// EC2 shape `MarketType`.
+    MarketType {
+        Spot = "spot",
+        CapacityBlock = "capacity-block",
+        InterruptibleCapacityReservation = "interruptible-capacity-reservation",
+        OnDemand = "on-demand",
+    }
+}
+
+wire_enum! {
     /// EC2 shape `MonitoringState`.
     MonitoringState {
         Disabled = "disabled",
@@ -1736,6 +1914,126 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// EC2 shape `ResourceType`.
+    ResourceType {
+        CapacityReservation = "capacity-reservation",
+        ClientVpnEndpoint = "client-vpn-endpoint",
+        CustomerGateway = "customer-gateway",
+        CarrierGateway = "carrier-gateway",
+        CoipPool = "coip-pool",
+        DeclarativePoliciesReport = "declarative-policies-report",
+        DedicatedHost = "dedicated-host",
+        DhcpOptions = "dhcp-options",
+        EgressOnlyInternetGateway = "egress-only-internet-gateway",
+        ElasticIp = "elastic-ip",
+        ElasticGpu = "elastic-gpu",
+        ExportImageTask = "export-image-task",
+        ExportInstanceTask = "export-instance-task",
+        FcaPolicy = "fca-policy",
+        Fleet = "fleet",
+        FpgaImage = "fpga-image",
+        HostReservation = "host-reservation",
+        Image = "image",
+        ImageUsageReport = "image-usage-report",
+        ImportImageTask = "import-image-task",
+        ImportSnapshotTask = "import-snapshot-task",
+        Instance = "instance",
+        InstanceEventWindow = "instance-event-window",
+        InternetGateway = "internet-gateway",
+        Ipam = "ipam",
+        IpamPool = "ipam-pool",
+        IpamScope = "ipam-scope",
+        Ipv4poolEc2 = "ipv4pool-ec2",
+        Ipv6poolEc2 = "ipv6pool-ec2",
+        KeyPair = "key-pair",
+        LaunchTemplate = "launch-template",
+        LocalGateway = "local-gateway",
+        LocalGatewayRouteTable = "local-gateway-route-table",
+        LocalGatewayVirtualInterface = "local-gateway-virtual-interface",
+        LocalGatewayVirtualInterfaceGroup = "local-gateway-virtual-interface-group",
+        LocalGatewayRouteTableVpcAssociation = "local-gateway-route-table-vpc-association",
+        LocalGatewayRouteTableVirtualInterfaceGroupAssociation = "local-gateway-route-table-virtual-interface-group-association",
+        Natgateway = "natgateway",
+        NetworkAcl = "network-acl",
+        NetworkInterface = "network-interface",
+        NetworkInsightsAnalysis = "network-insights-analysis",
+        NetworkInsightsPath = "network-insights-path",
+        NetworkInsightsAccessScope = "network-insights-access-scope",
+        NetworkInsightsAccessScopeAnalysis = "network-insights-access-scope-analysis",
+        OutpostLag = "outpost-lag",
+        PlacementGroup = "placement-group",
+        PrefixList = "prefix-list",
+        ReplaceRootVolumeTask = "replace-root-volume-task",
+        ReservedInstances = "reserved-instances",
+        RouteTable = "route-table",
+        SecurityGroup = "security-group",
+        SecurityGroupRule = "security-group-rule",
+        ServiceLinkVirtualInterface = "service-link-virtual-interface",
+        Snapshot = "snapshot",
+        SpotFleetRequest = "spot-fleet-request",
+        SpotInstancesRequest = "spot-instances-request",
+        Subnet = "subnet",
+        SubnetCidrReservation = "subnet-cidr-reservation",
+        TrafficMirrorFilter = "traffic-mirror-filter",
+        TrafficMirrorSession = "traffic-mirror-session",
+        TrafficMirrorTarget = "traffic-mirror-target",
+        TransitGateway = "transit-gateway",
+        TransitGatewayAttachment = "transit-gateway-attachment",
+        TransitGatewayConnectPeer = "transit-gateway-connect-peer",
+        TransitGatewayMulticastDomain = "transit-gateway-multicast-domain",
+        TransitGatewayPolicyTable = "transit-gateway-policy-table",
+        TransitGatewayMeteringPolicy = "transit-gateway-metering-policy",
+        TransitGatewayRouteTable = "transit-gateway-route-table",
+        TransitGatewayRouteTableAnnouncement = "transit-gateway-route-table-announcement",
+        Volume = "volume",
+        Vpc = "vpc",
+        VpcEndpoint = "vpc-endpoint",
+        VpcEndpointConnection = "vpc-endpoint-connection",
+        VpcEndpointService = "vpc-endpoint-service",
+        VpcEndpointServicePermission = "vpc-endpoint-service-permission",
+        VpcPeeringConnection = "vpc-peering-connection",
+        VpnConnection = "vpn-connection",
+        VpnGateway = "vpn-gateway",
+        VpcFlowLog = "vpc-flow-log",
+        CapacityReservationFleet = "capacity-reservation-fleet",
+        TrafficMirrorFilterRule = "traffic-mirror-filter-rule",
+        VpcEndpointConnectionDeviceType = "vpc-endpoint-connection-device-type",
+        VerifiedAccessInstance = "verified-access-instance",
+        VerifiedAccessGroup = "verified-access-group",
+        VerifiedAccessEndpoint = "verified-access-endpoint",
+        VerifiedAccessPolicy = "verified-access-policy",
+        VerifiedAccessTrustProvider = "verified-access-trust-provider",
+        VpnConnectionDeviceType = "vpn-connection-device-type",
+        VpcBlockPublicAccessExclusion = "vpc-block-public-access-exclusion",
+        VpcEncryptionControl = "vpc-encryption-control",
+        RouteServer = "route-server",
+        RouteServerEndpoint = "route-server-endpoint",
+        RouteServerPeer = "route-server-peer",
+        IpamResourceDiscovery = "ipam-resource-discovery",
+        IpamResourceDiscoveryAssociation = "ipam-resource-discovery-association",
+        InstanceConnectEndpoint = "instance-connect-endpoint",
+        VerifiedAccessEndpointTarget = "verified-access-endpoint-target",
+        IpamExternalResourceVerificationToken = "ipam-external-resource-verification-token",
+        CapacityBlock = "capacity-block",
+        MacModificationTask = "mac-modification-task",
+        IpamPrefixListResolver = "ipam-prefix-list-resolver",
+        IpamPolicy = "ipam-policy",
+        IpamPrefixListResolverTarget = "ipam-prefix-list-resolver-target",
+        IpamInternetRegistryAssociation = "ipam-internet-registry-association",
+        SecondaryInterface = "secondary-interface",
+        SecondaryNetwork = "secondary-network",
+        SecondarySubnet = "secondary-subnet",
+        CapacityManagerDataExport = "capacity-manager-data-export",
+        VpnConcentrator = "vpn-concentrator",
+        IpamPoolAllocation = "ipam-pool-allocation",
+        CapacityReservationCancellationQuote = "capacity-reservation-cancellation-quote",
+        ApplicationStatusCheck = "application-status-check",
+        CapacityReservationModificationQuote = "capacity-reservation-modification-quote",
+        MetricCategory = "metric-category",
+    }
+}
+
+wire_enum! {
     /// EC2 shape `RouteOrigin`.
     RouteOrigin {
         CreateRouteTable = "CreateRouteTable",
@@ -1781,6 +2079,22 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// EC2 shape `ShutdownBehavior`.
+    ShutdownBehavior {
+        Stop = "stop",
+        Terminate = "terminate",
+    }
+}
+
+wire_enum! {
+    /// EC2 shape `SpotInstanceType`.
+    SpotInstanceType {
+        OneTime = "one-time",
+        Persistent = "persistent",
+    }
+}
+
+wire_enum! {
     /// EC2 shape `SubnetCidrBlockStateCode`.
     SubnetCidrBlockStateCode {
         Associating = "associating",
@@ -1817,6 +2131,19 @@ wire_enum! {
     VirtualizationType {
         Hvm = "hvm",
         Paravirtual = "paravirtual",
+    }
+}
+
+wire_enum! {
+    /// EC2 shape `VolumeType`.
+    VolumeType {
+        Standard = "standard",
+        Io1 = "io1",
+        Io2 = "io2",
+        Gp2 = "gp2",
+        Sc1 = "sc1",
+        St1 = "st1",
+        Gp3 = "gp3",
     }
 }
 

@@ -16,6 +16,7 @@ mod schema_ends;
 mod schema_values;
 mod service;
 mod shapes;
+mod shapes2;
 
 pub use client::*;
 pub use enums::*;
@@ -28,3 +29,4 @@ pub use responses::*;
 pub(crate) use schema::TRIPS;
 pub use service::*;
 pub use shapes::*;
+pub use shapes2::*;

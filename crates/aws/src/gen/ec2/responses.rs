@@ -6,6 +6,52 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 
+/// EC2 shape `CreateLaunchTemplateResult`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateLaunchTemplateResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_template: Option<LaunchTemplate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<ValidationWarning>,
+}
+
+/// EC2 shape `CreateLaunchTemplateVersionResult`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateLaunchTemplateVersionResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_template_version: Option<LaunchTemplateVersion>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<ValidationWarning>,
+}
+
+/// EC2 shape `DeleteLaunchTemplateResult`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeleteLaunchTemplateResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_template: Option<LaunchTemplate>,
+}
+
+/// EC2 shape `DeleteLaunchTemplateVersionsResult`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeleteLaunchTemplateVersionsResult {
+    #[serde(
+        rename = "successfullyDeletedLaunchTemplateVersionSet",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub successfully_deleted_launch_template_versions:
+        Option<Vec<DeleteLaunchTemplateVersionsResponseSuccessItem>>,
+    #[serde(
+        rename = "unsuccessfullyDeletedLaunchTemplateVersionSet",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub unsuccessfully_deleted_launch_template_versions:
+        Option<Vec<DeleteLaunchTemplateVersionsResponseErrorItem>>,
+}
+
 /// EC2 shape `DescribeAccountAttributesResult`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -38,6 +84,26 @@ pub struct DescribeInstancesResult {
 pub struct DescribeInternetGatewaysResult {
     #[serde(rename = "internetGatewaySet", skip_serializing_if = "Option::is_none")]
     pub internet_gateways: Option<Vec<InternetGateway>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+}
+
+/// EC2 shape `DescribeLaunchTemplateVersionsResult`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DescribeLaunchTemplateVersionsResult {
+    #[serde(rename = "launchTemplateVersionSet", skip_serializing_if = "Option::is_none")]
+    pub launch_template_versions: Option<Vec<LaunchTemplateVersion>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+}
+
+/// EC2 shape `DescribeLaunchTemplatesResult`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DescribeLaunchTemplatesResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_templates: Option<Vec<LaunchTemplate>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_token: Option<String>,
 }
@@ -112,4 +178,12 @@ pub struct DescribeVpcsResult {
     pub next_token: Option<String>,
     #[serde(rename = "vpcSet", skip_serializing_if = "Option::is_none")]
     pub vpcs: Option<Vec<Vpc>>,
+}
+
+/// EC2 shape `ModifyLaunchTemplateResult`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModifyLaunchTemplateResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_template: Option<LaunchTemplate>,
 }

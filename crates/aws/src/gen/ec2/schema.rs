@@ -7,6 +7,16 @@ use crate::schema::{Member, Shape};
 use super::schema_ends::*;
 use super::schema_values::*;
 
+pub(super) static ACCELERATOR_COUNT: Shape = Shape::structure(
+    "AcceleratorCount",
+    &[Member::optional("max", &INTEGER), Member::optional("min", &INTEGER)],
+);
+
+pub(super) static ACCELERATOR_TOTAL_MEMORY_MIB: Shape = Shape::structure(
+    "AcceleratorTotalMemoryMiB",
+    &[Member::optional("max", &INTEGER), Member::optional("min", &INTEGER)],
+);
+
 pub(super) static ACCOUNT_ATTRIBUTE: Shape = Shape::structure(
     "AccountAttribute",
     &[
@@ -63,13 +73,40 @@ pub(super) static AVAILABILITY_ZONE_MESSAGE: Shape =
 pub(super) static AVAILABILITY_ZONE_SUB_GEOGRAPHY: Shape =
     Shape::structure("AvailabilityZoneSubGeography", &[Member::optional("name", &STRING)]);
 
+pub(super) static BASELINE_EBS_BANDWIDTH_MBPS: Shape = Shape::structure(
+    "BaselineEbsBandwidthMbps",
+    &[Member::optional("max", &INTEGER), Member::optional("min", &INTEGER)],
+);
+
+pub(super) static BASELINE_PERFORMANCE_FACTORS: Shape = Shape::structure(
+    "BaselinePerformanceFactors",
+    &[Member::optional("cpu", &CPU_PERFORMANCE_FACTOR)],
+);
+
 pub(super) static BLOCK_PUBLIC_ACCESS_STATES: Shape = Shape::structure(
     "BlockPublicAccessStates",
     &[Member::optional("internetGatewayBlockMode", &BLOCK_PUBLIC_ACCESS_MODE)],
 );
 
+pub(super) static CAPACITY_RESERVATION_TARGET: Shape = Shape::structure(
+    "CapacityReservationTarget",
+    &[
+        Member::optional("CapacityReservationId", &CAPACITY_RESERVATION_ID),
+        Member::optional("CapacityReservationResourceGroupArn", &STRING),
+    ],
+);
+
 pub(super) static CONNECTION_TRACKING_CONFIGURATION: Shape = Shape::structure(
     "ConnectionTrackingConfiguration",
+    &[
+        Member::optional("tcpEstablishedTimeout", &INTEGER),
+        Member::optional("udpStreamTimeout", &INTEGER),
+        Member::optional("udpTimeout", &INTEGER),
+    ],
+);
+
+pub(super) static CONNECTION_TRACKING_SPECIFICATION: Shape = Shape::structure(
+    "ConnectionTrackingSpecification",
     &[
         Member::optional("tcpEstablishedTimeout", &INTEGER),
         Member::optional("udpStreamTimeout", &INTEGER),
@@ -84,6 +121,33 @@ pub(super) static CPU_OPTIONS: Shape = Shape::structure(
         Member::optional("coreCount", &INTEGER),
         Member::optional("nestedVirtualization", &NESTED_VIRTUALIZATION_SPECIFICATION),
         Member::optional("threadsPerCore", &INTEGER),
+    ],
+);
+
+pub(super) static CPU_PERFORMANCE_FACTOR: Shape = Shape::structure(
+    "CpuPerformanceFactor",
+    &[Member::optional("referenceSet", &PERFORMANCE_FACTOR_REFERENCE_SET)],
+);
+
+pub(super) static CREDIT_SPECIFICATION: Shape =
+    Shape::structure("CreditSpecification", &[Member::optional("cpuCredits", &STRING)]);
+
+pub(super) static DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_ERROR_ITEM: Shape = Shape::structure(
+    "DeleteLaunchTemplateVersionsResponseErrorItem",
+    &[
+        Member::optional("launchTemplateId", &STRING),
+        Member::optional("launchTemplateName", &STRING),
+        Member::optional("responseError", &RESPONSE_ERROR),
+        Member::optional("versionNumber", &LONG),
+    ],
+);
+
+pub(super) static DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_SUCCESS_ITEM: Shape = Shape::structure(
+    "DeleteLaunchTemplateVersionsResponseSuccessItem",
+    &[
+        Member::optional("launchTemplateId", &STRING),
+        Member::optional("launchTemplateName", &STRING),
+        Member::optional("versionNumber", &LONG),
     ],
 );
 
@@ -110,6 +174,9 @@ pub(super) static ELASTIC_GPU_ASSOCIATION: Shape = Shape::structure(
         Member::optional("elasticGpuId", &ELASTIC_GPU_ID),
     ],
 );
+
+pub(super) static ELASTIC_GPU_SPECIFICATION: Shape =
+    Shape::structure("ElasticGpuSpecification", &[Member::required("Type", &STRING)]);
 
 pub(super) static ELASTIC_INFERENCE_ACCELERATOR_ASSOCIATION: Shape = Shape::structure(
     "ElasticInferenceAcceleratorAssociation",
@@ -321,6 +388,38 @@ pub(super) static INSTANCE_PRIVATE_IP_ADDRESS: Shape = Shape::structure(
     ],
 );
 
+pub(super) static INSTANCE_REQUIREMENTS: Shape = Shape::structure(
+    "InstanceRequirements",
+    &[
+        Member::optional("acceleratorCount", &ACCELERATOR_COUNT),
+        Member::optional("acceleratorManufacturerSet", &ACCELERATOR_MANUFACTURER_SET),
+        Member::optional("acceleratorNameSet", &ACCELERATOR_NAME_SET),
+        Member::optional("acceleratorTotalMemoryMiB", &ACCELERATOR_TOTAL_MEMORY_MIB),
+        Member::optional("acceleratorTypeSet", &ACCELERATOR_TYPE_SET),
+        Member::optional("allowedInstanceTypeSet", &ALLOWED_INSTANCE_TYPE_SET),
+        Member::optional("bareMetal", &BARE_METAL),
+        Member::optional("baselineEbsBandwidthMbps", &BASELINE_EBS_BANDWIDTH_MBPS),
+        Member::optional("baselinePerformanceFactors", &BASELINE_PERFORMANCE_FACTORS),
+        Member::optional("burstablePerformance", &BURSTABLE_PERFORMANCE),
+        Member::optional("cpuManufacturerSet", &CPU_MANUFACTURER_SET),
+        Member::optional("excludedInstanceTypeSet", &EXCLUDED_INSTANCE_TYPE_SET),
+        Member::optional("instanceGenerationSet", &INSTANCE_GENERATION_SET),
+        Member::optional("localStorage", &LOCAL_STORAGE),
+        Member::optional("localStorageTypeSet", &LOCAL_STORAGE_TYPE_SET),
+        Member::optional("maxSpotPriceAsPercentageOfOptimalOnDemandPrice", &INTEGER),
+        Member::optional("memoryGiBPerVCpu", &MEMORY_GIB_PER_VCPU),
+        Member::optional("memoryMiB", &MEMORY_MIB),
+        Member::optional("networkBandwidthGbps", &NETWORK_BANDWIDTH_GBPS),
+        Member::optional("networkInterfaceCount", &NETWORK_INTERFACE_COUNT),
+        Member::optional("onDemandMaxPricePercentageOverLowestPrice", &INTEGER),
+        Member::optional("requireEncryptionInTransit", &BOOLEAN),
+        Member::optional("requireHibernateSupport", &BOOLEAN),
+        Member::optional("spotMaxPricePercentageOverLowestPrice", &INTEGER),
+        Member::optional("totalLocalStorageGB", &TOTAL_LOCAL_STORAGE_GB),
+        Member::optional("vCpuCount", &VCPU_COUNT_RANGE),
+    ],
+);
+
 pub(super) static INSTANCE_SECONDARY_INTERFACE: Shape = Shape::structure(
     "InstanceSecondaryInterface",
     &[
@@ -406,9 +505,249 @@ pub(super) static IPV6_RANGE: Shape = Shape::structure(
     &[Member::optional("cidrIpv6", &STRING), Member::optional("description", &STRING)],
 );
 
+pub(super) static LAUNCH_TEMPLATE: Shape = Shape::structure(
+    "LaunchTemplate",
+    &[
+        Member::optional("createTime", &DATE_TIME),
+        Member::optional("createdBy", &STRING),
+        Member::optional("defaultVersionNumber", &LONG),
+        Member::optional("latestVersionNumber", &LONG),
+        Member::optional("launchTemplateId", &STRING),
+        Member::optional("launchTemplateName", &LAUNCH_TEMPLATE_NAME),
+        Member::optional("operator", &OPERATOR_RESPONSE),
+        Member::optional("tagSet", &TAG_LIST),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING: Shape = Shape::structure(
+    "LaunchTemplateBlockDeviceMapping",
+    &[
+        Member::optional("deviceName", &STRING),
+        Member::optional("ebs", &LAUNCH_TEMPLATE_EBS_BLOCK_DEVICE),
+        Member::optional("noDevice", &STRING),
+        Member::optional("virtualName", &STRING),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATE_CPU_OPTIONS: Shape = Shape::structure(
+    "LaunchTemplateCpuOptions",
+    &[
+        Member::optional("amdSevSnp", &AMD_SEV_SNP_SPECIFICATION),
+        Member::optional("coreCount", &INTEGER),
+        Member::optional("nestedVirtualization", &NESTED_VIRTUALIZATION_SPECIFICATION),
+        Member::optional("threadsPerCore", &INTEGER),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATE_EBS_BLOCK_DEVICE: Shape = Shape::structure(
+    "LaunchTemplateEbsBlockDevice",
+    &[
+        Member::optional("deleteOnTermination", &BOOLEAN),
+        Member::optional("ebsCardIndex", &INTEGER),
+        Member::optional("encrypted", &BOOLEAN),
+        Member::optional("iops", &INTEGER),
+        Member::optional("kmsKeyId", &KMS_KEY_ID),
+        Member::optional("snapshotId", &SNAPSHOT_ID),
+        Member::optional("throughput", &INTEGER),
+        Member::optional("volumeInitializationRate", &INTEGER),
+        Member::optional("volumeSize", &INTEGER),
+        Member::optional("volumeType", &VOLUME_TYPE),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR: Shape = Shape::structure(
+    "LaunchTemplateElasticInferenceAccelerator",
+    &[
+        Member::optional("Count", &LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_COUNT),
+        Member::required("Type", &STRING),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATE_ENA_SRD_SPECIFICATION: Shape = Shape::structure(
+    "LaunchTemplateEnaSrdSpecification",
+    &[
+        Member::optional("enaSrdEnabled", &BOOLEAN),
+        Member::optional("enaSrdUdpSpecification", &LAUNCH_TEMPLATE_ENA_SRD_UDP_SPECIFICATION),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATE_ENA_SRD_UDP_SPECIFICATION: Shape = Shape::structure(
+    "LaunchTemplateEnaSrdUdpSpecification",
+    &[Member::optional("enaSrdUdpEnabled", &BOOLEAN)],
+);
+
+pub(super) static LAUNCH_TEMPLATE_ENCLAVE_OPTIONS: Shape =
+    Shape::structure("LaunchTemplateEnclaveOptions", &[Member::optional("enabled", &BOOLEAN)]);
+
+pub(super) static LAUNCH_TEMPLATE_HIBERNATION_OPTIONS: Shape = Shape::structure(
+    "LaunchTemplateHibernationOptions",
+    &[Member::optional("configured", &BOOLEAN)],
+);
+
+pub(super) static LAUNCH_TEMPLATE_IAM_INSTANCE_PROFILE_SPECIFICATION: Shape = Shape::structure(
+    "LaunchTemplateIamInstanceProfileSpecification",
+    &[Member::optional("arn", &STRING), Member::optional("name", &STRING)],
+);
+
+pub(super) static LAUNCH_TEMPLATE_INSTANCE_MAINTENANCE_OPTIONS: Shape = Shape::structure(
+    "LaunchTemplateInstanceMaintenanceOptions",
+    &[Member::optional("autoRecovery", &LAUNCH_TEMPLATE_AUTO_RECOVERY_STATE)],
+);
+
+pub(super) static LAUNCH_TEMPLATE_INSTANCE_MARKET_OPTIONS: Shape = Shape::structure(
+    "LaunchTemplateInstanceMarketOptions",
+    &[
+        Member::optional("marketType", &MARKET_TYPE),
+        Member::optional("spotOptions", &LAUNCH_TEMPLATE_SPOT_MARKET_OPTIONS),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATE_INSTANCE_METADATA_OPTIONS: Shape = Shape::structure(
+    "LaunchTemplateInstanceMetadataOptions",
+    &[
+        Member::optional("httpEndpoint", &LAUNCH_TEMPLATE_INSTANCE_METADATA_ENDPOINT_STATE),
+        Member::optional("httpProtocolIpv6", &LAUNCH_TEMPLATE_INSTANCE_METADATA_PROTOCOL_IPV6),
+        Member::optional("httpPutResponseHopLimit", &INTEGER),
+        Member::optional("httpTokens", &LAUNCH_TEMPLATE_HTTP_TOKENS_STATE),
+        Member::optional("instanceMetadataTags", &LAUNCH_TEMPLATE_INSTANCE_METADATA_TAGS_STATE),
+        Member::optional("state", &LAUNCH_TEMPLATE_INSTANCE_METADATA_OPTIONS_STATE),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION: Shape =
+    Shape::structure(
+        "LaunchTemplateInstanceNetworkInterfaceSpecification",
+        &[
+            Member::optional("associateCarrierIpAddress", &BOOLEAN),
+            Member::optional("associatePublicIpAddress", &BOOLEAN),
+            Member::optional("connectionTrackingSpecification", &CONNECTION_TRACKING_SPECIFICATION),
+            Member::optional("deleteOnTermination", &BOOLEAN),
+            Member::optional("description", &STRING),
+            Member::optional("deviceIndex", &INTEGER),
+            Member::optional("enaQueueCount", &INTEGER),
+            Member::optional("enaSrdSpecification", &LAUNCH_TEMPLATE_ENA_SRD_SPECIFICATION),
+            Member::optional("groupSet", &GROUP_ID_STRING_LIST),
+            Member::optional("interfaceType", &STRING),
+            Member::optional("ipv4PrefixCount", &INTEGER),
+            Member::optional("ipv4PrefixSet", &IPV4_PREFIX_LIST_RESPONSE),
+            Member::optional("ipv6AddressCount", &INTEGER),
+            Member::optional("ipv6AddressesSet", &INSTANCE_IPV6_ADDRESS_LIST),
+            Member::optional("ipv6PrefixCount", &INTEGER),
+            Member::optional("ipv6PrefixSet", &IPV6_PREFIX_LIST_RESPONSE),
+            Member::optional("networkCardIndex", &INTEGER),
+            Member::optional("networkInterfaceId", &NETWORK_INTERFACE_ID),
+            Member::optional("primaryIpv6", &BOOLEAN),
+            Member::optional("privateIpAddress", &STRING),
+            Member::optional("privateIpAddressesSet", &PRIVATE_IP_ADDRESS_SPECIFICATION_LIST),
+            Member::optional("secondaryPrivateIpAddressCount", &INTEGER),
+            Member::optional("subnetId", &SUBNET_ID),
+        ],
+    );
+
+pub(super) static LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION: Shape =
+    Shape::structure(
+        "LaunchTemplateInstanceSecondaryInterfaceSpecification",
+        &[
+            Member::optional("deleteOnTermination", &BOOLEAN),
+            Member::optional("deviceIndex", &INTEGER),
+            Member::optional("interfaceType", &SECONDARY_INTERFACE_TYPE),
+            Member::optional("networkCardIndex", &INTEGER),
+            Member::optional("privateIpAddressCount", &INTEGER),
+            Member::optional(
+                "privateIpAddressesSet",
+                &SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION_LIST,
+            ),
+            Member::optional("secondarySubnetId", &SECONDARY_SUBNET_ID),
+        ],
+    );
+
+pub(super) static LAUNCH_TEMPLATE_LICENSE_CONFIGURATION: Shape = Shape::structure(
+    "LaunchTemplateLicenseConfiguration",
+    &[Member::optional("licenseConfigurationArn", &STRING)],
+);
+
+pub(super) static LAUNCH_TEMPLATE_NETWORK_PERFORMANCE_OPTIONS: Shape = Shape::structure(
+    "LaunchTemplateNetworkPerformanceOptions",
+    &[Member::optional("bandwidthWeighting", &INSTANCE_BANDWIDTH_WEIGHTING)],
+);
+
+pub(super) static LAUNCH_TEMPLATE_PLACEMENT: Shape = Shape::structure(
+    "LaunchTemplatePlacement",
+    &[
+        Member::optional("affinity", &STRING),
+        Member::optional("availabilityZone", &STRING),
+        Member::optional("availabilityZoneId", &AVAILABILITY_ZONE_ID),
+        Member::optional("groupId", &PLACEMENT_GROUP_ID),
+        Member::optional("groupName", &STRING),
+        Member::optional("hostId", &STRING),
+        Member::optional("hostResourceGroupArn", &STRING),
+        Member::optional("partitionNumber", &INTEGER),
+        Member::optional("spreadDomain", &STRING),
+        Member::optional("tenancy", &TENANCY),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATE_PRIVATE_DNS_NAME_OPTIONS: Shape = Shape::structure(
+    "LaunchTemplatePrivateDnsNameOptions",
+    &[
+        Member::optional("enableResourceNameDnsAAAARecord", &BOOLEAN),
+        Member::optional("enableResourceNameDnsARecord", &BOOLEAN),
+        Member::optional("hostnameType", &HOSTNAME_TYPE),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATE_SPOT_MARKET_OPTIONS: Shape = Shape::structure(
+    "LaunchTemplateSpotMarketOptions",
+    &[
+        Member::optional("blockDurationMinutes", &INTEGER),
+        Member::optional("instanceInterruptionBehavior", &INSTANCE_INTERRUPTION_BEHAVIOR),
+        Member::optional("maxPrice", &STRING),
+        Member::optional("spotInstanceType", &SPOT_INSTANCE_TYPE),
+        Member::optional("validUntil", &DATE_TIME),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATE_TAG_SPECIFICATION: Shape = Shape::structure(
+    "LaunchTemplateTagSpecification",
+    &[Member::optional("resourceType", &RESOURCE_TYPE), Member::optional("tagSet", &TAG_LIST)],
+);
+
+pub(super) static LAUNCH_TEMPLATE_VERSION: Shape = Shape::structure(
+    "LaunchTemplateVersion",
+    &[
+        Member::optional("createTime", &DATE_TIME),
+        Member::optional("createdBy", &STRING),
+        Member::optional("defaultVersion", &BOOLEAN),
+        Member::optional("launchTemplateData", &RESPONSE_LAUNCH_TEMPLATE_DATA),
+        Member::optional("launchTemplateId", &STRING),
+        Member::optional("launchTemplateName", &LAUNCH_TEMPLATE_NAME),
+        Member::optional("operator", &OPERATOR_RESPONSE),
+        Member::optional("versionDescription", &VERSION_DESCRIPTION),
+        Member::optional("versionNumber", &LONG),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATES_MONITORING: Shape = Shape::structure(
+    "LaunchTemplatesMonitoring",
+    &[
+        Member::optional("enabled", &BOOLEAN),
+        Member::optional("metricCategoryIdSet", &METRIC_CATEGORY_ID_LIST),
+    ],
+);
+
 pub(super) static LICENSE_CONFIGURATION: Shape = Shape::structure(
     "LicenseConfiguration",
     &[Member::optional("licenseConfigurationArn", &STRING)],
+);
+
+pub(super) static MEMORY_GIB_PER_VCPU: Shape = Shape::structure(
+    "MemoryGiBPerVCpu",
+    &[Member::optional("max", &DOUBLE), Member::optional("min", &DOUBLE)],
+);
+
+pub(super) static MEMORY_MIB: Shape = Shape::structure(
+    "MemoryMiB",
+    &[Member::optional("max", &INTEGER), Member::optional("min", &INTEGER)],
 );
 
 pub(super) static MONITORING: Shape = Shape::structure(
@@ -417,6 +756,11 @@ pub(super) static MONITORING: Shape = Shape::structure(
         Member::optional("metricCategoryIdSet", &METRIC_CATEGORY_ID_LIST),
         Member::optional("state", &MONITORING_STATE),
     ],
+);
+
+pub(super) static NETWORK_BANDWIDTH_GBPS: Shape = Shape::structure(
+    "NetworkBandwidthGbps",
+    &[Member::optional("max", &DOUBLE), Member::optional("min", &DOUBLE)],
 );
 
 pub(super) static NETWORK_INTERFACE: Shape = Shape::structure(
@@ -486,6 +830,11 @@ pub(super) static NETWORK_INTERFACE_ATTACHMENT: Shape = Shape::structure(
     ],
 );
 
+pub(super) static NETWORK_INTERFACE_COUNT: Shape = Shape::structure(
+    "NetworkInterfaceCount",
+    &[Member::optional("max", &INTEGER), Member::optional("min", &INTEGER)],
+);
+
 pub(super) static NETWORK_INTERFACE_IPV6_ADDRESS: Shape = Shape::structure(
     "NetworkInterfaceIpv6Address",
     &[
@@ -504,6 +853,9 @@ pub(super) static NETWORK_INTERFACE_PRIVATE_IP_ADDRESS: Shape = Shape::structure
         Member::optional("privateIpAddress", &STRING),
     ],
 );
+
+pub(super) static PERFORMANCE_FACTOR_REFERENCE: Shape =
+    Shape::structure("PerformanceFactorReference", &[Member::optional("instanceFamily", &STRING)]);
 
 pub(super) static PLACEMENT: Shape = Shape::structure(
     "Placement",
@@ -533,6 +885,11 @@ pub(super) static PRIVATE_DNS_NAME_OPTIONS_ON_LAUNCH: Shape = Shape::structure(
         Member::optional("enableResourceNameDnsARecord", &BOOLEAN),
         Member::optional("hostnameType", &HOSTNAME_TYPE),
     ],
+);
+
+pub(super) static PRIVATE_IP_ADDRESS_SPECIFICATION: Shape = Shape::structure(
+    "PrivateIpAddressSpecification",
+    &[Member::optional("primary", &BOOLEAN), Member::optional("privateIpAddress", &STRING)],
 );
 
 pub(super) static PRODUCT_CODE: Shape = Shape::structure(
@@ -566,6 +923,73 @@ pub(super) static REGION: Shape = Shape::structure(
 pub(super) static REGION_GEOGRAPHY: Shape =
     Shape::structure("RegionGeography", &[Member::optional("name", &STRING)]);
 
+pub(super) static REQUEST_LAUNCH_TEMPLATE_DATA: Shape = Shape::structure(
+    "RequestLaunchTemplateData",
+    &[
+        Member::optional("BlockDeviceMapping", &LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING_REQUEST_LIST),
+        Member::optional(
+            "CapacityReservationSpecification",
+            &LAUNCH_TEMPLATE_CAPACITY_RESERVATION_SPECIFICATION_REQUEST,
+        ),
+        Member::optional("CpuOptions", &LAUNCH_TEMPLATE_CPU_OPTIONS_REQUEST),
+        Member::optional("CreditSpecification", &CREDIT_SPECIFICATION_REQUEST),
+        Member::optional("DisableApiStop", &BOOLEAN),
+        Member::optional("DisableApiTermination", &BOOLEAN),
+        Member::optional("EbsOptimized", &BOOLEAN),
+        Member::optional("ElasticGpuSpecification", &ELASTIC_GPU_SPECIFICATION_LIST),
+        Member::optional(
+            "ElasticInferenceAccelerator",
+            &LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_LIST,
+        ),
+        Member::optional("EnclaveOptions", &LAUNCH_TEMPLATE_ENCLAVE_OPTIONS_REQUEST),
+        Member::optional("HibernationOptions", &LAUNCH_TEMPLATE_HIBERNATION_OPTIONS_REQUEST),
+        Member::optional(
+            "IamInstanceProfile",
+            &LAUNCH_TEMPLATE_IAM_INSTANCE_PROFILE_SPECIFICATION_REQUEST,
+        ),
+        Member::optional("ImageId", &IMAGE_ID),
+        Member::optional("InstanceInitiatedShutdownBehavior", &SHUTDOWN_BEHAVIOR),
+        Member::optional("InstanceMarketOptions", &LAUNCH_TEMPLATE_INSTANCE_MARKET_OPTIONS_REQUEST),
+        Member::optional("InstanceRequirements", &INSTANCE_REQUIREMENTS_REQUEST),
+        Member::optional("InstanceType", &INSTANCE_TYPE),
+        Member::optional("KernelId", &KERNEL_ID),
+        Member::optional("KeyName", &KEY_PAIR_NAME),
+        Member::optional(
+            "LicenseSpecification",
+            &LAUNCH_TEMPLATE_LICENSE_SPECIFICATION_LIST_REQUEST,
+        ),
+        Member::optional(
+            "MaintenanceOptions",
+            &LAUNCH_TEMPLATE_INSTANCE_MAINTENANCE_OPTIONS_REQUEST,
+        ),
+        Member::optional("MetadataOptions", &LAUNCH_TEMPLATE_INSTANCE_METADATA_OPTIONS_REQUEST),
+        Member::optional("Monitoring", &LAUNCH_TEMPLATES_MONITORING_REQUEST),
+        Member::optional(
+            "NetworkInterface",
+            &LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION_REQUEST_LIST,
+        ),
+        Member::optional(
+            "NetworkPerformanceOptions",
+            &LAUNCH_TEMPLATE_NETWORK_PERFORMANCE_OPTIONS_REQUEST,
+        ),
+        Member::optional("Operator", &OPERATOR_REQUEST),
+        Member::optional("Placement", &LAUNCH_TEMPLATE_PLACEMENT_REQUEST),
+        Member::optional(
+            "PrivateDnsNameOptions",
+            &LAUNCH_TEMPLATE_PRIVATE_DNS_NAME_OPTIONS_REQUEST,
+        ),
+        Member::optional("RamDiskId", &RAMDISK_ID),
+        Member::optional(
+            "SecondaryInterface",
+            &LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION_REQUEST_LIST,
+        ),
+        Member::optional("SecurityGroupId", &SECURITY_GROUP_ID_STRING_LIST),
+        Member::optional("SecurityGroup", &SECURITY_GROUP_STRING_LIST),
+        Member::optional("TagSpecification", &LAUNCH_TEMPLATE_TAG_SPECIFICATION_REQUEST_LIST),
+        Member::optional("UserData", &SENSITIVE_USER_DATA),
+    ],
+);
+
 pub(super) static RESERVATION: Shape = Shape::structure(
     "Reservation",
     &[
@@ -574,6 +998,63 @@ pub(super) static RESERVATION: Shape = Shape::structure(
         Member::optional("ownerId", &STRING),
         Member::optional("requesterId", &STRING),
         Member::optional("reservationId", &STRING),
+    ],
+);
+
+pub(super) static RESPONSE_ERROR: Shape = Shape::structure(
+    "ResponseError",
+    &[Member::optional("code", &LAUNCH_TEMPLATE_ERROR_CODE), Member::optional("message", &STRING)],
+);
+
+pub(super) static RESPONSE_LAUNCH_TEMPLATE_DATA: Shape = Shape::structure(
+    "ResponseLaunchTemplateData",
+    &[
+        Member::optional("blockDeviceMappingSet", &LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING_LIST),
+        Member::optional(
+            "capacityReservationSpecification",
+            &LAUNCH_TEMPLATE_CAPACITY_RESERVATION_SPECIFICATION_RESPONSE,
+        ),
+        Member::optional("cpuOptions", &LAUNCH_TEMPLATE_CPU_OPTIONS),
+        Member::optional("creditSpecification", &CREDIT_SPECIFICATION),
+        Member::optional("disableApiStop", &BOOLEAN),
+        Member::optional("disableApiTermination", &BOOLEAN),
+        Member::optional("ebsOptimized", &BOOLEAN),
+        Member::optional("elasticGpuSpecificationSet", &ELASTIC_GPU_SPECIFICATION_RESPONSE_LIST),
+        Member::optional(
+            "elasticInferenceAcceleratorSet",
+            &LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_RESPONSE_LIST,
+        ),
+        Member::optional("enclaveOptions", &LAUNCH_TEMPLATE_ENCLAVE_OPTIONS),
+        Member::optional("hibernationOptions", &LAUNCH_TEMPLATE_HIBERNATION_OPTIONS),
+        Member::optional("iamInstanceProfile", &LAUNCH_TEMPLATE_IAM_INSTANCE_PROFILE_SPECIFICATION),
+        Member::optional("imageId", &STRING),
+        Member::optional("instanceInitiatedShutdownBehavior", &SHUTDOWN_BEHAVIOR),
+        Member::optional("instanceMarketOptions", &LAUNCH_TEMPLATE_INSTANCE_MARKET_OPTIONS),
+        Member::optional("instanceRequirements", &INSTANCE_REQUIREMENTS),
+        Member::optional("instanceType", &INSTANCE_TYPE),
+        Member::optional("kernelId", &STRING),
+        Member::optional("keyName", &STRING),
+        Member::optional("licenseSet", &LAUNCH_TEMPLATE_LICENSE_LIST),
+        Member::optional("maintenanceOptions", &LAUNCH_TEMPLATE_INSTANCE_MAINTENANCE_OPTIONS),
+        Member::optional("metadataOptions", &LAUNCH_TEMPLATE_INSTANCE_METADATA_OPTIONS),
+        Member::optional("monitoring", &LAUNCH_TEMPLATES_MONITORING),
+        Member::optional(
+            "networkInterfaceSet",
+            &LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION_LIST,
+        ),
+        Member::optional("networkPerformanceOptions", &LAUNCH_TEMPLATE_NETWORK_PERFORMANCE_OPTIONS),
+        Member::optional("operator", &OPERATOR_RESPONSE),
+        Member::optional("placement", &LAUNCH_TEMPLATE_PLACEMENT),
+        Member::optional("privateDnsNameOptions", &LAUNCH_TEMPLATE_PRIVATE_DNS_NAME_OPTIONS),
+        Member::optional("ramDiskId", &STRING),
+        Member::optional(
+            "secondaryInterfaceSet",
+            &LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION_LIST,
+        ),
+        Member::optional("securityGroupIdSet", &VALUE_STRING_LIST),
+        Member::optional("securityGroupSet", &VALUE_STRING_LIST),
+        Member::optional("tagSpecificationSet", &LAUNCH_TEMPLATE_TAG_SPECIFICATION_LIST),
+        Member::optional("userData", &SENSITIVE_USER_DATA),
     ],
 );
 
@@ -633,6 +1114,11 @@ pub(super) static ROUTE_TABLE_ASSOCIATION_STATE: Shape = Shape::structure(
         Member::optional("state", &ROUTE_TABLE_ASSOCIATION_STATE_CODE),
         Member::optional("statusMessage", &STRING),
     ],
+);
+
+pub(super) static SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION: Shape = Shape::structure(
+    "SecondaryInterfacePrivateIpAddressSpecification",
+    &[Member::optional("privateIpAddress", &STRING)],
 );
 
 pub(super) static SECURITY_GROUP: Shape = Shape::structure(
@@ -708,6 +1194,16 @@ pub(super) static TAG: Shape = Shape::structure(
     &[Member::optional("key", &STRING), Member::optional("value", &STRING)],
 );
 
+pub(super) static TAG_SPECIFICATION: Shape = Shape::structure(
+    "TagSpecification",
+    &[Member::optional("resourceType", &RESOURCE_TYPE), Member::optional("Tag", &TAG_LIST)],
+);
+
+pub(super) static TOTAL_LOCAL_STORAGE_GB: Shape = Shape::structure(
+    "TotalLocalStorageGB",
+    &[Member::optional("max", &DOUBLE), Member::optional("min", &DOUBLE)],
+);
+
 pub(super) static USER_ID_GROUP_PAIR: Shape = Shape::structure(
     "UserIdGroupPair",
     &[
@@ -720,6 +1216,19 @@ pub(super) static USER_ID_GROUP_PAIR: Shape = Shape::structure(
         Member::optional("vpcPeeringConnectionId", &STRING),
     ],
 );
+
+pub(super) static VCPU_COUNT_RANGE: Shape = Shape::structure(
+    "VCpuCountRange",
+    &[Member::optional("max", &INTEGER), Member::optional("min", &INTEGER)],
+);
+
+pub(super) static VALIDATION_ERROR: Shape = Shape::structure(
+    "ValidationError",
+    &[Member::optional("code", &STRING), Member::optional("message", &STRING)],
+);
+
+pub(super) static VALIDATION_WARNING: Shape =
+    Shape::structure("ValidationWarning", &[Member::optional("errorSet", &ERROR_SET)]);
 
 pub(super) static VPC: Shape = Shape::structure(
     "Vpc",
@@ -807,6 +1316,10 @@ pub(super) static VPC_IPV6_CIDR_BLOCK_ASSOCIATION: Shape = Shape::structure(
 );
 
 crate::schema::shaped! {
+    AcceleratorCount = ACCELERATOR_COUNT,
+    AcceleratorCountRequest = ACCELERATOR_COUNT_REQUEST,
+    AcceleratorTotalMemoryMiB = ACCELERATOR_TOTAL_MEMORY_MIB,
+    AcceleratorTotalMemoryMiBRequest = ACCELERATOR_TOTAL_MEMORY_MIB_REQUEST,
     AccountAttribute = ACCOUNT_ATTRIBUTE,
     AccountAttributeValue = ACCOUNT_ATTRIBUTE_VALUE,
     AttachmentEnaSrdSpecification = ATTACHMENT_ENA_SRD_SPECIFICATION,
@@ -816,12 +1329,33 @@ crate::schema::shaped! {
     AvailabilityZoneGeography = AVAILABILITY_ZONE_GEOGRAPHY,
     AvailabilityZoneMessage = AVAILABILITY_ZONE_MESSAGE,
     AvailabilityZoneSubGeography = AVAILABILITY_ZONE_SUB_GEOGRAPHY,
+    BaselineEbsBandwidthMbps = BASELINE_EBS_BANDWIDTH_MBPS,
+    BaselineEbsBandwidthMbpsRequest = BASELINE_EBS_BANDWIDTH_MBPS_REQUEST,
+    BaselinePerformanceFactors = BASELINE_PERFORMANCE_FACTORS,
+    BaselinePerformanceFactorsRequest = BASELINE_PERFORMANCE_FACTORS_REQUEST,
     BlockPublicAccessStates = BLOCK_PUBLIC_ACCESS_STATES,
     CapacityReservationSpecificationResponse = CAPACITY_RESERVATION_SPECIFICATION_RESPONSE,
+    CapacityReservationTarget = CAPACITY_RESERVATION_TARGET,
     CapacityReservationTargetResponse = CAPACITY_RESERVATION_TARGET_RESPONSE,
     ConnectionTrackingConfiguration = CONNECTION_TRACKING_CONFIGURATION,
+    ConnectionTrackingSpecification = CONNECTION_TRACKING_SPECIFICATION,
+    ConnectionTrackingSpecificationRequest = CONNECTION_TRACKING_SPECIFICATION_REQUEST,
     ConnectionTrackingSpecificationResponse = CONNECTION_TRACKING_SPECIFICATION_RESPONSE,
     CpuOptions = CPU_OPTIONS,
+    CpuPerformanceFactor = CPU_PERFORMANCE_FACTOR,
+    CpuPerformanceFactorRequest = CPU_PERFORMANCE_FACTOR_REQUEST,
+    CreateLaunchTemplateRequest = CREATE_LAUNCH_TEMPLATE_REQUEST,
+    CreateLaunchTemplateResult = CREATE_LAUNCH_TEMPLATE_RESULT,
+    CreateLaunchTemplateVersionRequest = CREATE_LAUNCH_TEMPLATE_VERSION_REQUEST,
+    CreateLaunchTemplateVersionResult = CREATE_LAUNCH_TEMPLATE_VERSION_RESULT,
+    CreditSpecification = CREDIT_SPECIFICATION,
+    CreditSpecificationRequest = CREDIT_SPECIFICATION_REQUEST,
+    DeleteLaunchTemplateRequest = DELETE_LAUNCH_TEMPLATE_REQUEST,
+    DeleteLaunchTemplateResult = DELETE_LAUNCH_TEMPLATE_RESULT,
+    DeleteLaunchTemplateVersionsRequest = DELETE_LAUNCH_TEMPLATE_VERSIONS_REQUEST,
+    DeleteLaunchTemplateVersionsResponseErrorItem = DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_ERROR_ITEM,
+    DeleteLaunchTemplateVersionsResponseSuccessItem = DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_SUCCESS_ITEM,
+    DeleteLaunchTemplateVersionsResult = DELETE_LAUNCH_TEMPLATE_VERSIONS_RESULT,
     DescribeAccountAttributesRequest = DESCRIBE_ACCOUNT_ATTRIBUTES_REQUEST,
     DescribeAccountAttributesResult = DESCRIBE_ACCOUNT_ATTRIBUTES_RESULT,
     DescribeAvailabilityZonesRequest = DESCRIBE_AVAILABILITY_ZONES_REQUEST,
@@ -830,6 +1364,10 @@ crate::schema::shaped! {
     DescribeInstancesResult = DESCRIBE_INSTANCES_RESULT,
     DescribeInternetGatewaysRequest = DESCRIBE_INTERNET_GATEWAYS_REQUEST,
     DescribeInternetGatewaysResult = DESCRIBE_INTERNET_GATEWAYS_RESULT,
+    DescribeLaunchTemplateVersionsRequest = DESCRIBE_LAUNCH_TEMPLATE_VERSIONS_REQUEST,
+    DescribeLaunchTemplateVersionsResult = DESCRIBE_LAUNCH_TEMPLATE_VERSIONS_RESULT,
+    DescribeLaunchTemplatesRequest = DESCRIBE_LAUNCH_TEMPLATES_REQUEST,
+    DescribeLaunchTemplatesResult = DESCRIBE_LAUNCH_TEMPLATES_RESULT,
     DescribeNetworkInterfacesRequest = DESCRIBE_NETWORK_INTERFACES_REQUEST,
     DescribeNetworkInterfacesResult = DESCRIBE_NETWORK_INTERFACES_RESULT,
     DescribeRegionsRequest = DESCRIBE_REGIONS_REQUEST,
@@ -846,7 +1384,11 @@ crate::schema::shaped! {
     DescribeVpcsResult = DESCRIBE_VPCS_RESULT,
     EbsInstanceBlockDevice = EBS_INSTANCE_BLOCK_DEVICE,
     ElasticGpuAssociation = ELASTIC_GPU_ASSOCIATION,
+    ElasticGpuSpecification = ELASTIC_GPU_SPECIFICATION,
+    ElasticGpuSpecificationResponse = ELASTIC_GPU_SPECIFICATION_RESPONSE,
     ElasticInferenceAcceleratorAssociation = ELASTIC_INFERENCE_ACCELERATOR_ASSOCIATION,
+    EnaSrdSpecificationRequest = ENA_SRD_SPECIFICATION_REQUEST,
+    EnaSrdUdpSpecificationRequest = ENA_SRD_UDP_SPECIFICATION_REQUEST,
     EnclaveOptions = ENCLAVE_OPTIONS,
     Filter = FILTER,
     GroupIdentifier = GROUP_IDENTIFIER,
@@ -858,6 +1400,7 @@ crate::schema::shaped! {
     InstanceBlockDeviceMapping = INSTANCE_BLOCK_DEVICE_MAPPING,
     InstanceIpv4Prefix = INSTANCE_IPV4_PREFIX,
     InstanceIpv6Address = INSTANCE_IPV6_ADDRESS,
+    InstanceIpv6AddressRequest = INSTANCE_IPV6_ADDRESS_REQUEST,
     InstanceIpv6Prefix = INSTANCE_IPV6_PREFIX,
     InstanceMaintenanceOptions = INSTANCE_MAINTENANCE_OPTIONS,
     InstanceMetadataOptionsResponse = INSTANCE_METADATA_OPTIONS_RESPONSE,
@@ -866,6 +1409,8 @@ crate::schema::shaped! {
     InstanceNetworkInterfaceAttachment = INSTANCE_NETWORK_INTERFACE_ATTACHMENT,
     InstanceNetworkPerformanceOptions = INSTANCE_NETWORK_PERFORMANCE_OPTIONS,
     InstancePrivateIpAddress = INSTANCE_PRIVATE_IP_ADDRESS,
+    InstanceRequirements = INSTANCE_REQUIREMENTS,
+    InstanceRequirementsRequest = INSTANCE_REQUIREMENTS_REQUEST,
     InstanceSecondaryInterface = INSTANCE_SECONDARY_INTERFACE,
     InstanceSecondaryInterfaceAttachment = INSTANCE_SECONDARY_INTERFACE_ATTACHMENT,
     InstanceSecondaryInterfacePrivateIpAddress = INSTANCE_SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS,
@@ -875,37 +1420,111 @@ crate::schema::shaped! {
     IpPermission = IP_PERMISSION,
     IpRange = IP_RANGE,
     Ipv4PrefixSpecification = IPV4_PREFIX_SPECIFICATION,
+    Ipv4PrefixSpecificationRequest = IPV4_PREFIX_SPECIFICATION_REQUEST,
+    Ipv4PrefixSpecificationResponse = IPV4_PREFIX_SPECIFICATION_RESPONSE,
     Ipv6PrefixSpecification = IPV6_PREFIX_SPECIFICATION,
+    Ipv6PrefixSpecificationRequest = IPV6_PREFIX_SPECIFICATION_REQUEST,
+    Ipv6PrefixSpecificationResponse = IPV6_PREFIX_SPECIFICATION_RESPONSE,
     Ipv6Range = IPV6_RANGE,
+    LaunchTemplate = LAUNCH_TEMPLATE,
+    LaunchTemplateBlockDeviceMapping = LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING,
+    LaunchTemplateBlockDeviceMappingRequest = LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING_REQUEST,
+    LaunchTemplateCapacityReservationSpecificationRequest = LAUNCH_TEMPLATE_CAPACITY_RESERVATION_SPECIFICATION_REQUEST,
+    LaunchTemplateCapacityReservationSpecificationResponse = LAUNCH_TEMPLATE_CAPACITY_RESERVATION_SPECIFICATION_RESPONSE,
+    LaunchTemplateCpuOptions = LAUNCH_TEMPLATE_CPU_OPTIONS,
+    LaunchTemplateCpuOptionsRequest = LAUNCH_TEMPLATE_CPU_OPTIONS_REQUEST,
+    LaunchTemplateEbsBlockDevice = LAUNCH_TEMPLATE_EBS_BLOCK_DEVICE,
+    LaunchTemplateEbsBlockDeviceRequest = LAUNCH_TEMPLATE_EBS_BLOCK_DEVICE_REQUEST,
+    LaunchTemplateElasticInferenceAccelerator = LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR,
+    LaunchTemplateElasticInferenceAcceleratorResponse = LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_RESPONSE,
+    LaunchTemplateEnaSrdSpecification = LAUNCH_TEMPLATE_ENA_SRD_SPECIFICATION,
+    LaunchTemplateEnaSrdUdpSpecification = LAUNCH_TEMPLATE_ENA_SRD_UDP_SPECIFICATION,
+    LaunchTemplateEnclaveOptions = LAUNCH_TEMPLATE_ENCLAVE_OPTIONS,
+    LaunchTemplateEnclaveOptionsRequest = LAUNCH_TEMPLATE_ENCLAVE_OPTIONS_REQUEST,
+    LaunchTemplateHibernationOptions = LAUNCH_TEMPLATE_HIBERNATION_OPTIONS,
+    LaunchTemplateHibernationOptionsRequest = LAUNCH_TEMPLATE_HIBERNATION_OPTIONS_REQUEST,
+    LaunchTemplateIamInstanceProfileSpecification = LAUNCH_TEMPLATE_IAM_INSTANCE_PROFILE_SPECIFICATION,
+    LaunchTemplateIamInstanceProfileSpecificationRequest = LAUNCH_TEMPLATE_IAM_INSTANCE_PROFILE_SPECIFICATION_REQUEST,
+    LaunchTemplateInstanceMaintenanceOptions = LAUNCH_TEMPLATE_INSTANCE_MAINTENANCE_OPTIONS,
+    LaunchTemplateInstanceMaintenanceOptionsRequest = LAUNCH_TEMPLATE_INSTANCE_MAINTENANCE_OPTIONS_REQUEST,
+    LaunchTemplateInstanceMarketOptions = LAUNCH_TEMPLATE_INSTANCE_MARKET_OPTIONS,
+    LaunchTemplateInstanceMarketOptionsRequest = LAUNCH_TEMPLATE_INSTANCE_MARKET_OPTIONS_REQUEST,
+    LaunchTemplateInstanceMetadataOptions = LAUNCH_TEMPLATE_INSTANCE_METADATA_OPTIONS,
+    LaunchTemplateInstanceMetadataOptionsRequest = LAUNCH_TEMPLATE_INSTANCE_METADATA_OPTIONS_REQUEST,
+    LaunchTemplateInstanceNetworkInterfaceSpecification = LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION,
+    LaunchTemplateInstanceNetworkInterfaceSpecificationRequest = LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION_REQUEST,
+    LaunchTemplateInstanceSecondaryInterfaceSpecification = LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION,
+    LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest = LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION_REQUEST,
+    LaunchTemplateLicenseConfiguration = LAUNCH_TEMPLATE_LICENSE_CONFIGURATION,
+    LaunchTemplateLicenseConfigurationRequest = LAUNCH_TEMPLATE_LICENSE_CONFIGURATION_REQUEST,
+    LaunchTemplateNetworkPerformanceOptions = LAUNCH_TEMPLATE_NETWORK_PERFORMANCE_OPTIONS,
+    LaunchTemplateNetworkPerformanceOptionsRequest = LAUNCH_TEMPLATE_NETWORK_PERFORMANCE_OPTIONS_REQUEST,
+    LaunchTemplatePlacement = LAUNCH_TEMPLATE_PLACEMENT,
+    LaunchTemplatePlacementRequest = LAUNCH_TEMPLATE_PLACEMENT_REQUEST,
+    LaunchTemplatePrivateDnsNameOptions = LAUNCH_TEMPLATE_PRIVATE_DNS_NAME_OPTIONS,
+    LaunchTemplatePrivateDnsNameOptionsRequest = LAUNCH_TEMPLATE_PRIVATE_DNS_NAME_OPTIONS_REQUEST,
+    LaunchTemplateSpotMarketOptions = LAUNCH_TEMPLATE_SPOT_MARKET_OPTIONS,
+    LaunchTemplateSpotMarketOptionsRequest = LAUNCH_TEMPLATE_SPOT_MARKET_OPTIONS_REQUEST,
+    LaunchTemplateTagSpecification = LAUNCH_TEMPLATE_TAG_SPECIFICATION,
+    LaunchTemplateTagSpecificationRequest = LAUNCH_TEMPLATE_TAG_SPECIFICATION_REQUEST,
+    LaunchTemplateVersion = LAUNCH_TEMPLATE_VERSION,
+    LaunchTemplatesMonitoring = LAUNCH_TEMPLATES_MONITORING,
+    LaunchTemplatesMonitoringRequest = LAUNCH_TEMPLATES_MONITORING_REQUEST,
     LicenseConfiguration = LICENSE_CONFIGURATION,
+    MemoryGiBPerVCpu = MEMORY_GIB_PER_VCPU,
+    MemoryGiBPerVCpuRequest = MEMORY_GIB_PER_VCPU_REQUEST,
+    MemoryMiB = MEMORY_MIB,
+    MemoryMiBRequest = MEMORY_MIB_REQUEST,
+    ModifyLaunchTemplateRequest = MODIFY_LAUNCH_TEMPLATE_REQUEST,
+    ModifyLaunchTemplateResult = MODIFY_LAUNCH_TEMPLATE_RESULT,
     Monitoring = MONITORING,
+    NetworkBandwidthGbps = NETWORK_BANDWIDTH_GBPS,
+    NetworkBandwidthGbpsRequest = NETWORK_BANDWIDTH_GBPS_REQUEST,
     NetworkInterface = NETWORK_INTERFACE,
     NetworkInterfaceAssociation = NETWORK_INTERFACE_ASSOCIATION,
     NetworkInterfaceAttachment = NETWORK_INTERFACE_ATTACHMENT,
+    NetworkInterfaceCount = NETWORK_INTERFACE_COUNT,
+    NetworkInterfaceCountRequest = NETWORK_INTERFACE_COUNT_REQUEST,
     NetworkInterfaceIpv6Address = NETWORK_INTERFACE_IPV6_ADDRESS,
     NetworkInterfacePrivateIpAddress = NETWORK_INTERFACE_PRIVATE_IP_ADDRESS,
+    OperatorRequest = OPERATOR_REQUEST,
     OperatorResponse = OPERATOR_RESPONSE,
+    PerformanceFactorReference = PERFORMANCE_FACTOR_REFERENCE,
+    PerformanceFactorReferenceRequest = PERFORMANCE_FACTOR_REFERENCE_REQUEST,
     Placement = PLACEMENT,
     PrefixListId = PREFIX_LIST_ID,
     PrivateDnsNameOptionsOnLaunch = PRIVATE_DNS_NAME_OPTIONS_ON_LAUNCH,
     PrivateDnsNameOptionsResponse = PRIVATE_DNS_NAME_OPTIONS_RESPONSE,
+    PrivateIpAddressSpecification = PRIVATE_IP_ADDRESS_SPECIFICATION,
     ProductCode = PRODUCT_CODE,
     PropagatingVgw = PROPAGATING_VGW,
     PublicIpDnsNameOptions = PUBLIC_IP_DNS_NAME_OPTIONS,
     Region = REGION,
     RegionGeography = REGION_GEOGRAPHY,
+    RequestLaunchTemplateData = REQUEST_LAUNCH_TEMPLATE_DATA,
     Reservation = RESERVATION,
+    ResponseError = RESPONSE_ERROR,
+    ResponseLaunchTemplateData = RESPONSE_LAUNCH_TEMPLATE_DATA,
     Route = ROUTE,
     RouteTable = ROUTE_TABLE,
     RouteTableAssociation = ROUTE_TABLE_ASSOCIATION,
     RouteTableAssociationState = ROUTE_TABLE_ASSOCIATION_STATE,
+    SecondaryInterfacePrivateIpAddressSpecification = SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION,
+    SecondaryInterfacePrivateIpAddressSpecificationRequest = SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION_REQUEST,
     SecurityGroup = SECURITY_GROUP,
     StateReason = STATE_REASON,
     Subnet = SUBNET,
     SubnetCidrBlockState = SUBNET_CIDR_BLOCK_STATE,
     SubnetIpv6CidrBlockAssociation = SUBNET_IPV6_CIDR_BLOCK_ASSOCIATION,
     Tag = TAG,
+    TagSpecification = TAG_SPECIFICATION,
+    TotalLocalStorageGB = TOTAL_LOCAL_STORAGE_GB,
+    TotalLocalStorageGBRequest = TOTAL_LOCAL_STORAGE_GB_REQUEST,
     UserIdGroupPair = USER_ID_GROUP_PAIR,
+    VCpuCountRange = VCPU_COUNT_RANGE,
+    VCpuCountRangeRequest = VCPU_COUNT_RANGE_REQUEST,
+    ValidationError = VALIDATION_ERROR,
+    ValidationWarning = VALIDATION_WARNING,
     Vpc = VPC,
     VpcCidrBlockAssociation = VPC_CIDR_BLOCK_ASSOCIATION,
     VpcCidrBlockState = VPC_CIDR_BLOCK_STATE,

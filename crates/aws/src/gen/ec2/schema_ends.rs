@@ -7,6 +7,26 @@ use crate::schema::{Member, Shape};
 use super::schema::*;
 use super::schema_values::*;
 
+pub(super) static ACCELERATOR_COUNT_REQUEST: Shape = Shape::structure(
+    "AcceleratorCountRequest",
+    &[Member::optional("Max", &INTEGER), Member::optional("Min", &INTEGER)],
+);
+
+pub(super) static ACCELERATOR_TOTAL_MEMORY_MIB_REQUEST: Shape = Shape::structure(
+    "AcceleratorTotalMemoryMiBRequest",
+    &[Member::optional("Max", &INTEGER), Member::optional("Min", &INTEGER)],
+);
+
+pub(super) static BASELINE_EBS_BANDWIDTH_MBPS_REQUEST: Shape = Shape::structure(
+    "BaselineEbsBandwidthMbpsRequest",
+    &[Member::optional("Max", &INTEGER), Member::optional("Min", &INTEGER)],
+);
+
+pub(super) static BASELINE_PERFORMANCE_FACTORS_REQUEST: Shape = Shape::structure(
+    "BaselinePerformanceFactorsRequest",
+    &[Member::optional("Cpu", &CPU_PERFORMANCE_FACTOR_REQUEST)],
+);
+
 pub(super) static CAPACITY_RESERVATION_SPECIFICATION_RESPONSE: Shape = Shape::structure(
     "CapacityReservationSpecificationResponse",
     &[
@@ -23,12 +43,110 @@ pub(super) static CAPACITY_RESERVATION_TARGET_RESPONSE: Shape = Shape::structure
     ],
 );
 
+pub(super) static CONNECTION_TRACKING_SPECIFICATION_REQUEST: Shape = Shape::structure(
+    "ConnectionTrackingSpecificationRequest",
+    &[
+        Member::optional("TcpEstablishedTimeout", &INTEGER),
+        Member::optional("UdpStreamTimeout", &INTEGER),
+        Member::optional("UdpTimeout", &INTEGER),
+    ],
+);
+
 pub(super) static CONNECTION_TRACKING_SPECIFICATION_RESPONSE: Shape = Shape::structure(
     "ConnectionTrackingSpecificationResponse",
     &[
         Member::optional("tcpEstablishedTimeout", &INTEGER),
         Member::optional("udpStreamTimeout", &INTEGER),
         Member::optional("udpTimeout", &INTEGER),
+    ],
+);
+
+pub(super) static CPU_PERFORMANCE_FACTOR_REQUEST: Shape = Shape::structure(
+    "CpuPerformanceFactorRequest",
+    &[Member::optional("Reference", &PERFORMANCE_FACTOR_REFERENCE_SET_REQUEST)],
+);
+
+pub(super) static CREATE_LAUNCH_TEMPLATE_REQUEST: Shape = Shape::structure(
+    "CreateLaunchTemplateRequest",
+    &[
+        Member::optional("ClientToken", &STRING),
+        Member::optional("DryRun", &BOOLEAN),
+        Member::required("LaunchTemplateData", &REQUEST_LAUNCH_TEMPLATE_DATA),
+        Member::required("LaunchTemplateName", &STRING),
+        Member::optional("Operator", &OPERATOR_REQUEST),
+        Member::optional("TagSpecification", &TAG_SPECIFICATION_LIST),
+        Member::optional("VersionDescription", &VERSION_DESCRIPTION),
+    ],
+);
+
+pub(super) static CREATE_LAUNCH_TEMPLATE_RESULT: Shape = Shape::structure(
+    "CreateLaunchTemplateResult",
+    &[
+        Member::optional("launchTemplate", &LAUNCH_TEMPLATE),
+        Member::optional("warning", &VALIDATION_WARNING),
+    ],
+);
+
+pub(super) static CREATE_LAUNCH_TEMPLATE_VERSION_REQUEST: Shape = Shape::structure(
+    "CreateLaunchTemplateVersionRequest",
+    &[
+        Member::optional("ClientToken", &STRING),
+        Member::optional("DryRun", &BOOLEAN),
+        Member::required("LaunchTemplateData", &REQUEST_LAUNCH_TEMPLATE_DATA),
+        Member::optional("LaunchTemplateId", &LAUNCH_TEMPLATE_ID),
+        Member::optional("LaunchTemplateName", &LAUNCH_TEMPLATE_NAME),
+        Member::optional("ResolveAlias", &BOOLEAN),
+        Member::optional("SourceVersion", &STRING),
+        Member::optional("VersionDescription", &VERSION_DESCRIPTION),
+    ],
+);
+
+pub(super) static CREATE_LAUNCH_TEMPLATE_VERSION_RESULT: Shape = Shape::structure(
+    "CreateLaunchTemplateVersionResult",
+    &[
+        Member::optional("launchTemplateVersion", &LAUNCH_TEMPLATE_VERSION),
+        Member::optional("warning", &VALIDATION_WARNING),
+    ],
+);
+
+pub(super) static CREDIT_SPECIFICATION_REQUEST: Shape =
+    Shape::structure("CreditSpecificationRequest", &[Member::required("CpuCredits", &STRING)]);
+
+pub(super) static DELETE_LAUNCH_TEMPLATE_REQUEST: Shape = Shape::structure(
+    "DeleteLaunchTemplateRequest",
+    &[
+        Member::optional("DryRun", &BOOLEAN),
+        Member::optional("LaunchTemplateId", &LAUNCH_TEMPLATE_ID),
+        Member::optional("LaunchTemplateName", &LAUNCH_TEMPLATE_NAME),
+    ],
+);
+
+pub(super) static DELETE_LAUNCH_TEMPLATE_RESULT: Shape = Shape::structure(
+    "DeleteLaunchTemplateResult",
+    &[Member::optional("launchTemplate", &LAUNCH_TEMPLATE)],
+);
+
+pub(super) static DELETE_LAUNCH_TEMPLATE_VERSIONS_REQUEST: Shape = Shape::structure(
+    "DeleteLaunchTemplateVersionsRequest",
+    &[
+        Member::optional("DryRun", &BOOLEAN),
+        Member::optional("LaunchTemplateId", &LAUNCH_TEMPLATE_ID),
+        Member::optional("LaunchTemplateName", &LAUNCH_TEMPLATE_NAME),
+        Member::required("LaunchTemplateVersion", &VERSION_STRING_LIST),
+    ],
+);
+
+pub(super) static DELETE_LAUNCH_TEMPLATE_VERSIONS_RESULT: Shape = Shape::structure(
+    "DeleteLaunchTemplateVersionsResult",
+    &[
+        Member::optional(
+            "successfullyDeletedLaunchTemplateVersionSet",
+            &DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_SUCCESS_SET,
+        ),
+        Member::optional(
+            "unsuccessfullyDeletedLaunchTemplateVersionSet",
+            &DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_ERROR_SET,
+        ),
     ],
 );
 
@@ -96,6 +214,52 @@ pub(super) static DESCRIBE_INTERNET_GATEWAYS_RESULT: Shape = Shape::structure(
     "DescribeInternetGatewaysResult",
     &[
         Member::optional("internetGatewaySet", &INTERNET_GATEWAY_LIST),
+        Member::optional("nextToken", &STRING),
+    ],
+);
+
+pub(super) static DESCRIBE_LAUNCH_TEMPLATE_VERSIONS_REQUEST: Shape = Shape::structure(
+    "DescribeLaunchTemplateVersionsRequest",
+    &[
+        Member::optional("DryRun", &BOOLEAN),
+        Member::optional("Filter", &FILTER_LIST),
+        Member::optional("IncludeManagedResources", &BOOLEAN),
+        Member::optional("LaunchTemplateId", &LAUNCH_TEMPLATE_ID),
+        Member::optional("LaunchTemplateName", &LAUNCH_TEMPLATE_NAME),
+        Member::optional("MaxResults", &INTEGER),
+        Member::optional("MaxVersion", &STRING),
+        Member::optional("MinVersion", &STRING),
+        Member::optional("NextToken", &STRING),
+        Member::optional("ResolveAlias", &BOOLEAN),
+        Member::optional("LaunchTemplateVersion", &VERSION_STRING_LIST),
+    ],
+);
+
+pub(super) static DESCRIBE_LAUNCH_TEMPLATE_VERSIONS_RESULT: Shape = Shape::structure(
+    "DescribeLaunchTemplateVersionsResult",
+    &[
+        Member::optional("launchTemplateVersionSet", &LAUNCH_TEMPLATE_VERSION_SET),
+        Member::optional("nextToken", &STRING),
+    ],
+);
+
+pub(super) static DESCRIBE_LAUNCH_TEMPLATES_REQUEST: Shape = Shape::structure(
+    "DescribeLaunchTemplatesRequest",
+    &[
+        Member::optional("DryRun", &BOOLEAN),
+        Member::optional("Filter", &FILTER_LIST),
+        Member::optional("IncludeManagedResources", &BOOLEAN),
+        Member::optional("LaunchTemplateId", &LAUNCH_TEMPLATE_ID_STRING_LIST),
+        Member::optional("LaunchTemplateName", &LAUNCH_TEMPLATE_NAME_STRING_LIST),
+        Member::optional("MaxResults", &DESCRIBE_LAUNCH_TEMPLATES_MAX_RESULTS),
+        Member::optional("NextToken", &STRING),
+    ],
+);
+
+pub(super) static DESCRIBE_LAUNCH_TEMPLATES_RESULT: Shape = Shape::structure(
+    "DescribeLaunchTemplatesResult",
+    &[
+        Member::optional("launchTemplates", &LAUNCH_TEMPLATE_SET),
         Member::optional("nextToken", &STRING),
     ],
 );
@@ -220,6 +384,25 @@ pub(super) static DESCRIBE_VPCS_RESULT: Shape = Shape::structure(
     &[Member::optional("nextToken", &STRING), Member::optional("vpcSet", &VPC_LIST)],
 );
 
+pub(super) static ELASTIC_GPU_SPECIFICATION_RESPONSE: Shape =
+    Shape::structure("ElasticGpuSpecificationResponse", &[Member::optional("type", &STRING)]);
+
+pub(super) static ENA_SRD_SPECIFICATION_REQUEST: Shape = Shape::structure(
+    "EnaSrdSpecificationRequest",
+    &[
+        Member::optional("EnaSrdEnabled", &BOOLEAN),
+        Member::optional("EnaSrdUdpSpecification", &ENA_SRD_UDP_SPECIFICATION_REQUEST),
+    ],
+);
+
+pub(super) static ENA_SRD_UDP_SPECIFICATION_REQUEST: Shape = Shape::structure(
+    "EnaSrdUdpSpecificationRequest",
+    &[Member::optional("EnaSrdUdpEnabled", &BOOLEAN)],
+);
+
+pub(super) static INSTANCE_IPV6_ADDRESS_REQUEST: Shape =
+    Shape::structure("InstanceIpv6AddressRequest", &[Member::optional("Ipv6Address", &STRING)]);
+
 pub(super) static INSTANCE_METADATA_OPTIONS_RESPONSE: Shape = Shape::structure(
     "InstanceMetadataOptionsResponse",
     &[
@@ -232,6 +415,297 @@ pub(super) static INSTANCE_METADATA_OPTIONS_RESPONSE: Shape = Shape::structure(
     ],
 );
 
+pub(super) static INSTANCE_REQUIREMENTS_REQUEST: Shape = Shape::structure(
+    "InstanceRequirementsRequest",
+    &[
+        Member::optional("AcceleratorCount", &ACCELERATOR_COUNT_REQUEST),
+        Member::optional("AcceleratorManufacturer", &ACCELERATOR_MANUFACTURER_SET),
+        Member::optional("AcceleratorName", &ACCELERATOR_NAME_SET),
+        Member::optional("AcceleratorTotalMemoryMiB", &ACCELERATOR_TOTAL_MEMORY_MIB_REQUEST),
+        Member::optional("AcceleratorType", &ACCELERATOR_TYPE_SET),
+        Member::optional("AllowedInstanceType", &ALLOWED_INSTANCE_TYPE_SET),
+        Member::optional("BareMetal", &BARE_METAL),
+        Member::optional("BaselineEbsBandwidthMbps", &BASELINE_EBS_BANDWIDTH_MBPS_REQUEST),
+        Member::optional("BaselinePerformanceFactors", &BASELINE_PERFORMANCE_FACTORS_REQUEST),
+        Member::optional("BurstablePerformance", &BURSTABLE_PERFORMANCE),
+        Member::optional("CpuManufacturer", &CPU_MANUFACTURER_SET),
+        Member::optional("ExcludedInstanceType", &EXCLUDED_INSTANCE_TYPE_SET),
+        Member::optional("InstanceGeneration", &INSTANCE_GENERATION_SET),
+        Member::optional("LocalStorage", &LOCAL_STORAGE),
+        Member::optional("LocalStorageType", &LOCAL_STORAGE_TYPE_SET),
+        Member::optional("MaxSpotPriceAsPercentageOfOptimalOnDemandPrice", &INTEGER),
+        Member::optional("MemoryGiBPerVCpu", &MEMORY_GIB_PER_VCPU_REQUEST),
+        Member::required("MemoryMiB", &MEMORY_MIB_REQUEST),
+        Member::optional("NetworkBandwidthGbps", &NETWORK_BANDWIDTH_GBPS_REQUEST),
+        Member::optional("NetworkInterfaceCount", &NETWORK_INTERFACE_COUNT_REQUEST),
+        Member::optional("OnDemandMaxPricePercentageOverLowestPrice", &INTEGER),
+        Member::optional("RequireEncryptionInTransit", &BOOLEAN),
+        Member::optional("RequireHibernateSupport", &BOOLEAN),
+        Member::optional("SpotMaxPricePercentageOverLowestPrice", &INTEGER),
+        Member::optional("TotalLocalStorageGB", &TOTAL_LOCAL_STORAGE_GB_REQUEST),
+        Member::required("VCpuCount", &VCPU_COUNT_RANGE_REQUEST),
+    ],
+);
+
+pub(super) static IPV4_PREFIX_SPECIFICATION_REQUEST: Shape =
+    Shape::structure("Ipv4PrefixSpecificationRequest", &[Member::optional("Ipv4Prefix", &STRING)]);
+
+pub(super) static IPV4_PREFIX_SPECIFICATION_RESPONSE: Shape =
+    Shape::structure("Ipv4PrefixSpecificationResponse", &[Member::optional("ipv4Prefix", &STRING)]);
+
+pub(super) static IPV6_PREFIX_SPECIFICATION_REQUEST: Shape =
+    Shape::structure("Ipv6PrefixSpecificationRequest", &[Member::optional("Ipv6Prefix", &STRING)]);
+
+pub(super) static IPV6_PREFIX_SPECIFICATION_RESPONSE: Shape =
+    Shape::structure("Ipv6PrefixSpecificationResponse", &[Member::optional("ipv6Prefix", &STRING)]);
+
+pub(super) static LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING_REQUEST: Shape = Shape::structure(
+    "LaunchTemplateBlockDeviceMappingRequest",
+    &[
+        Member::optional("DeviceName", &STRING),
+        Member::optional("Ebs", &LAUNCH_TEMPLATE_EBS_BLOCK_DEVICE_REQUEST),
+        Member::optional("NoDevice", &STRING),
+        Member::optional("VirtualName", &STRING),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATE_CAPACITY_RESERVATION_SPECIFICATION_REQUEST: Shape =
+    Shape::structure(
+        "LaunchTemplateCapacityReservationSpecificationRequest",
+        &[
+            Member::optional("CapacityReservationPreference", &CAPACITY_RESERVATION_PREFERENCE),
+            Member::optional("CapacityReservationTarget", &CAPACITY_RESERVATION_TARGET),
+        ],
+    );
+
+pub(super) static LAUNCH_TEMPLATE_CAPACITY_RESERVATION_SPECIFICATION_RESPONSE: Shape =
+    Shape::structure(
+        "LaunchTemplateCapacityReservationSpecificationResponse",
+        &[
+            Member::optional("capacityReservationPreference", &CAPACITY_RESERVATION_PREFERENCE),
+            Member::optional("capacityReservationTarget", &CAPACITY_RESERVATION_TARGET_RESPONSE),
+        ],
+    );
+
+pub(super) static LAUNCH_TEMPLATE_CPU_OPTIONS_REQUEST: Shape = Shape::structure(
+    "LaunchTemplateCpuOptionsRequest",
+    &[
+        Member::optional("AmdSevSnp", &AMD_SEV_SNP_SPECIFICATION),
+        Member::optional("CoreCount", &INTEGER),
+        Member::optional("NestedVirtualization", &NESTED_VIRTUALIZATION_SPECIFICATION),
+        Member::optional("ThreadsPerCore", &INTEGER),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATE_EBS_BLOCK_DEVICE_REQUEST: Shape = Shape::structure(
+    "LaunchTemplateEbsBlockDeviceRequest",
+    &[
+        Member::optional("DeleteOnTermination", &BOOLEAN),
+        Member::optional("EbsCardIndex", &INTEGER),
+        Member::optional("Encrypted", &BOOLEAN),
+        Member::optional("Iops", &INTEGER),
+        Member::optional("KmsKeyId", &KMS_KEY_ID),
+        Member::optional("SnapshotId", &SNAPSHOT_ID),
+        Member::optional("Throughput", &INTEGER),
+        Member::optional("VolumeInitializationRate", &INTEGER),
+        Member::optional("VolumeSize", &INTEGER),
+        Member::optional("VolumeType", &VOLUME_TYPE),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_RESPONSE: Shape = Shape::structure(
+    "LaunchTemplateElasticInferenceAcceleratorResponse",
+    &[Member::optional("count", &INTEGER), Member::optional("type", &STRING)],
+);
+
+pub(super) static LAUNCH_TEMPLATE_ENCLAVE_OPTIONS_REQUEST: Shape = Shape::structure(
+    "LaunchTemplateEnclaveOptionsRequest",
+    &[Member::optional("Enabled", &BOOLEAN)],
+);
+
+pub(super) static LAUNCH_TEMPLATE_HIBERNATION_OPTIONS_REQUEST: Shape = Shape::structure(
+    "LaunchTemplateHibernationOptionsRequest",
+    &[Member::optional("Configured", &BOOLEAN)],
+);
+
+pub(super) static LAUNCH_TEMPLATE_IAM_INSTANCE_PROFILE_SPECIFICATION_REQUEST: Shape =
+    Shape::structure(
+        "LaunchTemplateIamInstanceProfileSpecificationRequest",
+        &[Member::optional("Arn", &STRING), Member::optional("Name", &STRING)],
+    );
+
+pub(super) static LAUNCH_TEMPLATE_INSTANCE_MAINTENANCE_OPTIONS_REQUEST: Shape = Shape::structure(
+    "LaunchTemplateInstanceMaintenanceOptionsRequest",
+    &[Member::optional("AutoRecovery", &LAUNCH_TEMPLATE_AUTO_RECOVERY_STATE)],
+);
+
+pub(super) static LAUNCH_TEMPLATE_INSTANCE_MARKET_OPTIONS_REQUEST: Shape = Shape::structure(
+    "LaunchTemplateInstanceMarketOptionsRequest",
+    &[
+        Member::optional("MarketType", &MARKET_TYPE),
+        Member::optional("SpotOptions", &LAUNCH_TEMPLATE_SPOT_MARKET_OPTIONS_REQUEST),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATE_INSTANCE_METADATA_OPTIONS_REQUEST: Shape = Shape::structure(
+    "LaunchTemplateInstanceMetadataOptionsRequest",
+    &[
+        Member::optional("HttpEndpoint", &LAUNCH_TEMPLATE_INSTANCE_METADATA_ENDPOINT_STATE),
+        Member::optional("HttpProtocolIpv6", &LAUNCH_TEMPLATE_INSTANCE_METADATA_PROTOCOL_IPV6),
+        Member::optional("HttpPutResponseHopLimit", &INTEGER),
+        Member::optional("HttpTokens", &LAUNCH_TEMPLATE_HTTP_TOKENS_STATE),
+        Member::optional("InstanceMetadataTags", &LAUNCH_TEMPLATE_INSTANCE_METADATA_TAGS_STATE),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION_REQUEST: Shape =
+    Shape::structure(
+        "LaunchTemplateInstanceNetworkInterfaceSpecificationRequest",
+        &[
+            Member::optional("AssociateCarrierIpAddress", &BOOLEAN),
+            Member::optional("AssociatePublicIpAddress", &BOOLEAN),
+            Member::optional(
+                "ConnectionTrackingSpecification",
+                &CONNECTION_TRACKING_SPECIFICATION_REQUEST,
+            ),
+            Member::optional("DeleteOnTermination", &BOOLEAN),
+            Member::optional("Description", &STRING),
+            Member::optional("DeviceIndex", &INTEGER),
+            Member::optional("EnaQueueCount", &INTEGER),
+            Member::optional("EnaSrdSpecification", &ENA_SRD_SPECIFICATION_REQUEST),
+            Member::optional("SecurityGroupId", &SECURITY_GROUP_ID_STRING_LIST),
+            Member::optional("InterfaceType", &STRING),
+            Member::optional("Ipv4PrefixCount", &INTEGER),
+            Member::optional("Ipv4Prefix", &IPV4_PREFIX_LIST),
+            Member::optional("Ipv6AddressCount", &INTEGER),
+            Member::optional("Ipv6Addresses", &INSTANCE_IPV6_ADDRESS_LIST_REQUEST),
+            Member::optional("Ipv6PrefixCount", &INTEGER),
+            Member::optional("Ipv6Prefix", &IPV6_PREFIX_LIST),
+            Member::optional("NetworkCardIndex", &INTEGER),
+            Member::optional("NetworkInterfaceId", &NETWORK_INTERFACE_ID),
+            Member::optional("PrimaryIpv6", &BOOLEAN),
+            Member::optional("PrivateIpAddress", &STRING),
+            Member::optional("PrivateIpAddresses", &PRIVATE_IP_ADDRESS_SPECIFICATION_LIST),
+            Member::optional("SecondaryPrivateIpAddressCount", &INTEGER),
+            Member::optional("SubnetId", &SUBNET_ID),
+        ],
+    );
+
+pub(super) static LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION_REQUEST: Shape =
+    Shape::structure(
+        "LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest",
+        &[
+            Member::optional("DeleteOnTermination", &BOOLEAN),
+            Member::optional("DeviceIndex", &INTEGER),
+            Member::optional("InterfaceType", &SECONDARY_INTERFACE_TYPE),
+            Member::optional("NetworkCardIndex", &INTEGER),
+            Member::optional("PrivateIpAddressCount", &INTEGER),
+            Member::optional(
+                "PrivateIpAddress",
+                &SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION_LIST_REQUEST,
+            ),
+            Member::optional("SecondarySubnetId", &SECONDARY_SUBNET_ID),
+        ],
+    );
+
+pub(super) static LAUNCH_TEMPLATE_LICENSE_CONFIGURATION_REQUEST: Shape = Shape::structure(
+    "LaunchTemplateLicenseConfigurationRequest",
+    &[Member::optional("LicenseConfigurationArn", &STRING)],
+);
+
+pub(super) static LAUNCH_TEMPLATE_NETWORK_PERFORMANCE_OPTIONS_REQUEST: Shape = Shape::structure(
+    "LaunchTemplateNetworkPerformanceOptionsRequest",
+    &[Member::optional("BandwidthWeighting", &INSTANCE_BANDWIDTH_WEIGHTING)],
+);
+
+pub(super) static LAUNCH_TEMPLATE_PLACEMENT_REQUEST: Shape = Shape::structure(
+    "LaunchTemplatePlacementRequest",
+    &[
+        Member::optional("Affinity", &STRING),
+        Member::optional("AvailabilityZone", &STRING),
+        Member::optional("AvailabilityZoneId", &AVAILABILITY_ZONE_ID),
+        Member::optional("GroupId", &PLACEMENT_GROUP_ID),
+        Member::optional("GroupName", &PLACEMENT_GROUP_NAME),
+        Member::optional("HostId", &DEDICATED_HOST_ID),
+        Member::optional("HostResourceGroupArn", &STRING),
+        Member::optional("PartitionNumber", &INTEGER),
+        Member::optional("SpreadDomain", &STRING),
+        Member::optional("Tenancy", &TENANCY),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATE_PRIVATE_DNS_NAME_OPTIONS_REQUEST: Shape = Shape::structure(
+    "LaunchTemplatePrivateDnsNameOptionsRequest",
+    &[
+        Member::optional("EnableResourceNameDnsAAAARecord", &BOOLEAN),
+        Member::optional("EnableResourceNameDnsARecord", &BOOLEAN),
+        Member::optional("HostnameType", &HOSTNAME_TYPE),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATE_SPOT_MARKET_OPTIONS_REQUEST: Shape = Shape::structure(
+    "LaunchTemplateSpotMarketOptionsRequest",
+    &[
+        Member::optional("BlockDurationMinutes", &INTEGER),
+        Member::optional("InstanceInterruptionBehavior", &INSTANCE_INTERRUPTION_BEHAVIOR),
+        Member::optional("MaxPrice", &STRING),
+        Member::optional("SpotInstanceType", &SPOT_INSTANCE_TYPE),
+        Member::optional("ValidUntil", &DATE_TIME),
+    ],
+);
+
+pub(super) static LAUNCH_TEMPLATE_TAG_SPECIFICATION_REQUEST: Shape = Shape::structure(
+    "LaunchTemplateTagSpecificationRequest",
+    &[Member::optional("ResourceType", &RESOURCE_TYPE), Member::optional("Tag", &TAG_LIST)],
+);
+
+pub(super) static LAUNCH_TEMPLATES_MONITORING_REQUEST: Shape = Shape::structure(
+    "LaunchTemplatesMonitoringRequest",
+    &[
+        Member::optional("Enabled", &BOOLEAN),
+        Member::optional("MetricCategoryId", &METRIC_CATEGORY_ID_LIST),
+    ],
+);
+
+pub(super) static MEMORY_GIB_PER_VCPU_REQUEST: Shape = Shape::structure(
+    "MemoryGiBPerVCpuRequest",
+    &[Member::optional("Max", &DOUBLE), Member::optional("Min", &DOUBLE)],
+);
+
+pub(super) static MEMORY_MIB_REQUEST: Shape = Shape::structure(
+    "MemoryMiBRequest",
+    &[Member::optional("Max", &INTEGER), Member::required("Min", &INTEGER)],
+);
+
+pub(super) static MODIFY_LAUNCH_TEMPLATE_REQUEST: Shape = Shape::structure(
+    "ModifyLaunchTemplateRequest",
+    &[
+        Member::optional("ClientToken", &STRING),
+        Member::optional("SetDefaultVersion", &STRING),
+        Member::optional("DryRun", &BOOLEAN),
+        Member::optional("LaunchTemplateId", &LAUNCH_TEMPLATE_ID),
+        Member::optional("LaunchTemplateName", &LAUNCH_TEMPLATE_NAME),
+    ],
+);
+
+pub(super) static MODIFY_LAUNCH_TEMPLATE_RESULT: Shape = Shape::structure(
+    "ModifyLaunchTemplateResult",
+    &[Member::optional("launchTemplate", &LAUNCH_TEMPLATE)],
+);
+
+pub(super) static NETWORK_BANDWIDTH_GBPS_REQUEST: Shape = Shape::structure(
+    "NetworkBandwidthGbpsRequest",
+    &[Member::optional("Max", &DOUBLE), Member::optional("Min", &DOUBLE)],
+);
+
+pub(super) static NETWORK_INTERFACE_COUNT_REQUEST: Shape = Shape::structure(
+    "NetworkInterfaceCountRequest",
+    &[Member::optional("Max", &INTEGER), Member::optional("Min", &INTEGER)],
+);
+
+pub(super) static OPERATOR_REQUEST: Shape =
+    Shape::structure("OperatorRequest", &[Member::optional("Principal", &STRING)]);
+
 pub(super) static OPERATOR_RESPONSE: Shape = Shape::structure(
     "OperatorResponse",
     &[
@@ -241,6 +715,11 @@ pub(super) static OPERATOR_RESPONSE: Shape = Shape::structure(
     ],
 );
 
+pub(super) static PERFORMANCE_FACTOR_REFERENCE_REQUEST: Shape = Shape::structure(
+    "PerformanceFactorReferenceRequest",
+    &[Member::optional("InstanceFamily", &STRING)],
+);
+
 pub(super) static PRIVATE_DNS_NAME_OPTIONS_RESPONSE: Shape = Shape::structure(
     "PrivateDnsNameOptionsResponse",
     &[
@@ -248,4 +727,20 @@ pub(super) static PRIVATE_DNS_NAME_OPTIONS_RESPONSE: Shape = Shape::structure(
         Member::optional("enableResourceNameDnsARecord", &BOOLEAN),
         Member::optional("hostnameType", &HOSTNAME_TYPE),
     ],
+);
+
+pub(super) static SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION_REQUEST: Shape =
+    Shape::structure(
+        "SecondaryInterfacePrivateIpAddressSpecificationRequest",
+        &[Member::optional("PrivateIpAddress", &STRING)],
+    );
+
+pub(super) static TOTAL_LOCAL_STORAGE_GB_REQUEST: Shape = Shape::structure(
+    "TotalLocalStorageGBRequest",
+    &[Member::optional("Max", &DOUBLE), Member::optional("Min", &DOUBLE)],
+);
+
+pub(super) static VCPU_COUNT_RANGE_REQUEST: Shape = Shape::structure(
+    "VCpuCountRangeRequest",
+    &[Member::optional("Max", &INTEGER), Member::required("Min", &INTEGER)],
 );

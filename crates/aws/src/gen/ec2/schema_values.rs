@@ -2,9 +2,45 @@
 
 //! The schema of lists, maps and plain values.
 
+use crate::pattern::Pattern;
 use crate::schema::Shape;
 
 use super::schema::*;
+use super::schema_ends::*;
+
+pub(super) static ACCELERATOR_MANUFACTURER: Shape =
+    Shape::words(&["amazon-web-services", "amd", "nvidia", "xilinx", "habana"]);
+
+pub(super) static ACCELERATOR_MANUFACTURER_SET: Shape =
+    Shape::list(&ACCELERATOR_MANUFACTURER).item("item");
+
+pub(super) static ACCELERATOR_NAME: Shape = Shape::words(&[
+    "a100",
+    "inferentia",
+    "k520",
+    "k80",
+    "m60",
+    "radeon-pro-v520",
+    "t4",
+    "vu9p",
+    "v100",
+    "a10g",
+    "h100",
+    "t4g",
+    "l40s",
+    "l4",
+    "gaudi-hl-205",
+    "inferentia2",
+    "trainium",
+    "trainium2",
+    "u30",
+]);
+
+pub(super) static ACCELERATOR_NAME_SET: Shape = Shape::list(&ACCELERATOR_NAME).item("item");
+
+pub(super) static ACCELERATOR_TYPE: Shape = Shape::words(&["gpu", "fpga", "inference", "media"]);
+
+pub(super) static ACCELERATOR_TYPE_SET: Shape = Shape::list(&ACCELERATOR_TYPE).item("item");
 
 pub(super) static ACCOUNT_ATTRIBUTE_LIST: Shape = Shape::list(&ACCOUNT_ATTRIBUTE).item("item");
 
@@ -16,6 +52,12 @@ pub(super) static ACCOUNT_ATTRIBUTE_NAME_STRING_LIST: Shape =
 
 pub(super) static ACCOUNT_ATTRIBUTE_VALUE_LIST: Shape =
     Shape::list(&ACCOUNT_ATTRIBUTE_VALUE).item("item");
+
+pub(super) static ALLOWED_INSTANCE_TYPE: Shape =
+    Shape::text().min(1.0).max(30.0).pattern(&PATTERN_ALLOWED_INSTANCE_TYPE);
+
+pub(super) static ALLOWED_INSTANCE_TYPE_SET: Shape =
+    Shape::list(&ALLOWED_INSTANCE_TYPE).min(0.0).max(400.0).item("item");
 
 pub(super) static AMD_SEV_SNP_SPECIFICATION: Shape = Shape::words(&["enabled", "disabled"]);
 
@@ -46,6 +88,8 @@ pub(super) static AVAILABILITY_ZONE_STATE: Shape =
 pub(super) static AVAILABILITY_ZONE_SUB_GEOGRAPHY_LIST: Shape =
     Shape::list(&AVAILABILITY_ZONE_SUB_GEOGRAPHY).item("item");
 
+pub(super) static BARE_METAL: Shape = Shape::words(&["included", "required", "excluded"]);
+
 pub(super) static BLOCK_PUBLIC_ACCESS_MODE: Shape =
     Shape::words(&["off", "block-bidirectional", "block-ingress"]);
 
@@ -53,6 +97,11 @@ pub(super) static BOOLEAN: Shape = Shape::boolean();
 
 pub(super) static BOOT_MODE_VALUES: Shape =
     Shape::words(&["legacy-bios", "uefi", "uefi-preferred"]);
+
+pub(super) static BURSTABLE_PERFORMANCE: Shape =
+    Shape::words(&["included", "required", "excluded"]);
+
+pub(super) static CAPACITY_RESERVATION_ID: Shape = Shape::text();
 
 pub(super) static CAPACITY_RESERVATION_PREFERENCE: Shape =
     Shape::words(&["capacity-reservations-only", "open", "none"]);
@@ -63,10 +112,26 @@ pub(super) static COIP_POOL_ID: Shape = Shape::text();
 
 pub(super) static CORE_NETWORK_ARN: Shape = Shape::text();
 
+pub(super) static CPU_MANUFACTURER: Shape =
+    Shape::words(&["intel", "amd", "amazon-web-services", "apple"]);
+
+pub(super) static CPU_MANUFACTURER_SET: Shape = Shape::list(&CPU_MANUFACTURER).item("item");
+
 pub(super) static DATE_TIME: Shape = Shape::timestamp();
+
+pub(super) static DEDICATED_HOST_ID: Shape = Shape::text();
+
+pub(super) static DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_ERROR_SET: Shape =
+    Shape::list(&DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_ERROR_ITEM).item("item");
+
+pub(super) static DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_SUCCESS_SET: Shape =
+    Shape::list(&DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_SUCCESS_ITEM).item("item");
 
 pub(super) static DESCRIBE_INTERNET_GATEWAYS_MAX_RESULTS: Shape =
     Shape::integer().min(5.0).max(1000.0);
+
+pub(super) static DESCRIBE_LAUNCH_TEMPLATES_MAX_RESULTS: Shape =
+    Shape::integer().min(1.0).max(200.0);
 
 pub(super) static DESCRIBE_NETWORK_INTERFACES_MAX_RESULTS: Shape =
     Shape::integer().min(5.0).max(1000.0);
@@ -82,13 +147,29 @@ pub(super) static DESCRIBE_VPCS_MAX_RESULTS: Shape = Shape::integer().min(5.0).m
 
 pub(super) static DEVICE_TYPE: Shape = Shape::words(&["ebs", "instance-store"]);
 
+pub(super) static DOUBLE: Shape = Shape::double();
+
 pub(super) static ELASTIC_GPU_ASSOCIATION_LIST: Shape =
     Shape::list(&ELASTIC_GPU_ASSOCIATION).item("item");
 
 pub(super) static ELASTIC_GPU_ID: Shape = Shape::text();
 
+pub(super) static ELASTIC_GPU_SPECIFICATION_LIST: Shape =
+    Shape::list(&ELASTIC_GPU_SPECIFICATION).item("ElasticGpuSpecification");
+
+pub(super) static ELASTIC_GPU_SPECIFICATION_RESPONSE_LIST: Shape =
+    Shape::list(&ELASTIC_GPU_SPECIFICATION_RESPONSE).item("item");
+
 pub(super) static ELASTIC_INFERENCE_ACCELERATOR_ASSOCIATION_LIST: Shape =
     Shape::list(&ELASTIC_INFERENCE_ACCELERATOR_ASSOCIATION).item("item");
+
+pub(super) static ERROR_SET: Shape = Shape::list(&VALIDATION_ERROR).item("item");
+
+pub(super) static EXCLUDED_INSTANCE_TYPE: Shape =
+    Shape::text().min(1.0).max(30.0).pattern(&PATTERN_ALLOWED_INSTANCE_TYPE);
+
+pub(super) static EXCLUDED_INSTANCE_TYPE_SET: Shape =
+    Shape::list(&EXCLUDED_INSTANCE_TYPE).min(0.0).max(400.0).item("item");
 
 pub(super) static FILTER_LIST: Shape = Shape::list(&FILTER).item("Filter");
 
@@ -105,6 +186,8 @@ pub(super) static HTTP_TOKENS_STATE: Shape = Shape::words(&["optional", "require
 
 pub(super) static HYPERVISOR_TYPE: Shape = Shape::words(&["ovm", "xen"]);
 
+pub(super) static IMAGE_ID: Shape = Shape::text();
+
 pub(super) static INSTANCE_AUTO_RECOVERY_STATE: Shape = Shape::words(&["disabled", "default"]);
 
 pub(super) static INSTANCE_BANDWIDTH_WEIGHTING: Shape =
@@ -115,15 +198,25 @@ pub(super) static INSTANCE_BLOCK_DEVICE_MAPPING_LIST: Shape =
 
 pub(super) static INSTANCE_BOOT_MODE_VALUES: Shape = Shape::words(&["legacy-bios", "uefi"]);
 
+pub(super) static INSTANCE_GENERATION: Shape = Shape::words(&["current", "previous"]);
+
+pub(super) static INSTANCE_GENERATION_SET: Shape = Shape::list(&INSTANCE_GENERATION).item("item");
+
 pub(super) static INSTANCE_ID: Shape = Shape::text();
 
 pub(super) static INSTANCE_ID_STRING_LIST: Shape = Shape::list(&INSTANCE_ID).item("InstanceId");
+
+pub(super) static INSTANCE_INTERRUPTION_BEHAVIOR: Shape =
+    Shape::words(&["hibernate", "stop", "terminate"]);
 
 pub(super) static INSTANCE_IPV4_PREFIX_LIST: Shape =
     Shape::list(&INSTANCE_IPV4_PREFIX).item("item");
 
 pub(super) static INSTANCE_IPV6_ADDRESS_LIST: Shape =
     Shape::list(&INSTANCE_IPV6_ADDRESS).item("item");
+
+pub(super) static INSTANCE_IPV6_ADDRESS_LIST_REQUEST: Shape =
+    Shape::list(&INSTANCE_IPV6_ADDRESS_REQUEST).item("InstanceIpv6Address");
 
 pub(super) static INSTANCE_IPV6_PREFIX_LIST: Shape =
     Shape::list(&INSTANCE_IPV6_PREFIX).item("item");
@@ -1615,15 +1708,129 @@ pub(super) static IP_RANGE_LIST: Shape = Shape::list(&IP_RANGE).item("item");
 
 pub(super) static IP_SOURCE: Shape = Shape::words(&["amazon", "byoip", "none"]);
 
+pub(super) static IPV4_PREFIX_LIST: Shape =
+    Shape::list(&IPV4_PREFIX_SPECIFICATION_REQUEST).item("item");
+
+pub(super) static IPV4_PREFIX_LIST_RESPONSE: Shape =
+    Shape::list(&IPV4_PREFIX_SPECIFICATION_RESPONSE).item("item");
+
 pub(super) static IPV4_PREFIXES_LIST: Shape = Shape::list(&IPV4_PREFIX_SPECIFICATION).item("item");
 
 pub(super) static IPV6_ADDRESS_ATTRIBUTE: Shape = Shape::words(&["public", "private"]);
+
+pub(super) static IPV6_PREFIX_LIST: Shape =
+    Shape::list(&IPV6_PREFIX_SPECIFICATION_REQUEST).item("item");
+
+pub(super) static IPV6_PREFIX_LIST_RESPONSE: Shape =
+    Shape::list(&IPV6_PREFIX_SPECIFICATION_RESPONSE).item("item");
 
 pub(super) static IPV6_PREFIXES_LIST: Shape = Shape::list(&IPV6_PREFIX_SPECIFICATION).item("item");
 
 pub(super) static IPV6_RANGE_LIST: Shape = Shape::list(&IPV6_RANGE).item("item");
 
+pub(super) static KERNEL_ID: Shape = Shape::text();
+
+pub(super) static KEY_PAIR_NAME: Shape = Shape::text();
+
+pub(super) static KMS_KEY_ID: Shape = Shape::text();
+
+pub(super) static LAUNCH_TEMPLATE_AUTO_RECOVERY_STATE: Shape =
+    Shape::words(&["default", "disabled"]);
+
+pub(super) static LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING_LIST: Shape =
+    Shape::list(&LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING).item("item");
+
+pub(super) static LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING_REQUEST_LIST: Shape =
+    Shape::list(&LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING_REQUEST).item("BlockDeviceMapping");
+
+pub(super) static LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_COUNT: Shape =
+    Shape::integer().min(1.0);
+
+pub(super) static LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_LIST: Shape =
+    Shape::list(&LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR).item("item");
+
+pub(super) static LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_RESPONSE_LIST: Shape =
+    Shape::list(&LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_RESPONSE).item("item");
+
+pub(super) static LAUNCH_TEMPLATE_ERROR_CODE: Shape = Shape::words(&[
+    "launchTemplateIdDoesNotExist",
+    "launchTemplateIdMalformed",
+    "launchTemplateNameDoesNotExist",
+    "launchTemplateNameMalformed",
+    "launchTemplateVersionDoesNotExist",
+    "unexpectedError",
+]);
+
+pub(super) static LAUNCH_TEMPLATE_HTTP_TOKENS_STATE: Shape =
+    Shape::words(&["optional", "required"]);
+
+pub(super) static LAUNCH_TEMPLATE_ID: Shape = Shape::text();
+
+pub(super) static LAUNCH_TEMPLATE_ID_STRING_LIST: Shape =
+    Shape::list(&LAUNCH_TEMPLATE_ID).item("item");
+
+pub(super) static LAUNCH_TEMPLATE_INSTANCE_METADATA_ENDPOINT_STATE: Shape =
+    Shape::words(&["disabled", "enabled"]);
+
+pub(super) static LAUNCH_TEMPLATE_INSTANCE_METADATA_OPTIONS_STATE: Shape =
+    Shape::words(&["pending", "applied"]);
+
+pub(super) static LAUNCH_TEMPLATE_INSTANCE_METADATA_PROTOCOL_IPV6: Shape =
+    Shape::words(&["disabled", "enabled"]);
+
+pub(super) static LAUNCH_TEMPLATE_INSTANCE_METADATA_TAGS_STATE: Shape =
+    Shape::words(&["disabled", "enabled"]);
+
+pub(super) static LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION_LIST: Shape =
+    Shape::list(&LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION).item("item");
+
+pub(super) static LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION_REQUEST_LIST: Shape =
+    Shape::list(&LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION_REQUEST)
+        .item("InstanceNetworkInterfaceSpecification");
+
+pub(super) static LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION_LIST: Shape =
+    Shape::list(&LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION).item("item");
+
+pub(super) static LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION_REQUEST_LIST: Shape =
+    Shape::list(&LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION_REQUEST)
+        .item("InstanceSecondaryInterfaceSpecification");
+
+pub(super) static LAUNCH_TEMPLATE_LICENSE_LIST: Shape =
+    Shape::list(&LAUNCH_TEMPLATE_LICENSE_CONFIGURATION).item("item");
+
+pub(super) static LAUNCH_TEMPLATE_LICENSE_SPECIFICATION_LIST_REQUEST: Shape =
+    Shape::list(&LAUNCH_TEMPLATE_LICENSE_CONFIGURATION_REQUEST).item("item");
+
+pub(super) static LAUNCH_TEMPLATE_NAME: Shape =
+    Shape::text().min(3.0).max(128.0).pattern(&PATTERN_LAUNCH_TEMPLATE_NAME);
+
+pub(super) static LAUNCH_TEMPLATE_NAME_STRING_LIST: Shape =
+    Shape::list(&LAUNCH_TEMPLATE_NAME).item("item");
+
+pub(super) static LAUNCH_TEMPLATE_SET: Shape = Shape::list(&LAUNCH_TEMPLATE).item("item");
+
+pub(super) static LAUNCH_TEMPLATE_TAG_SPECIFICATION_LIST: Shape =
+    Shape::list(&LAUNCH_TEMPLATE_TAG_SPECIFICATION).item("item");
+
+pub(super) static LAUNCH_TEMPLATE_TAG_SPECIFICATION_REQUEST_LIST: Shape =
+    Shape::list(&LAUNCH_TEMPLATE_TAG_SPECIFICATION_REQUEST)
+        .item("LaunchTemplateTagSpecificationRequest");
+
+pub(super) static LAUNCH_TEMPLATE_VERSION_SET: Shape =
+    Shape::list(&LAUNCH_TEMPLATE_VERSION).item("item");
+
 pub(super) static LICENSE_LIST: Shape = Shape::list(&LICENSE_CONFIGURATION).item("item");
+
+pub(super) static LOCAL_STORAGE: Shape = Shape::words(&["included", "required", "excluded"]);
+
+pub(super) static LOCAL_STORAGE_TYPE: Shape = Shape::words(&["hdd", "ssd"]);
+
+pub(super) static LOCAL_STORAGE_TYPE_SET: Shape = Shape::list(&LOCAL_STORAGE_TYPE).item("item");
+
+pub(super) static LONG: Shape = Shape::long();
+
+pub(super) static MARKET_TYPE: Shape =
+    Shape::words(&["spot", "capacity-block", "interruptible-capacity-reservation", "on-demand"]);
 
 pub(super) static METRIC_CATEGORY_ID: Shape = Shape::text();
 
@@ -1676,6 +1883,12 @@ pub(super) static NETWORK_INTERFACE_TYPE: Shape = Shape::words(&[
 
 pub(super) static ODB_NETWORK_ARN: Shape = Shape::text();
 
+pub(super) static PERFORMANCE_FACTOR_REFERENCE_SET: Shape =
+    Shape::list(&PERFORMANCE_FACTOR_REFERENCE).item("item");
+
+pub(super) static PERFORMANCE_FACTOR_REFERENCE_SET_REQUEST: Shape =
+    Shape::list(&PERFORMANCE_FACTOR_REFERENCE_REQUEST).item("item");
+
 pub(super) static PLACEMENT_GROUP_ID: Shape = Shape::text();
 
 pub(super) static PLACEMENT_GROUP_NAME: Shape = Shape::text();
@@ -1684,11 +1897,16 @@ pub(super) static PLATFORM_VALUES: Shape = Shape::words(&["Windows"]);
 
 pub(super) static PREFIX_LIST_ID_LIST: Shape = Shape::list(&PREFIX_LIST_ID).item("item");
 
+pub(super) static PRIVATE_IP_ADDRESS_SPECIFICATION_LIST: Shape =
+    Shape::list(&PRIVATE_IP_ADDRESS_SPECIFICATION).item("item");
+
 pub(super) static PRODUCT_CODE_LIST: Shape = Shape::list(&PRODUCT_CODE).item("item");
 
 pub(super) static PRODUCT_CODE_VALUES: Shape = Shape::words(&["devpay", "marketplace"]);
 
 pub(super) static PROPAGATING_VGW_LIST: Shape = Shape::list(&PROPAGATING_VGW).item("item");
+
+pub(super) static RAMDISK_ID: Shape = Shape::text();
 
 pub(super) static REGION_GEOGRAPHY_LIST: Shape = Shape::list(&REGION_GEOGRAPHY).item("item");
 
@@ -1697,6 +1915,123 @@ pub(super) static REGION_LIST: Shape = Shape::list(&REGION).item("item");
 pub(super) static REGION_NAME_STRING_LIST: Shape = Shape::list(&STRING).item("RegionName");
 
 pub(super) static RESERVATION_LIST: Shape = Shape::list(&RESERVATION).item("item");
+
+pub(super) static RESOURCE_TYPE: Shape = Shape::words(&[
+    "capacity-reservation",
+    "client-vpn-endpoint",
+    "customer-gateway",
+    "carrier-gateway",
+    "coip-pool",
+    "declarative-policies-report",
+    "dedicated-host",
+    "dhcp-options",
+    "egress-only-internet-gateway",
+    "elastic-ip",
+    "elastic-gpu",
+    "export-image-task",
+    "export-instance-task",
+    "fca-policy",
+    "fleet",
+    "fpga-image",
+    "host-reservation",
+    "image",
+    "image-usage-report",
+    "import-image-task",
+    "import-snapshot-task",
+    "instance",
+    "instance-event-window",
+    "internet-gateway",
+    "ipam",
+    "ipam-pool",
+    "ipam-scope",
+    "ipv4pool-ec2",
+    "ipv6pool-ec2",
+    "key-pair",
+    "launch-template",
+    "local-gateway",
+    "local-gateway-route-table",
+    "local-gateway-virtual-interface",
+    "local-gateway-virtual-interface-group",
+    "local-gateway-route-table-vpc-association",
+    "local-gateway-route-table-virtual-interface-group-association",
+    "natgateway",
+    "network-acl",
+    "network-interface",
+    "network-insights-analysis",
+    "network-insights-path",
+    "network-insights-access-scope",
+    "network-insights-access-scope-analysis",
+    "outpost-lag",
+    "placement-group",
+    "prefix-list",
+    "replace-root-volume-task",
+    "reserved-instances",
+    "route-table",
+    "security-group",
+    "security-group-rule",
+    "service-link-virtual-interface",
+    "snapshot",
+    "spot-fleet-request",
+    "spot-instances-request",
+    "subnet",
+    "subnet-cidr-reservation",
+    "traffic-mirror-filter",
+    "traffic-mirror-session",
+    "traffic-mirror-target",
+    "transit-gateway",
+    "transit-gateway-attachment",
+    "transit-gateway-connect-peer",
+    "transit-gateway-multicast-domain",
+    "transit-gateway-policy-table",
+    "transit-gateway-metering-policy",
+    "transit-gateway-route-table",
+    "transit-gateway-route-table-announcement",
+    "volume",
+    "vpc",
+    "vpc-endpoint",
+    "vpc-endpoint-connection",
+    "vpc-endpoint-service",
+    "vpc-endpoint-service-permission",
+    "vpc-peering-connection",
+    "vpn-connection",
+    "vpn-gateway",
+    "vpc-flow-log",
+    "capacity-reservation-fleet",
+    "traffic-mirror-filter-rule",
+    "vpc-endpoint-connection-device-type",
+    "verified-access-instance",
+    "verified-access-group",
+    "verified-access-endpoint",
+    "verified-access-policy",
+    "verified-access-trust-provider",
+    "vpn-connection-device-type",
+    "vpc-block-public-access-exclusion",
+    "vpc-encryption-control",
+    "route-server",
+    "route-server-endpoint",
+    "route-server-peer",
+    "ipam-resource-discovery",
+    "ipam-resource-discovery-association",
+    "instance-connect-endpoint",
+    "verified-access-endpoint-target",
+    "ipam-external-resource-verification-token",
+    "capacity-block",
+    "mac-modification-task",
+    "ipam-prefix-list-resolver",
+    "ipam-policy",
+    "ipam-prefix-list-resolver-target",
+    "ipam-internet-registry-association",
+    "secondary-interface",
+    "secondary-network",
+    "secondary-subnet",
+    "capacity-manager-data-export",
+    "vpn-concentrator",
+    "ipam-pool-allocation",
+    "capacity-reservation-cancellation-quote",
+    "application-status-check",
+    "capacity-reservation-modification-quote",
+    "metric-category",
+]);
 
 pub(super) static ROUTE_LIST: Shape = Shape::list(&ROUTE).item("item");
 
@@ -1723,6 +2058,13 @@ pub(super) static ROUTE_TABLE_LIST: Shape = Shape::list(&ROUTE_TABLE).item("item
 
 pub(super) static SECONDARY_INTERFACE_ID: Shape = Shape::text();
 
+pub(super) static SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION_LIST: Shape =
+    Shape::list(&SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION).item("item");
+
+pub(super) static SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION_LIST_REQUEST: Shape =
+    Shape::list(&SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION_REQUEST)
+        .item("SecondaryInterfacePrivateIpAddressSpecification");
+
 pub(super) static SECONDARY_INTERFACE_STATUS: Shape = Shape::words(&["available", "in-use"]);
 
 pub(super) static SECONDARY_INTERFACE_TYPE: Shape = Shape::words(&["secondary"]);
@@ -1733,9 +2075,23 @@ pub(super) static SECONDARY_SUBNET_ID: Shape = Shape::text();
 
 pub(super) static SECURITY_GROUP_ID: Shape = Shape::text();
 
+pub(super) static SECURITY_GROUP_ID_STRING_LIST: Shape =
+    Shape::list(&SECURITY_GROUP_ID).item("SecurityGroupId");
+
 pub(super) static SECURITY_GROUP_LIST: Shape = Shape::list(&SECURITY_GROUP).item("item");
 
 pub(super) static SECURITY_GROUP_NAME: Shape = Shape::text();
+
+pub(super) static SECURITY_GROUP_STRING_LIST: Shape =
+    Shape::list(&SECURITY_GROUP_NAME).item("SecurityGroup");
+
+pub(super) static SENSITIVE_USER_DATA: Shape = Shape::text().sensitive();
+
+pub(super) static SHUTDOWN_BEHAVIOR: Shape = Shape::words(&["stop", "terminate"]);
+
+pub(super) static SNAPSHOT_ID: Shape = Shape::text();
+
+pub(super) static SPOT_INSTANCE_TYPE: Shape = Shape::words(&["one-time", "persistent"]);
 
 pub(super) static STRING: Shape = Shape::text();
 
@@ -1769,13 +2125,22 @@ pub(super) static SUBNET_STATE: Shape = Shape::words(&[
 
 pub(super) static TAG_LIST: Shape = Shape::list(&TAG).item("item");
 
+pub(super) static TAG_SPECIFICATION_LIST: Shape = Shape::list(&TAG_SPECIFICATION).item("item");
+
 pub(super) static TENANCY: Shape = Shape::words(&["default", "dedicated", "host"]);
 
 pub(super) static USER_ID_GROUP_PAIR_LIST: Shape = Shape::list(&USER_ID_GROUP_PAIR).item("item");
 
 pub(super) static VALUE_STRING_LIST: Shape = Shape::list(&STRING).item("item");
 
+pub(super) static VERSION_DESCRIPTION: Shape = Shape::text().min(0.0).max(255.0);
+
+pub(super) static VERSION_STRING_LIST: Shape = Shape::list(&STRING).item("item");
+
 pub(super) static VIRTUALIZATION_TYPE: Shape = Shape::words(&["hvm", "paravirtual"]);
+
+pub(super) static VOLUME_TYPE: Shape =
+    Shape::words(&["standard", "io1", "io2", "gp2", "sc1", "st1", "gp3"]);
 
 pub(super) static VPC_ATTRIBUTE_NAME: Shape =
     Shape::words(&["enableDnsSupport", "enableDnsHostnames", "enableNetworkAddressUsageMetrics"]);
@@ -1825,3 +2190,7 @@ pub(super) static VPC_STATE: Shape = Shape::words(&["pending", "available", "del
 pub(super) static ZONE_ID_STRING_LIST: Shape = Shape::list(&STRING).item("ZoneId");
 
 pub(super) static ZONE_NAME_STRING_LIST: Shape = Shape::list(&STRING).item("ZoneName");
+
+static PATTERN_LAUNCH_TEMPLATE_NAME: Pattern = Pattern::new(r#"[a-zA-Z0-9\(\)\.\-/_]+"#);
+
+static PATTERN_ALLOWED_INSTANCE_TYPE: Pattern = Pattern::new(r#"[a-zA-Z0-9\.\*\-]+"#);

@@ -11,6 +11,42 @@ pub trait Ec2: Send + Sync {
     /// What accompanies a request: who asks, from where, when.
     type Context: Send + Sync;
 
+    /// EC2 operation `CreateLaunchTemplate`.
+    fn create_launch_template(
+        &self,
+        _context: &Self::Context,
+        _request: CreateLaunchTemplateRequest,
+    ) -> impl Future<Output = Result<CreateLaunchTemplateResult, crate::Error>> + Send {
+        ready(Err(crate::Error::not_implemented("ec2", "CreateLaunchTemplate")))
+    }
+
+    /// EC2 operation `CreateLaunchTemplateVersion`.
+    fn create_launch_template_version(
+        &self,
+        _context: &Self::Context,
+        _request: CreateLaunchTemplateVersionRequest,
+    ) -> impl Future<Output = Result<CreateLaunchTemplateVersionResult, crate::Error>> + Send {
+        ready(Err(crate::Error::not_implemented("ec2", "CreateLaunchTemplateVersion")))
+    }
+
+    /// EC2 operation `DeleteLaunchTemplate`.
+    fn delete_launch_template(
+        &self,
+        _context: &Self::Context,
+        _request: DeleteLaunchTemplateRequest,
+    ) -> impl Future<Output = Result<DeleteLaunchTemplateResult, crate::Error>> + Send {
+        ready(Err(crate::Error::not_implemented("ec2", "DeleteLaunchTemplate")))
+    }
+
+    /// EC2 operation `DeleteLaunchTemplateVersions`.
+    fn delete_launch_template_versions(
+        &self,
+        _context: &Self::Context,
+        _request: DeleteLaunchTemplateVersionsRequest,
+    ) -> impl Future<Output = Result<DeleteLaunchTemplateVersionsResult, crate::Error>> + Send {
+        ready(Err(crate::Error::not_implemented("ec2", "DeleteLaunchTemplateVersions")))
+    }
+
     /// EC2 operation `DescribeAccountAttributes`.
     fn describe_account_attributes(
         &self,
@@ -45,6 +81,25 @@ pub trait Ec2: Send + Sync {
         _request: DescribeInternetGatewaysRequest,
     ) -> impl Future<Output = Result<DescribeInternetGatewaysResult, crate::Error>> + Send {
         ready(Err(crate::Error::not_implemented("ec2", "DescribeInternetGateways")))
+    }
+
+    /// EC2 operation `DescribeLaunchTemplateVersions`.
+    fn describe_launch_template_versions(
+        &self,
+        _context: &Self::Context,
+        _request: DescribeLaunchTemplateVersionsRequest,
+    ) -> impl Future<Output = Result<DescribeLaunchTemplateVersionsResult, crate::Error>> + Send
+    {
+        ready(Err(crate::Error::not_implemented("ec2", "DescribeLaunchTemplateVersions")))
+    }
+
+    /// EC2 operation `DescribeLaunchTemplates`.
+    fn describe_launch_templates(
+        &self,
+        _context: &Self::Context,
+        _request: DescribeLaunchTemplatesRequest,
+    ) -> impl Future<Output = Result<DescribeLaunchTemplatesResult, crate::Error>> + Send {
+        ready(Err(crate::Error::not_implemented("ec2", "DescribeLaunchTemplates")))
     }
 
     /// EC2 operation `DescribeNetworkInterfaces`.
@@ -109,6 +164,15 @@ pub trait Ec2: Send + Sync {
     ) -> impl Future<Output = Result<DescribeVpcsResult, crate::Error>> + Send {
         ready(Err(crate::Error::not_implemented("ec2", "DescribeVpcs")))
     }
+
+    /// EC2 operation `ModifyLaunchTemplate`.
+    fn modify_launch_template(
+        &self,
+        _context: &Self::Context,
+        _request: ModifyLaunchTemplateRequest,
+    ) -> impl Future<Output = Result<ModifyLaunchTemplateResult, crate::Error>> + Send {
+        ready(Err(crate::Error::not_implemented("ec2", "ModifyLaunchTemplate")))
+    }
 }
 
 /// Decodes and validates the JSON `body` of `operation`, calls `service` and encodes the answer as JSON.
@@ -126,6 +190,20 @@ pub async fn dispatch<S: Ec2>(
     use crate::codec::{request, response};
     let facts = operation.facts();
     match operation {
+        Operation::CreateLaunchTemplate => {
+            response(&service.create_launch_template(context, request(&FACTS, facts, body)?).await?)
+        }
+        Operation::CreateLaunchTemplateVersion => response(
+            &service.create_launch_template_version(context, request(&FACTS, facts, body)?).await?,
+        ),
+        Operation::DeleteLaunchTemplate => {
+            response(&service.delete_launch_template(context, request(&FACTS, facts, body)?).await?)
+        }
+        Operation::DeleteLaunchTemplateVersions => response(
+            &service
+                .delete_launch_template_versions(context, request(&FACTS, facts, body)?)
+                .await?,
+        ),
         Operation::DescribeAccountAttributes => response(
             &service.describe_account_attributes(context, request(&FACTS, facts, body)?).await?,
         ),
@@ -137,6 +215,14 @@ pub async fn dispatch<S: Ec2>(
         }
         Operation::DescribeInternetGateways => response(
             &service.describe_internet_gateways(context, request(&FACTS, facts, body)?).await?,
+        ),
+        Operation::DescribeLaunchTemplateVersions => response(
+            &service
+                .describe_launch_template_versions(context, request(&FACTS, facts, body)?)
+                .await?,
+        ),
+        Operation::DescribeLaunchTemplates => response(
+            &service.describe_launch_templates(context, request(&FACTS, facts, body)?).await?,
         ),
         Operation::DescribeNetworkInterfaces => response(
             &service.describe_network_interfaces(context, request(&FACTS, facts, body)?).await?,
@@ -158,6 +244,9 @@ pub async fn dispatch<S: Ec2>(
         }
         Operation::DescribeVpcs => {
             response(&service.describe_vpcs(context, request(&FACTS, facts, body)?).await?)
+        }
+        Operation::ModifyLaunchTemplate => {
+            response(&service.modify_launch_template(context, request(&FACTS, facts, body)?).await?)
         }
         other => Err(crate::Error::not_implemented("ec2", other.name())),
     }

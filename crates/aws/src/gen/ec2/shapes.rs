@@ -6,6 +6,46 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 
+/// EC2 shape `AcceleratorCount`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AcceleratorCount {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<i32>,
+}
+
+/// EC2 shape `AcceleratorCountRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AcceleratorCountRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<i32>,
+}
+
+/// EC2 shape `AcceleratorTotalMemoryMiB`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AcceleratorTotalMemoryMiB {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<i32>,
+}
+
+/// EC2 shape `AcceleratorTotalMemoryMiBRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AcceleratorTotalMemoryMiBRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<i32>,
+}
+
 /// EC2 shape `AccountAttribute`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -108,6 +148,42 @@ pub struct AvailabilityZoneSubGeography {
     pub name: Option<String>,
 }
 
+/// EC2 shape `BaselineEbsBandwidthMbps`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BaselineEbsBandwidthMbps {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<i32>,
+}
+
+/// EC2 shape `BaselineEbsBandwidthMbpsRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct BaselineEbsBandwidthMbpsRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<i32>,
+}
+
+/// EC2 shape `BaselinePerformanceFactors`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BaselinePerformanceFactors {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<CpuPerformanceFactor>,
+}
+
+/// EC2 shape `BaselinePerformanceFactorsRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct BaselinePerformanceFactorsRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<CpuPerformanceFactorRequest>,
+}
+
 /// EC2 shape `BlockPublicAccessStates`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -126,6 +202,16 @@ pub struct CapacityReservationSpecificationResponse {
     pub capacity_reservation_target: Option<CapacityReservationTargetResponse>,
 }
 
+/// EC2 shape `CapacityReservationTarget`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CapacityReservationTarget {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_reservation_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_reservation_resource_group_arn: Option<String>,
+}
+
 /// EC2 shape `CapacityReservationTargetResponse`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -140,6 +226,30 @@ pub struct CapacityReservationTargetResponse {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionTrackingConfiguration {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp_established_timeout: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub udp_stream_timeout: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub udp_timeout: Option<i32>,
+}
+
+/// EC2 shape `ConnectionTrackingSpecification`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionTrackingSpecification {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp_established_timeout: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub udp_stream_timeout: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub udp_timeout: Option<i32>,
+}
+
+/// EC2 shape `ConnectionTrackingSpecificationRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ConnectionTrackingSpecificationRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tcp_established_timeout: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -172,6 +282,64 @@ pub struct CpuOptions {
     pub nested_virtualization: Option<NestedVirtualizationSpecification>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads_per_core: Option<i32>,
+}
+
+/// EC2 shape `CpuPerformanceFactor`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CpuPerformanceFactor {
+    #[serde(rename = "referenceSet", skip_serializing_if = "Option::is_none")]
+    pub references: Option<Vec<PerformanceFactorReference>>,
+}
+
+/// EC2 shape `CpuPerformanceFactorRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CpuPerformanceFactorRequest {
+    #[serde(rename = "Reference", skip_serializing_if = "Option::is_none")]
+    pub references: Option<Vec<PerformanceFactorReferenceRequest>>,
+}
+
+/// EC2 shape `CreditSpecification`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreditSpecification {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_credits: Option<String>,
+}
+
+/// EC2 shape `CreditSpecificationRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CreditSpecificationRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_credits: Option<String>,
+}
+
+/// EC2 shape `DeleteLaunchTemplateVersionsResponseErrorItem`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeleteLaunchTemplateVersionsResponseErrorItem {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_template_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_template_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_error: Option<ResponseError>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version_number: Option<i64>,
+}
+
+/// EC2 shape `DeleteLaunchTemplateVersionsResponseSuccessItem`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeleteLaunchTemplateVersionsResponseSuccessItem {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_template_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_template_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version_number: Option<i64>,
 }
 
 /// EC2 shape `EbsInstanceBlockDevice`.
@@ -210,6 +378,22 @@ pub struct ElasticGpuAssociation {
     pub elastic_gpu_id: Option<String>,
 }
 
+/// EC2 shape `ElasticGpuSpecification`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ElasticGpuSpecification {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub r#type: Option<String>,
+}
+
+/// EC2 shape `ElasticGpuSpecificationResponse`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ElasticGpuSpecificationResponse {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub r#type: Option<String>,
+}
+
 /// EC2 shape `ElasticInferenceAcceleratorAssociation`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -222,6 +406,24 @@ pub struct ElasticInferenceAcceleratorAssociation {
     pub elastic_inference_accelerator_association_state: Option<String>,
     #[serde(default, with = "crate::value::timestamp", skip_serializing_if = "Option::is_none")]
     pub elastic_inference_accelerator_association_time: Option<stdx::Timestamp>,
+}
+
+/// EC2 shape `EnaSrdSpecificationRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct EnaSrdSpecificationRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ena_srd_enabled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ena_srd_udp_specification: Option<EnaSrdUdpSpecificationRequest>,
+}
+
+/// EC2 shape `EnaSrdUdpSpecificationRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct EnaSrdUdpSpecificationRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ena_srd_udp_enabled: Option<bool>,
 }
 
 /// EC2 shape `EnclaveOptions`.
@@ -448,6 +650,14 @@ pub struct InstanceIpv6Address {
     pub is_primary_ipv6: Option<bool>,
 }
 
+/// EC2 shape `InstanceIpv6AddressRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct InstanceIpv6AddressRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_address: Option<String>,
+}
+
 /// EC2 shape `InstanceIpv6Prefix`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -590,6 +800,122 @@ pub struct InstancePrivateIpAddress {
     pub private_ip_address: Option<String>,
 }
 
+/// EC2 shape `InstanceRequirements`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstanceRequirements {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accelerator_count: Option<AcceleratorCount>,
+    #[serde(rename = "acceleratorManufacturerSet", skip_serializing_if = "Option::is_none")]
+    pub accelerator_manufacturers: Option<Vec<AcceleratorManufacturer>>,
+    #[serde(rename = "acceleratorNameSet", skip_serializing_if = "Option::is_none")]
+    pub accelerator_names: Option<Vec<AcceleratorName>>,
+    #[serde(rename = "acceleratorTotalMemoryMiB", skip_serializing_if = "Option::is_none")]
+    pub accelerator_total_memory_mib: Option<AcceleratorTotalMemoryMiB>,
+    #[serde(rename = "acceleratorTypeSet", skip_serializing_if = "Option::is_none")]
+    pub accelerator_types: Option<Vec<AcceleratorType>>,
+    #[serde(rename = "allowedInstanceTypeSet", skip_serializing_if = "Option::is_none")]
+    pub allowed_instance_types: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bare_metal: Option<BareMetal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline_ebs_bandwidth_mbps: Option<BaselineEbsBandwidthMbps>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline_performance_factors: Option<BaselinePerformanceFactors>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burstable_performance: Option<BurstablePerformance>,
+    #[serde(rename = "cpuManufacturerSet", skip_serializing_if = "Option::is_none")]
+    pub cpu_manufacturers: Option<Vec<CpuManufacturer>>,
+    #[serde(rename = "excludedInstanceTypeSet", skip_serializing_if = "Option::is_none")]
+    pub excluded_instance_types: Option<Vec<String>>,
+    #[serde(rename = "instanceGenerationSet", skip_serializing_if = "Option::is_none")]
+    pub instance_generations: Option<Vec<InstanceGeneration>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_storage: Option<LocalStorage>,
+    #[serde(rename = "localStorageTypeSet", skip_serializing_if = "Option::is_none")]
+    pub local_storage_types: Option<Vec<LocalStorageType>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_spot_price_as_percentage_of_optimal_on_demand_price: Option<i32>,
+    #[serde(rename = "memoryGiBPerVCpu", skip_serializing_if = "Option::is_none")]
+    pub memory_gib_per_vcpu: Option<MemoryGiBPerVCpu>,
+    #[serde(rename = "memoryMiB", skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<MemoryMiB>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_bandwidth_gbps: Option<NetworkBandwidthGbps>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_interface_count: Option<NetworkInterfaceCount>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_demand_max_price_percentage_over_lowest_price: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require_encryption_in_transit: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require_hibernate_support: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spot_max_price_percentage_over_lowest_price: Option<i32>,
+    #[serde(rename = "totalLocalStorageGB", skip_serializing_if = "Option::is_none")]
+    pub total_local_storage_gb: Option<TotalLocalStorageGB>,
+    #[serde(rename = "vCpuCount", skip_serializing_if = "Option::is_none")]
+    pub vcpu_count: Option<VCpuCountRange>,
+}
+
+/// EC2 shape `InstanceRequirementsRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct InstanceRequirementsRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accelerator_count: Option<AcceleratorCountRequest>,
+    #[serde(rename = "AcceleratorManufacturer", skip_serializing_if = "Option::is_none")]
+    pub accelerator_manufacturers: Option<Vec<AcceleratorManufacturer>>,
+    #[serde(rename = "AcceleratorName", skip_serializing_if = "Option::is_none")]
+    pub accelerator_names: Option<Vec<AcceleratorName>>,
+    #[serde(rename = "AcceleratorTotalMemoryMiB", skip_serializing_if = "Option::is_none")]
+    pub accelerator_total_memory_mib: Option<AcceleratorTotalMemoryMiBRequest>,
+    #[serde(rename = "AcceleratorType", skip_serializing_if = "Option::is_none")]
+    pub accelerator_types: Option<Vec<AcceleratorType>>,
+    #[serde(rename = "AllowedInstanceType", skip_serializing_if = "Option::is_none")]
+    pub allowed_instance_types: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bare_metal: Option<BareMetal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline_ebs_bandwidth_mbps: Option<BaselineEbsBandwidthMbpsRequest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline_performance_factors: Option<BaselinePerformanceFactorsRequest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burstable_performance: Option<BurstablePerformance>,
+    #[serde(rename = "CpuManufacturer", skip_serializing_if = "Option::is_none")]
+    pub cpu_manufacturers: Option<Vec<CpuManufacturer>>,
+    #[serde(rename = "ExcludedInstanceType", skip_serializing_if = "Option::is_none")]
+    pub excluded_instance_types: Option<Vec<String>>,
+    #[serde(rename = "InstanceGeneration", skip_serializing_if = "Option::is_none")]
+    pub instance_generations: Option<Vec<InstanceGeneration>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_storage: Option<LocalStorage>,
+    #[serde(rename = "LocalStorageType", skip_serializing_if = "Option::is_none")]
+    pub local_storage_types: Option<Vec<LocalStorageType>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_spot_price_as_percentage_of_optimal_on_demand_price: Option<i32>,
+    #[serde(rename = "MemoryGiBPerVCpu", skip_serializing_if = "Option::is_none")]
+    pub memory_gib_per_vcpu: Option<MemoryGiBPerVCpuRequest>,
+    #[serde(rename = "MemoryMiB", skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<MemoryMiBRequest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_bandwidth_gbps: Option<NetworkBandwidthGbpsRequest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_interface_count: Option<NetworkInterfaceCountRequest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_demand_max_price_percentage_over_lowest_price: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require_encryption_in_transit: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require_hibernate_support: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spot_max_price_percentage_over_lowest_price: Option<i32>,
+    #[serde(rename = "TotalLocalStorageGB", skip_serializing_if = "Option::is_none")]
+    pub total_local_storage_gb: Option<TotalLocalStorageGBRequest>,
+    #[serde(rename = "VCpuCount", skip_serializing_if = "Option::is_none")]
+    pub vcpu_count: Option<VCpuCountRangeRequest>,
+}
+
 /// EC2 shape `InstanceSecondaryInterface`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -714,10 +1040,42 @@ pub struct Ipv4PrefixSpecification {
     pub ipv4_prefix: Option<String>,
 }
 
+/// EC2 shape `Ipv4PrefixSpecificationRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Ipv4PrefixSpecificationRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv4_prefix: Option<String>,
+}
+
+/// EC2 shape `Ipv4PrefixSpecificationResponse`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ipv4PrefixSpecificationResponse {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv4_prefix: Option<String>,
+}
+
 /// EC2 shape `Ipv6PrefixSpecification`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ipv6PrefixSpecification {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_prefix: Option<String>,
+}
+
+/// EC2 shape `Ipv6PrefixSpecificationRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Ipv6PrefixSpecificationRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_prefix: Option<String>,
+}
+
+/// EC2 shape `Ipv6PrefixSpecificationResponse`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ipv6PrefixSpecificationResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ipv6_prefix: Option<String>,
 }
@@ -732,182 +1090,496 @@ pub struct Ipv6Range {
     pub description: Option<String>,
 }
 
-/// EC2 shape `LicenseConfiguration`.
+/// EC2 shape `LaunchTemplate`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct LicenseConfiguration {
+pub struct LaunchTemplate {
+    #[serde(default, with = "crate::value::timestamp", skip_serializing_if = "Option::is_none")]
+    pub create_time: Option<stdx::Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub license_configuration_arn: Option<String>,
-}
-
-/// EC2 shape `Monitoring`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Monitoring {
-    #[serde(rename = "metricCategoryIdSet", skip_serializing_if = "Option::is_none")]
-    pub metric_category_ids: Option<Vec<String>>,
+    pub created_by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<MonitoringState>,
-}
-
-/// EC2 shape `NetworkInterface`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NetworkInterface {
-    #[serde(rename = "associatedSubnetSet", skip_serializing_if = "Option::is_none")]
-    pub associated_subnets: Option<Vec<String>>,
+    pub default_version_number: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub association: Option<NetworkInterfaceAssociation>,
+    pub latest_version_number: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub attachment: Option<NetworkInterfaceAttachment>,
+    pub launch_template_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub availability_zone: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub availability_zone_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub connection_tracking_configuration: Option<ConnectionTrackingConfiguration>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub deny_all_igw_traffic: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    #[serde(rename = "groupSet", skip_serializing_if = "Option::is_none")]
-    pub groups: Option<Vec<GroupIdentifier>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub interface_type: Option<NetworkInterfaceType>,
-    #[serde(rename = "ipv4PrefixSet", skip_serializing_if = "Option::is_none")]
-    pub ipv4_prefixes: Option<Vec<Ipv4PrefixSpecification>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6_address: Option<String>,
-    #[serde(rename = "ipv6AddressesSet", skip_serializing_if = "Option::is_none")]
-    pub ipv6_addresses: Option<Vec<NetworkInterfaceIpv6Address>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6_native: Option<bool>,
-    #[serde(rename = "ipv6PrefixSet", skip_serializing_if = "Option::is_none")]
-    pub ipv6_prefixes: Option<Vec<Ipv6PrefixSpecification>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mac_address: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub network_interface_id: Option<String>,
+    pub launch_template_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operator: Option<OperatorResponse>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub outpost_arn: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub owner_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub private_dns_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub private_ip_address: Option<String>,
-    #[serde(rename = "privateIpAddressesSet", skip_serializing_if = "Option::is_none")]
-    pub private_ip_addresses: Option<Vec<NetworkInterfacePrivateIpAddress>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub public_dns_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub public_ip_dns_name_options: Option<PublicIpDnsNameOptions>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub requester_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub requester_managed: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub source_dest_check: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<NetworkInterfaceStatus>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subnet_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tag_set: Option<Vec<Tag>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vpc_id: Option<String>,
+    #[serde(rename = "tagSet", skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<Tag>>,
 }
 
-/// EC2 shape `NetworkInterfaceAssociation`.
+/// EC2 shape `LaunchTemplateBlockDeviceMapping`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct NetworkInterfaceAssociation {
+pub struct LaunchTemplateBlockDeviceMapping {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub allocation_id: Option<String>,
+    pub device_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub association_id: Option<String>,
+    pub ebs: Option<LaunchTemplateEbsBlockDevice>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub carrier_ip: Option<String>,
+    pub no_device: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub customer_owned_ip: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ip_owner_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub public_dns_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub public_ip: Option<String>,
+    pub virtual_name: Option<String>,
 }
 
-/// EC2 shape `NetworkInterfaceAttachment`.
+/// EC2 shape `LaunchTemplateBlockDeviceMappingRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplateBlockDeviceMappingRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ebs: Option<LaunchTemplateEbsBlockDeviceRequest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_device: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub virtual_name: Option<String>,
+}
+
+/// EC2 shape `LaunchTemplateCapacityReservationSpecificationRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplateCapacityReservationSpecificationRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_reservation_preference: Option<CapacityReservationPreference>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_reservation_target: Option<CapacityReservationTarget>,
+}
+
+/// EC2 shape `LaunchTemplateCapacityReservationSpecificationResponse`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct NetworkInterfaceAttachment {
-    #[serde(default, with = "crate::value::timestamp", skip_serializing_if = "Option::is_none")]
-    pub attach_time: Option<stdx::Timestamp>,
+pub struct LaunchTemplateCapacityReservationSpecificationResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub attachment_id: Option<String>,
+    pub capacity_reservation_preference: Option<CapacityReservationPreference>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_reservation_target: Option<CapacityReservationTargetResponse>,
+}
+
+/// EC2 shape `LaunchTemplateCpuOptions`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchTemplateCpuOptions {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amd_sev_snp: Option<AmdSevSnpSpecification>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub core_count: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nested_virtualization: Option<NestedVirtualizationSpecification>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads_per_core: Option<i32>,
+}
+
+/// EC2 shape `LaunchTemplateCpuOptionsRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplateCpuOptionsRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amd_sev_snp: Option<AmdSevSnpSpecification>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub core_count: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nested_virtualization: Option<NestedVirtualizationSpecification>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads_per_core: Option<i32>,
+}
+
+/// EC2 shape `LaunchTemplateEbsBlockDevice`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchTemplateEbsBlockDevice {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delete_on_termination: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ebs_card_index: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encrypted: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iops: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kms_key_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_initialization_rate: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_size: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_type: Option<VolumeType>,
+}
+
+/// EC2 shape `LaunchTemplateEbsBlockDeviceRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplateEbsBlockDeviceRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delete_on_termination: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ebs_card_index: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encrypted: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iops: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kms_key_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_initialization_rate: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_size: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_type: Option<VolumeType>,
+}
+
+/// EC2 shape `LaunchTemplateElasticInferenceAccelerator`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplateElasticInferenceAccelerator {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub r#type: Option<String>,
+}
+
+/// EC2 shape `LaunchTemplateElasticInferenceAcceleratorResponse`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchTemplateElasticInferenceAcceleratorResponse {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub r#type: Option<String>,
+}
+
+/// EC2 shape `LaunchTemplateEnaSrdSpecification`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchTemplateEnaSrdSpecification {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ena_srd_enabled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ena_srd_udp_specification: Option<LaunchTemplateEnaSrdUdpSpecification>,
+}
+
+/// EC2 shape `LaunchTemplateEnaSrdUdpSpecification`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchTemplateEnaSrdUdpSpecification {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ena_srd_udp_enabled: Option<bool>,
+}
+
+/// EC2 shape `LaunchTemplateEnclaveOptions`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchTemplateEnclaveOptions {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+}
+
+/// EC2 shape `LaunchTemplateEnclaveOptionsRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplateEnclaveOptionsRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+}
+
+/// EC2 shape `LaunchTemplateHibernationOptions`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchTemplateHibernationOptions {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub configured: Option<bool>,
+}
+
+/// EC2 shape `LaunchTemplateHibernationOptionsRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplateHibernationOptionsRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub configured: Option<bool>,
+}
+
+/// EC2 shape `LaunchTemplateIamInstanceProfileSpecification`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchTemplateIamInstanceProfileSpecification {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// EC2 shape `LaunchTemplateIamInstanceProfileSpecificationRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplateIamInstanceProfileSpecificationRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// EC2 shape `LaunchTemplateInstanceMaintenanceOptions`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchTemplateInstanceMaintenanceOptions {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_recovery: Option<LaunchTemplateAutoRecoveryState>,
+}
+
+/// EC2 shape `LaunchTemplateInstanceMaintenanceOptionsRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplateInstanceMaintenanceOptionsRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_recovery: Option<LaunchTemplateAutoRecoveryState>,
+}
+
+/// EC2 shape `LaunchTemplateInstanceMarketOptions`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchTemplateInstanceMarketOptions {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub market_type: Option<MarketType>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spot_options: Option<LaunchTemplateSpotMarketOptions>,
+}
+
+/// EC2 shape `LaunchTemplateInstanceMarketOptionsRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplateInstanceMarketOptionsRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub market_type: Option<MarketType>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spot_options: Option<LaunchTemplateSpotMarketOptionsRequest>,
+}
+
+/// EC2 shape `LaunchTemplateInstanceMetadataOptions`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchTemplateInstanceMetadataOptions {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_endpoint: Option<LaunchTemplateInstanceMetadataEndpointState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_protocol_ipv6: Option<LaunchTemplateInstanceMetadataProtocolIpv6>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_put_response_hop_limit: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_tokens: Option<LaunchTemplateHttpTokensState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_metadata_tags: Option<LaunchTemplateInstanceMetadataTagsState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<LaunchTemplateInstanceMetadataOptionsState>,
+}
+
+/// EC2 shape `LaunchTemplateInstanceMetadataOptionsRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplateInstanceMetadataOptionsRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_endpoint: Option<LaunchTemplateInstanceMetadataEndpointState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_protocol_ipv6: Option<LaunchTemplateInstanceMetadataProtocolIpv6>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_put_response_hop_limit: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_tokens: Option<LaunchTemplateHttpTokensState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_metadata_tags: Option<LaunchTemplateInstanceMetadataTagsState>,
+}
+
+/// EC2 shape `LaunchTemplateInstanceNetworkInterfaceSpecification`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchTemplateInstanceNetworkInterfaceSpecification {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub associate_carrier_ip_address: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub associate_public_ip_address: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection_tracking_specification: Option<ConnectionTrackingSpecification>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delete_on_termination: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_index: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ena_queue_count: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ena_srd_specification: Option<AttachmentEnaSrdSpecification>,
+    pub ena_srd_specification: Option<LaunchTemplateEnaSrdSpecification>,
+    #[serde(rename = "groupSet", skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub instance_id: Option<String>,
+    pub interface_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub instance_owner_id: Option<String>,
+    pub ipv4_prefix_count: Option<i32>,
+    #[serde(rename = "ipv4PrefixSet", skip_serializing_if = "Option::is_none")]
+    pub ipv4_prefixes: Option<Vec<Ipv4PrefixSpecificationResponse>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_address_count: Option<i32>,
+    #[serde(rename = "ipv6AddressesSet", skip_serializing_if = "Option::is_none")]
+    pub ipv6_addresses: Option<Vec<InstanceIpv6Address>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_prefix_count: Option<i32>,
+    #[serde(rename = "ipv6PrefixSet", skip_serializing_if = "Option::is_none")]
+    pub ipv6_prefixes: Option<Vec<Ipv6PrefixSpecificationResponse>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_card_index: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<AttachmentStatus>,
-}
-
-/// EC2 shape `NetworkInterfaceIpv6Address`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NetworkInterfaceIpv6Address {
+    pub network_interface_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6_address: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub is_primary_ipv6: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub public_ipv6_dns_name: Option<String>,
-}
-
-/// EC2 shape `NetworkInterfacePrivateIpAddress`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NetworkInterfacePrivateIpAddress {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub association: Option<NetworkInterfaceAssociation>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub primary: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub private_dns_name: Option<String>,
+    pub primary_ipv6: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub private_ip_address: Option<String>,
+    #[serde(rename = "privateIpAddressesSet", skip_serializing_if = "Option::is_none")]
+    pub private_ip_addresses: Option<Vec<PrivateIpAddressSpecification>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secondary_private_ip_address_count: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subnet_id: Option<String>,
 }
 
-/// EC2 shape `OperatorResponse`.
+/// EC2 shape `LaunchTemplateInstanceNetworkInterfaceSpecificationRequest`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct OperatorResponse {
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplateInstanceNetworkInterfaceSpecificationRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hidden_by_default: Option<bool>,
+    pub associate_carrier_ip_address: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub managed: Option<bool>,
+    pub associate_public_ip_address: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub principal: Option<String>,
+    pub connection_tracking_specification: Option<ConnectionTrackingSpecificationRequest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delete_on_termination: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_index: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ena_queue_count: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ena_srd_specification: Option<EnaSrdSpecificationRequest>,
+    #[serde(rename = "SecurityGroupId", skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv4_prefix_count: Option<i32>,
+    #[serde(rename = "Ipv4Prefix", skip_serializing_if = "Option::is_none")]
+    pub ipv4_prefixes: Option<Vec<Ipv4PrefixSpecificationRequest>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_address_count: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_addresses: Option<Vec<InstanceIpv6AddressRequest>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_prefix_count: Option<i32>,
+    #[serde(rename = "Ipv6Prefix", skip_serializing_if = "Option::is_none")]
+    pub ipv6_prefixes: Option<Vec<Ipv6PrefixSpecificationRequest>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_card_index: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_interface_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub primary_ipv6: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_ip_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_ip_addresses: Option<Vec<PrivateIpAddressSpecification>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secondary_private_ip_address_count: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subnet_id: Option<String>,
 }
 
-/// EC2 shape `Placement`.
+/// EC2 shape `LaunchTemplateInstanceSecondaryInterfaceSpecification`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Placement {
+pub struct LaunchTemplateInstanceSecondaryInterfaceSpecification {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delete_on_termination: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_index: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface_type: Option<SecondaryInterfaceType>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_card_index: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_ip_address_count: Option<i32>,
+    #[serde(rename = "privateIpAddressesSet", skip_serializing_if = "Option::is_none")]
+    pub private_ip_addresses: Option<Vec<SecondaryInterfacePrivateIpAddressSpecification>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secondary_subnet_id: Option<String>,
+}
+
+/// EC2 shape `LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delete_on_termination: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_index: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface_type: Option<SecondaryInterfaceType>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_card_index: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_ip_address_count: Option<i32>,
+    #[serde(rename = "PrivateIpAddress", skip_serializing_if = "Option::is_none")]
+    pub private_ip_addresses: Option<Vec<SecondaryInterfacePrivateIpAddressSpecificationRequest>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secondary_subnet_id: Option<String>,
+}
+
+/// EC2 shape `LaunchTemplateLicenseConfiguration`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchTemplateLicenseConfiguration {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub license_configuration_arn: Option<String>,
+}
+
+/// EC2 shape `LaunchTemplateLicenseConfigurationRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplateLicenseConfigurationRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub license_configuration_arn: Option<String>,
+}
+
+/// EC2 shape `LaunchTemplateNetworkPerformanceOptions`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchTemplateNetworkPerformanceOptions {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bandwidth_weighting: Option<InstanceBandwidthWeighting>,
+}
+
+/// EC2 shape `LaunchTemplateNetworkPerformanceOptionsRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplateNetworkPerformanceOptionsRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bandwidth_weighting: Option<InstanceBandwidthWeighting>,
+}
+
+/// EC2 shape `LaunchTemplatePlacement`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchTemplatePlacement {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub affinity: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -930,468 +1602,216 @@ pub struct Placement {
     pub tenancy: Option<Tenancy>,
 }
 
-/// EC2 shape `PrefixListId`.
+/// EC2 shape `LaunchTemplatePlacementRequest`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PrefixListId {
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplatePlacementRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub prefix_list_id: Option<String>,
-}
-
-/// EC2 shape `PrivateDnsNameOptionsOnLaunch`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PrivateDnsNameOptionsOnLaunch {
-    #[serde(rename = "enableResourceNameDnsAAAARecord", skip_serializing_if = "Option::is_none")]
-    pub enable_resource_name_dns_aaaa_record: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub enable_resource_name_dns_a_record: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hostname_type: Option<HostnameType>,
-}
-
-/// EC2 shape `PrivateDnsNameOptionsResponse`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PrivateDnsNameOptionsResponse {
-    #[serde(rename = "enableResourceNameDnsAAAARecord", skip_serializing_if = "Option::is_none")]
-    pub enable_resource_name_dns_aaaa_record: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub enable_resource_name_dns_a_record: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hostname_type: Option<HostnameType>,
-}
-
-/// EC2 shape `ProductCode`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ProductCode {
-    #[serde(rename = "productCode", skip_serializing_if = "Option::is_none")]
-    pub product_code_id: Option<String>,
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    pub product_code_type: Option<ProductCodeValues>,
-}
-
-/// EC2 shape `PropagatingVgw`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PropagatingVgw {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gateway_id: Option<String>,
-}
-
-/// EC2 shape `PublicIpDnsNameOptions`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PublicIpDnsNameOptions {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dns_hostname_type: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub public_dual_stack_dns_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub public_ipv4_dns_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub public_ipv6_dns_name: Option<String>,
-}
-
-/// EC2 shape `Region`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Region {
-    #[serde(rename = "regionEndpoint", skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<String>,
-    #[serde(rename = "geographySet", skip_serializing_if = "Option::is_none")]
-    pub geography: Option<Vec<RegionGeography>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub opt_in_status: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub region_name: Option<String>,
-}
-
-/// EC2 shape `RegionGeography`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RegionGeography {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-}
-
-/// EC2 shape `Reservation`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Reservation {
-    #[serde(rename = "groupSet", skip_serializing_if = "Option::is_none")]
-    pub groups: Option<Vec<GroupIdentifier>>,
-    #[serde(rename = "instancesSet", skip_serializing_if = "Option::is_none")]
-    pub instances: Option<Vec<Instance>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub owner_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub requester_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reservation_id: Option<String>,
-}
-
-/// EC2 shape `Route`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Route {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub carrier_gateway_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub core_network_arn: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub destination_cidr_block: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub destination_ipv6_cidr_block: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub destination_prefix_list_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub egress_only_internet_gateway_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gateway_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub instance_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub instance_owner_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ip_address: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub local_gateway_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub nat_gateway_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub network_interface_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub odb_network_arn: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub origin: Option<RouteOrigin>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<RouteState>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub transit_gateway_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vpc_peering_connection_id: Option<String>,
-}
-
-/// EC2 shape `RouteTable`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RouteTable {
-    #[serde(rename = "associationSet", skip_serializing_if = "Option::is_none")]
-    pub associations: Option<Vec<RouteTableAssociation>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub owner_id: Option<String>,
-    #[serde(rename = "propagatingVgwSet", skip_serializing_if = "Option::is_none")]
-    pub propagating_vgws: Option<Vec<PropagatingVgw>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub route_table_id: Option<String>,
-    #[serde(rename = "routeSet", skip_serializing_if = "Option::is_none")]
-    pub routes: Option<Vec<Route>>,
-    #[serde(rename = "tagSet", skip_serializing_if = "Option::is_none")]
-    pub tags: Option<Vec<Tag>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vpc_id: Option<String>,
-}
-
-/// EC2 shape `RouteTableAssociation`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RouteTableAssociation {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub association_state: Option<RouteTableAssociationState>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gateway_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub main: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub public_ipv4_pool: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub route_table_association_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub route_table_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subnet_id: Option<String>,
-}
-
-/// EC2 shape `RouteTableAssociationState`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RouteTableAssociationState {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<RouteTableAssociationStateCode>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status_message: Option<String>,
-}
-
-/// EC2 shape `SecurityGroup`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SecurityGroup {
-    #[serde(rename = "groupDescription", skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ip_permissions: Option<Vec<IpPermission>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ip_permissions_egress: Option<Vec<IpPermission>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub owner_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub security_group_arn: Option<String>,
-    #[serde(rename = "tagSet", skip_serializing_if = "Option::is_none")]
-    pub tags: Option<Vec<Tag>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vpc_id: Option<String>,
-}
-
-/// EC2 shape `StateReason`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StateReason {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-}
-
-/// EC2 shape `Subnet`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Subnet {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub assign_ipv6_address_on_creation: Option<bool>,
+    pub affinity: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub availability_zone: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub availability_zone_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub available_ip_address_count: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub block_public_access_states: Option<BlockPublicAccessStates>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cidr_block: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub customer_owned_ipv4_pool: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub default_for_az: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub enable_dns64: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub enable_lni_at_device_index: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6_cidr_block_association_set: Option<Vec<SubnetIpv6CidrBlockAssociation>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6_native: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub map_customer_owned_ip_on_launch: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub map_public_ip_on_launch: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub outpost_arn: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub owner_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub private_dns_name_options_on_launch: Option<PrivateDnsNameOptionsOnLaunch>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<SubnetState>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subnet_arn: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subnet_id: Option<String>,
-    #[serde(rename = "tagSet", skip_serializing_if = "Option::is_none")]
-    pub tags: Option<Vec<Tag>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub r#type: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vpc_id: Option<String>,
-}
-
-/// EC2 shape `SubnetCidrBlockState`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SubnetCidrBlockState {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<SubnetCidrBlockStateCode>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status_message: Option<String>,
-}
-
-/// EC2 shape `SubnetIpv6CidrBlockAssociation`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SubnetIpv6CidrBlockAssociation {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub association_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ip_source: Option<IpSource>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6_address_attribute: Option<Ipv6AddressAttribute>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6_cidr_block: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6_cidr_block_state: Option<SubnetCidrBlockState>,
-}
-
-/// EC2 shape `Tag`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Tag {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
-}
-
-/// EC2 shape `UserIdGroupPair`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct UserIdGroupPair {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub group_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub peering_status: Option<String>,
+    pub host_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub user_id: Option<String>,
+    pub host_resource_group_arn: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub vpc_id: Option<String>,
+    pub partition_number: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub vpc_peering_connection_id: Option<String>,
+    pub spread_domain: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenancy: Option<Tenancy>,
 }
 
-/// EC2 shape `Vpc`.
+/// EC2 shape `LaunchTemplatePrivateDnsNameOptions`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Vpc {
+pub struct LaunchTemplatePrivateDnsNameOptions {
+    #[serde(rename = "enableResourceNameDnsAAAARecord", skip_serializing_if = "Option::is_none")]
+    pub enable_resource_name_dns_aaaa_record: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub block_public_access_states: Option<BlockPublicAccessStates>,
+    pub enable_resource_name_dns_a_record: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cidr_block: Option<String>,
+    pub hostname_type: Option<HostnameType>,
+}
+
+/// EC2 shape `LaunchTemplatePrivateDnsNameOptionsRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplatePrivateDnsNameOptionsRequest {
+    #[serde(rename = "EnableResourceNameDnsAAAARecord", skip_serializing_if = "Option::is_none")]
+    pub enable_resource_name_dns_aaaa_record: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cidr_block_association_set: Option<Vec<VpcCidrBlockAssociation>>,
+    pub enable_resource_name_dns_a_record: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dhcp_options_id: Option<String>,
+    pub hostname_type: Option<HostnameType>,
+}
+
+/// EC2 shape `LaunchTemplateSpotMarketOptions`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchTemplateSpotMarketOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub encryption_control: Option<VpcEncryptionControl>,
+    pub block_duration_minutes: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub instance_tenancy: Option<Tenancy>,
+    pub instance_interruption_behavior: Option<InstanceInterruptionBehavior>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6_cidr_block_association_set: Option<Vec<VpcIpv6CidrBlockAssociation>>,
+    pub max_price: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub is_default: Option<bool>,
+    pub spot_instance_type: Option<SpotInstanceType>,
+    #[serde(default, with = "crate::value::timestamp", skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<stdx::Timestamp>,
+}
+
+/// EC2 shape `LaunchTemplateSpotMarketOptionsRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplateSpotMarketOptionsRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub owner_id: Option<String>,
+    pub block_duration_minutes: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<VpcState>,
+    pub instance_interruption_behavior: Option<InstanceInterruptionBehavior>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_price: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spot_instance_type: Option<SpotInstanceType>,
+    #[serde(default, with = "crate::value::timestamp", skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<stdx::Timestamp>,
+}
+
+/// EC2 shape `LaunchTemplateTagSpecification`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchTemplateTagSpecification {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_type: Option<ResourceType>,
     #[serde(rename = "tagSet", skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<Tag>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vpc_id: Option<String>,
 }
 
-/// EC2 shape `VpcCidrBlockAssociation`.
+/// EC2 shape `LaunchTemplateTagSpecificationRequest`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct VpcCidrBlockAssociation {
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplateTagSpecificationRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub association_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cidr_block: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cidr_block_state: Option<VpcCidrBlockState>,
-}
-
-/// EC2 shape `VpcCidrBlockState`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct VpcCidrBlockState {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<VpcCidrBlockStateCode>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status_message: Option<String>,
-}
-
-/// EC2 shape `VpcEncryptionControl`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct VpcEncryptionControl {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mode: Option<VpcEncryptionControlMode>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resource_exclusions: Option<VpcEncryptionControlExclusions>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<VpcEncryptionControlState>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state_message: Option<String>,
-    #[serde(rename = "tagSet", skip_serializing_if = "Option::is_none")]
+    pub resource_type: Option<ResourceType>,
+    #[serde(rename = "Tag", skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<Tag>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vpc_encryption_control_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vpc_id: Option<String>,
 }
 
-/// EC2 shape `VpcEncryptionControlExclusion`.
+/// EC2 shape `LaunchTemplateVersion`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct VpcEncryptionControlExclusion {
+pub struct LaunchTemplateVersion {
+    #[serde(default, with = "crate::value::timestamp", skip_serializing_if = "Option::is_none")]
+    pub create_time: Option<stdx::Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<VpcEncryptionControlExclusionState>,
+    pub created_by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub state_message: Option<String>,
+    pub default_version: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_template_data: Option<ResponseLaunchTemplateData>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_template_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_template_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<OperatorResponse>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version_description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version_number: Option<i64>,
 }
 
-/// EC2 shape `VpcEncryptionControlExclusions`.
+/// EC2 shape `LaunchTemplatesMonitoring`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct VpcEncryptionControlExclusions {
+pub struct LaunchTemplatesMonitoring {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub api_gateway_v2: Option<VpcEncryptionControlExclusion>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub egress_only_internet_gateway: Option<VpcEncryptionControlExclusion>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub elastic_file_system: Option<VpcEncryptionControlExclusion>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub global_accelerator: Option<VpcEncryptionControlExclusion>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub internet_gateway: Option<VpcEncryptionControlExclusion>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lambda: Option<VpcEncryptionControlExclusion>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub nat_gateway: Option<VpcEncryptionControlExclusion>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub virtual_private_gateway: Option<VpcEncryptionControlExclusion>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vpc_lattice: Option<VpcEncryptionControlExclusion>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vpc_peering: Option<VpcEncryptionControlExclusion>,
+    pub enabled: Option<bool>,
+    #[serde(rename = "metricCategoryIdSet", skip_serializing_if = "Option::is_none")]
+    pub metric_category_ids: Option<Vec<String>>,
 }
 
-/// EC2 shape `VpcIpv6CidrBlockAssociation`.
+/// EC2 shape `LaunchTemplatesMonitoringRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LaunchTemplatesMonitoringRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    #[serde(rename = "MetricCategoryId", skip_serializing_if = "Option::is_none")]
+    pub metric_category_ids: Option<Vec<String>>,
+}
+
+/// EC2 shape `LicenseConfiguration`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct VpcIpv6CidrBlockAssociation {
+pub struct LicenseConfiguration {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub association_id: Option<String>,
+    pub license_configuration_arn: Option<String>,
+}
+
+/// EC2 shape `MemoryGiBPerVCpu`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemoryGiBPerVCpu {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ip_source: Option<IpSource>,
+    pub max: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6_address_attribute: Option<Ipv6AddressAttribute>,
+    pub min: Option<f64>,
+}
+
+/// EC2 shape `MemoryGiBPerVCpuRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct MemoryGiBPerVCpuRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6_cidr_block: Option<String>,
+    pub max: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6_cidr_block_state: Option<VpcCidrBlockState>,
+    pub min: Option<f64>,
+}
+
+/// EC2 shape `MemoryMiB`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemoryMiB {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6_pool: Option<String>,
+    pub max: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub network_border_group: Option<String>,
+    pub min: Option<i32>,
+}
+
+/// EC2 shape `MemoryMiBRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct MemoryMiBRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<i32>,
+}
+
+/// EC2 shape `Monitoring`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Monitoring {
+    #[serde(rename = "metricCategoryIdSet", skip_serializing_if = "Option::is_none")]
+    pub metric_category_ids: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<MonitoringState>,
+}
+
+/// EC2 shape `NetworkBandwidthGbps`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkBandwidthGbps {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
 }

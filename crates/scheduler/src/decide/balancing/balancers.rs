@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use model::{
     BalancerId, BalancerKind, BalancerSettings, BalancingChange, BalancingResource, IpAddressType,
-    LoadBalancer, Scheme,
+    LoadBalancer, Scheme, TrafficLog,
 };
 
 use super::{Decided, done, draft, listeners, put, tail, within};
 use crate::desk::Desk;
-use crate::{BalancerAttribute, BalancingLimit, BalancingRejection, Names, NewBalancer};
+use crate::{
+    BalancerAttribute, BalancingLimit, BalancingRejection, LogAttribute, Names, NewBalancer,
+};
 
 /// The load balancer of that id.
 pub(super) fn find<'s>(
@@ -168,25 +170,22 @@ pub(super) fn set(
 ) -> Decided {
     edit(desk, id, |balancer| {
         let kind = balancer.kind;
-        let mut logged = balancer.settings.access_logs.is_some();
         for attribute in attributes {
             if let Some(key) = of_the_other_kind(kind, attribute) {
                 return Err(BalancingRejection::InvalidConfiguration(not_supported(kind, key)));
             }
-            if let BalancerAttribute::AccessLogs(on) = attribute {
-                logged = *on;
-            }
             apply(&mut balancer.settings, attribute);
         }
-        let settings = &mut balancer.settings;
-        let (bucket, prefix) = (&settings.access_log_bucket, &settings.access_log_prefix);
-        if logged && bucket.is_empty() {
-            return Err(BalancingRejection::InvalidConfiguration(
-                "access_logs.s3.enabled is true and access_logs.s3.bucket names no bucket; name one"
-                    .to_owned(),
-            ));
+        let settings = &balancer.settings;
+        for (key, log) in
+            [("access_logs", &settings.access_log), ("connection_logs", &settings.connection_log)]
+        {
+            if log.on && log.bucket.is_empty() {
+                return Err(BalancingRejection::InvalidConfiguration(format!(
+                    "{key}.s3.enabled is true and {key}.s3.bucket names no bucket; name one"
+                )));
+            }
         }
-        settings.access_logs = logged.then(|| (bucket.clone(), prefix.clone()));
         Ok(())
     })
 }
@@ -212,14 +211,9 @@ const fn of_the_other_kind(
             Some("load_balancing.cross_zone.enabled=false")
         }
         (BalancerKind::Application, _)
-        | (
-            BalancerKind::Network,
-            A::DeletionProtection(_)
-            | A::CrossZone(_)
-            | A::AccessLogs(_)
-            | A::AccessLogBucket(_)
-            | A::AccessLogPrefix(_),
-        ) => None,
+        | (BalancerKind::Network, A::DeletionProtection(_) | A::CrossZone(_) | A::AccessLog(_)) => {
+            None
+        }
         (BalancerKind::Network, A::IdleTimeout(_)) => Some("idle_timeout.timeout_seconds"),
         (BalancerKind::Network, A::ClientKeepAlive(_)) => Some("client_keep_alive.seconds"),
         (BalancerKind::Network, A::Http2(_)) => Some("routing.http2.enabled"),
@@ -239,6 +233,7 @@ const fn of_the_other_kind(
             Some("routing.http.x_amzn_tls_version_and_cipher_suite.enabled")
         }
         (BalancerKind::Network, A::Desync(_)) => Some("routing.http.desync_mitigation_mode"),
+        (BalancerKind::Network, A::ConnectionLog(_)) => Some("connection_logs.s3"),
     }
 }
 
@@ -256,9 +251,15 @@ fn apply(settings: &mut BalancerSettings, attribute: &BalancerAttribute) {
         A::ForwardedClientPort(on) => settings.forwarded_client_port = *on,
         A::TlsHeaders(on) => settings.tls_headers = *on,
         A::Desync(mode) => settings.desync = *mode,
-        // Taken together with the bucket once all attributes are read.
-        A::AccessLogs(_) => {}
-        A::AccessLogBucket(bucket) => settings.access_log_bucket.clone_from(bucket),
-        A::AccessLogPrefix(prefix) => settings.access_log_prefix.clone_from(prefix),
+        A::AccessLog(attribute) => apply_log(&mut settings.access_log, attribute),
+        A::ConnectionLog(attribute) => apply_log(&mut settings.connection_log, attribute),
+    }
+}
+
+fn apply_log(log: &mut TrafficLog, attribute: &LogAttribute) {
+    match attribute {
+        LogAttribute::On(on) => log.on = *on,
+        LogAttribute::Bucket(bucket) => log.bucket.clone_from(bucket),
+        LogAttribute::Prefix(prefix) => log.prefix.clone_from(prefix),
     }
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use model::{
     AutoScalingGroup, AutoScalingGroupName, CapacityChange, Change, GroupTag, LaunchConfiguration,
-    LaunchConfigurationName, Process,
+    LaunchConfigurationName, LaunchSource, Process,
 };
 
-use super::{live, put_group};
-use crate::capacity::{CapacityRejection, GroupUpdate, NewGroup, NewLaunch};
+use super::templates::check_source;
+use super::{live, policies, put_group};
+use crate::capacity::{CapacityRejection, GroupUpdate, NewGroup, NewLaunch, Trigger, words};
 use crate::desk::Desk;
 use crate::{Rejection, Reply};
 
@@ -33,26 +34,22 @@ pub(super) fn delete_launch(
     name: &LaunchConfigurationName,
 ) -> Result<Reply, Rejection> {
     let book = desk.state.capacity();
-    known_launch(desk, name)?;
-    if let Some(group) = book.groups().find(|group| group.launch == *name) {
+    if book.launch(name).is_none() {
+        return Err(CapacityRejection::NoLaunch(name.clone()).into());
+    }
+    let source = LaunchSource::Configuration(name.clone());
+    if let Some(group) = book.groups().find(|group| group.launch == source) {
         return Err(CapacityRejection::LaunchInUse(name.clone(), group.name.clone()).into());
     }
     desk.put(Change::Capacity(CapacityChange::DeleteLaunch(name.clone())));
     Ok(Reply::Done)
 }
 
-fn known_launch(desk: &Desk<'_>, name: &LaunchConfigurationName) -> Result<(), CapacityRejection> {
-    match desk.state.capacity().launch(name) {
-        Some(_) => Ok(()),
-        None => Err(CapacityRejection::NoLaunch(name.clone())),
-    }
-}
-
 pub(super) fn create(desk: &mut Desk<'_>, new: &NewGroup) -> Result<Reply, Rejection> {
     if desk.state.capacity().group(&new.name).is_some() {
         return Err(CapacityRejection::GroupExists(new.name.clone()).into());
     }
-    known_launch(desk, &new.launch)?;
+    check_source(desk, &new.launch)?;
     let desired = new.desired.unwrap_or(new.min);
     check(new.min, desired, new.max)?;
     let group = AutoScalingGroup {
@@ -72,6 +69,8 @@ pub(super) fn create(desk: &mut Desk<'_>, new: &NewGroup) -> Result<Reply, Rejec
         tags: new.tags.clone(),
         deleting: false,
         created_at: desk.now,
+        why: words::founded(desk.now, (new.min, new.max, desired)),
+        stride: None,
     };
     put_group(desk, group);
     Ok(Reply::Done)
@@ -95,8 +94,9 @@ fn check(min: u32, desired: u32, max: u32) -> Result<(), CapacityRejection> {
 pub(super) fn update(desk: &mut Desk<'_>, update: &GroupUpdate) -> Result<Reply, Rejection> {
     let Some(name) = &update.name else { return Err(Rejection::Stale) };
     let mut next = AutoScalingGroup::clone(&*live(desk, name)?);
+    let before = next.desired;
     if let Some(launch) = &update.launch {
-        known_launch(desk, launch)?;
+        check_source(desk, launch)?;
         next.launch = launch.clone();
     }
     next.min = update.min.unwrap_or(next.min);
@@ -105,6 +105,9 @@ pub(super) fn update(desk: &mut Desk<'_>, update: &GroupUpdate) -> Result<Reply,
     let carried = next.desired.clamp(next.min, next.max.max(next.min));
     next.desired = update.desired.unwrap_or(carried);
     check(next.min, next.desired, next.max)?;
+    if next.desired != before {
+        next.why = words::updated(desk.now, (next.min, next.max), before, next.desired);
+    }
     if let Some(zones) = &update.zones {
         next.zones.clone_from(zones);
     }
@@ -132,7 +135,7 @@ pub(super) fn delete(
     }
     let empty = book.nodes(name).next().is_none();
     if empty {
-        desk.put(Change::Capacity(CapacityChange::DeleteGroup(name.clone())));
+        forget(desk, name);
         return Ok(Reply::Done);
     }
     if !force {
@@ -144,12 +147,29 @@ pub(super) fn delete(
     Ok(Reply::Done)
 }
 
+/// A group without nodes goes, and what is of it alone.
+pub(super) fn forget(desk: &mut Desk<'_>, name: &AutoScalingGroupName) {
+    let book = desk.state.capacity();
+    let policies: Vec<_> = book.policies_of(name).map(|policy| policy.key.clone()).collect();
+    let actions = book.actions().filter(|action| action.key.group == *name);
+    let actions: Vec<_> = actions.map(|action| action.key.clone()).collect();
+    for key in policies {
+        desk.put(Change::Capacity(CapacityChange::DeleteGroupPolicy(key)));
+    }
+    for key in actions {
+        desk.put(Change::Capacity(CapacityChange::DeleteGroupAction(key)));
+    }
+    desk.put(Change::Capacity(CapacityChange::DeleteGroup(name.clone())));
+}
+
 pub(super) fn set_desired(
     desk: &mut Desk<'_>,
     name: &AutoScalingGroupName,
     desired: u32,
+    honor_cooldown: bool,
 ) -> Result<Reply, Rejection> {
     let group = live(desk, name)?;
+    policies::check_cooldown(desk.state, &group, &Trigger::User { honor_cooldown }, desk.now)?;
     let beyond = match desired {
         _ if desired > group.max => Some(("above max", group.max)),
         _ if desired < group.min => Some(("below min", group.min)),
@@ -162,7 +182,10 @@ pub(super) fn set_desired(
         );
         return Err(CapacityRejection::Bounds(why).into());
     }
-    put_group(desk, AutoScalingGroup { desired, ..AutoScalingGroup::clone(&group) });
+    if desired != group.desired {
+        let why = words::set_by_user(desk.now, group.desired, desired);
+        put_group(desk, AutoScalingGroup { desired, why, ..AutoScalingGroup::clone(&group) });
+    }
     Ok(Reply::Done)
 }
 

@@ -1,10 +1,13 @@
 //! Capacity: groups of nodes, what becomes of their nodes, and capacity providers.
 
+mod actions;
 mod groups;
 mod hooks;
 mod nodes;
+mod policies;
 pub(crate) mod providers;
 mod step;
+mod templates;
 
 use std::sync::Arc;
 
@@ -26,7 +29,9 @@ pub(super) fn decide(desk: &mut Desk<'_>, command: &CapacityCommand) -> Result<R
         C::CreateGroup(new) => groups::create(desk, new),
         C::UpdateGroup(update) => groups::update(desk, update),
         C::DeleteGroup { group, force } => groups::delete(desk, group, *force),
-        C::SetDesired { group, desired } => groups::set_desired(desk, group, *desired),
+        C::SetDesired { group, desired, honor_cooldown } => {
+            groups::set_desired(desk, group, *desired, *honor_cooldown)
+        }
         C::Suspend { group, processes, suspended } => {
             groups::suspend(desk, group, processes, *suspended)
         }
@@ -54,6 +59,17 @@ pub(super) fn decide(desk: &mut Desk<'_>, command: &CapacityCommand) -> Result<R
         C::PutClusterProviders { cluster, providers, strategy } => {
             providers::put_cluster(desk, cluster, providers, strategy)
         }
+        C::CreateTemplate(new) => templates::create(desk, new),
+        C::CreateVersion(new) => templates::create_version(desk, new),
+        C::SetDefaultVersion(id, number) => templates::set_default(desk, id, *number),
+        C::DeleteTemplate(id) => templates::delete(desk, id),
+        C::DeleteVersions(id, numbers) => templates::delete_versions(desk, id, numbers),
+        C::PutGroupPolicy(new) => policies::put(desk, new),
+        C::DeleteGroupPolicy(key) => policies::delete(desk, key),
+        C::RunGroupPolicy(run) => policies::run(desk, run),
+        C::TrackGroup(scale) => policies::track(desk, scale),
+        C::PutGroupActions(new) => actions::put(desk, new),
+        C::DeleteGroupAction(key) => actions::delete(desk, key),
         C::StepGroup(group) => {
             step(desk, group);
             if desk.is_idle() { Err(Rejection::Stale) } else { Ok(Reply::Done) }
@@ -110,6 +126,32 @@ impl Log {
             began_at: desk.now,
             ended_at: None,
         };
+        self.put(desk, activity);
+    }
+
+    /// It could not even begin.
+    fn failed(
+        &mut self,
+        desk: &mut Desk<'_>,
+        node: NodeId,
+        description: String,
+        cause: String,
+        failure: String,
+    ) {
+        let activity = GroupActivity {
+            number: self.next,
+            id: desk.ids.uuid(),
+            node,
+            description,
+            cause,
+            failure: Some(failure),
+            began_at: desk.now,
+            ended_at: Some(desk.now),
+        };
+        self.put(desk, activity);
+    }
+
+    fn put(&mut self, desk: &mut Desk<'_>, activity: GroupActivity) {
         self.next += 1;
         let change = CapacityChange::PutActivity(self.group.clone(), Arc::new(activity));
         desk.put(Change::Capacity(change));

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    AutoScalingGroup, AutoScalingGroupName, CapacityChange, CapacityProvider, Change, HookOutcome,
-    Instance, InstanceStatus, Node, NodeHealth, NodeId, NodeState, Process, State, Transition,
+    AutoScalingGroup, AutoScalingGroupName, CapacityProvider, HookOutcome, Instance,
+    InstanceStatus, LaunchedBy, Node, NodeHealth, NodeId, NodeState, Process, State, Transition,
 };
 use stdx::Timestamp;
 
-use super::{Log, ended, hooks, nodes, put_group, put_node};
+use super::{Log, actions, ended, groups, hooks, nodes, put_group, put_node};
 use crate::capacity::{Candidate, Demand, Offer, Sizing, victims, wanted, words};
 use crate::desk::Desk;
-use crate::{decide, timing};
+use crate::{daemon, decide, timing};
 
 /// The instance of a cluster that a node has become, if its agent has joined.
 pub(crate) fn instance<'a>(state: &'a State, node: &NodeId) -> Option<&'a Arc<Instance>> {
@@ -25,8 +25,8 @@ pub(crate) fn instance<'a>(state: &'a State, node: &NodeId) -> Option<&'a Arc<In
 
 /// The cluster that a node joins.
 fn cluster(state: &State, node: &NodeId) -> Option<model::ClusterName> {
-    let node = state.capacity().node(node)?;
-    Some(state.capacity().launch(&node.launch)?.cluster.clone())
+    let book = state.capacity();
+    book.cluster_of(book.node(node)?)
 }
 
 /// A node of the group, what it has become, and how many tasks it has.
@@ -34,6 +34,8 @@ struct Seen<'a> {
     node: &'a Arc<Node>,
     instance: Option<&'a Arc<Instance>>,
     tasks: usize,
+    /// Tasks of daemon services on it: they keep no node.
+    daemons: usize,
     /// When its last task ended, or it came.
     idle_since: Timestamp,
 }
@@ -54,21 +56,27 @@ pub(crate) fn step(desk: &mut Desk<'_>, name: &AutoScalingGroupName) -> Option<T
     let seen: Vec<Seen<'_>> =
         nodes.map(|node| see(state, node, joined.get(node.id.as_str()).copied())).collect();
     if seen.is_empty() && group.deleting {
-        desk.put(Change::Capacity(CapacityChange::DeleteGroup(name.clone())));
+        groups::forget(desk, name);
         return None;
     }
     let mut log = Log::of(desk, name);
-    let mut wake: Vec<Timestamp> = Vec::new();
+    let (group, next) = actions::run_due(desk, &mut log, &group);
+    let mut wake: Vec<Timestamp> = next.into_iter().collect();
     for node in &seen {
         wake.extend(advance(desk, &group, provider.as_deref(), node));
     }
     wake.extend(replace(desk, &mut log, &group, &seen));
-    let mut aim = Aim { desired: group.desired, why: String::new() };
+    let mut aim = Aim { desired: group.desired, why: group.why.clone() };
     if let Some(provider) = provider.as_deref().filter(|_| !group.deleting) {
         wake.extend(size(desk, &group, provider, &seen, &mut aim));
     }
     wake.extend(fill(desk, &mut log, &group, &aim, &seen));
     shrink(desk, &mut log, &group, provider.as_deref(), &aim, &seen);
+    let count = seen.iter().filter(|seen| seen.node.counts()).count();
+    if !group.why.is_empty() && small(count) == group.desired && aim.desired == group.desired {
+        // Who asked for it has what was asked for; what follows has other causes.
+        put_group(desk, AutoScalingGroup { why: String::new(), ..group });
+    }
     wake.into_iter().filter(|at| *at > desk.now).min()
 }
 
@@ -78,26 +86,32 @@ fn joined<'a>(
     group: &AutoScalingGroupName,
 ) -> BTreeMap<&'a str, &'a Arc<Instance>> {
     let book = state.capacity();
-    let launches: BTreeSet<_> = book.nodes(group).map(|node| &node.launch).collect();
     let clusters: BTreeSet<_> =
-        launches.into_iter().filter_map(|name| Some(&book.launch(name)?.cluster)).collect();
-    let instances = clusters.into_iter().flat_map(|cluster| state.instances(cluster));
-    instances.filter_map(|i| Some((i.ec2_instance_id.as_deref()?, i))).collect()
+        book.nodes(group).filter_map(|node| book.cluster_of(node)).collect();
+    let mut joined = BTreeMap::new();
+    for cluster in &clusters {
+        let of = |i: &'a Arc<Instance>| Some((i.ec2_instance_id.as_deref()?, i));
+        joined.extend(state.instances(cluster).filter_map(of));
+    }
+    joined
 }
 
 fn see<'a>(state: &'a State, node: &'a Arc<Node>, instance: Option<&'a Arc<Instance>>) -> Seen<'a> {
-    let (mut tasks, mut idle_since) = (0, node.created_at);
+    let (mut tasks, mut daemons, mut idle_since) = (0, 0, node.created_at);
     if let Some(instance) = instance {
         idle_since = idle_since.max(instance.registered_at);
         for task in state.tasks_on(&instance.key) {
-            if task.holds_resources() {
+            // A daemon is there for the others: it makes no node busy, and goes with it.
+            if daemon::of(state, task) {
+                daemons += usize::from(task.holds_resources());
+            } else if task.holds_resources() {
                 tasks += 1;
             } else if let Some(at) = task.progress.stopped_at {
                 idle_since = idle_since.max(at);
             }
         }
     }
-    Seen { node, instance, tasks, idle_since }
+    Seen { node, instance, tasks, daemons, idle_since }
 }
 
 /// One node's next state.
@@ -136,7 +150,7 @@ fn advance(
         NodeState::Draining => {
             let drains = provider.is_some_and(|p| p.draining);
             let late = node.changed_at + timing::NODES_DRAIN_WITHIN;
-            if drains && seen.tasks > 0 && late > now {
+            if drains && seen.tasks + seen.daemons > 0 && late > now {
                 drain(desk, seen);
                 return Some(late);
             }
@@ -238,7 +252,7 @@ fn size(
     if aim.desired != group.desired {
         let (from, to) = (group.desired, aim.desired);
         aim.why = words::managed(&provider.name, waiting.len(), sizing.used, from, to);
-        put_group(desk, AutoScalingGroup { desired: to, ..group.clone() });
+        put_group(desk, AutoScalingGroup { desired: to, why: String::new(), ..group.clone() });
     }
     at
 }
@@ -260,11 +274,12 @@ fn demand(state: &State, task: &model::Task) -> Demand {
 
 /// What a node of the group offers: what the newest of those that have joined registered.
 fn offer(state: &State, group: &AutoScalingGroup, seen: &[Seen<'_>]) -> Option<Offer> {
-    let known = seen.iter().filter(|seen| seen.node.launch == group.launch);
+    let by = state.capacity().terms(&group.launch)?.by;
+    let known = seen.iter().filter(|seen| seen.node.launch == by);
     let newest = known.filter_map(|seen| seen.instance).max_by_key(|i| i.registered_at);
     // Another group may have nodes that are started likewise.
     let elsewhere = || {
-        let like = |node: &&Arc<Node>| node.launch == group.launch;
+        let like = |node: &&Arc<Node>| node.launch == by;
         state.capacity().all_nodes().filter(like).find_map(|node| instance(state, &node.id))
     };
     newest.or_else(elsewhere).map(|instance| Offer {
@@ -292,6 +307,13 @@ fn fill(
     if let Some(at) = not_before(desk.state, &group.name).filter(|at| *at > desk.now) {
         return Some(at);
     }
+    let Some(terms) = desk.state.capacity().terms(&group.launch) else {
+        let id = NodeId::from("");
+        let what = "Launching a new EC2 instance".to_owned();
+        let cause = format!("{}{}", aim.why, words::too_few(desk.now, count, desired));
+        log.failed(desk, id, what, cause, words::no_terms(&group.launch));
+        return Some(desk.now + timing::NODES_RETRIED_AFTER);
+    };
     let mut zones: BTreeMap<&str, u32> = group.zones.iter().map(|z| (z.as_str(), 0)).collect();
     for node in &staying {
         *zones.entry(node.zone.as_str()).or_default() += 1;
@@ -307,7 +329,9 @@ fn fill(
         let node = Node {
             id,
             group: group.name.clone(),
-            launch: group.launch.clone(),
+            launch: terms.by.clone(),
+            joins: Some(terms.cluster.clone()),
+            instance_type: terms.instance_type.clone(),
             zone: zone.unwrap_or_default(),
             state: NodeState::Pending,
             health: NodeHealth::Healthy,
@@ -347,8 +371,9 @@ fn shrink(
     if count <= desired || !group.does(Process::Terminate) {
         return;
     }
+    let by = desk.state.capacity().terms(&group.launch).map(|terms| terms.by);
     let candidates: Vec<Candidate<'_>> =
-        staying.iter().map(|seen| candidate(group, provider, seen)).collect();
+        staying.iter().map(|seen| candidate(group, provider, by.as_ref(), seen)).collect();
     let mut left = count;
     for id in victims(&candidates, (count - desired) as usize) {
         let Some(seen) = staying.iter().find(|seen| seen.node.id == id) else { continue };
@@ -361,6 +386,7 @@ fn shrink(
 fn candidate<'a>(
     group: &AutoScalingGroup,
     provider: Option<&CapacityProvider>,
+    by: Option<&LaunchedBy>,
     seen: &'a Seen<'_>,
 ) -> Candidate<'a> {
     let managed = provider.is_some_and(|p| p.scaling.is_some());
@@ -374,7 +400,7 @@ fn candidate<'a>(
         zone: seen.node.zone.as_str(),
         protected: protected && !group.deleting,
         unhealthy: seen.node.health == NodeHealth::Unhealthy,
-        current: seen.node.launch == group.launch,
+        current: by == Some(&seen.node.launch),
         tasks: seen.tasks,
         created_at: seen.node.created_at,
     }

@@ -8,12 +8,15 @@ use model::{ScalableTarget, ScalingChange, ServiceKey, Suspended, Tags};
 use super::{History, active, put, strides, target};
 use crate::desk::Desk;
 use crate::scaling::TargetBounds;
-use crate::{Rejection, Reply, ScalingRejection};
+use crate::{Rejection, Reply, ScalingRejection, daemon, words};
 
 /// RegisterScalableTarget. A desired count that is outside is moved to the nearer bound at once.
 pub(super) fn register(desk: &mut Desk<'_>, bounds: &TargetBounds) -> Result<Reply, Rejection> {
     let key = &bounds.service;
-    active(desk, key).ok_or_else(|| ScalingRejection::NoService(key.clone()))?;
+    let service = active(desk, key).ok_or_else(|| ScalingRejection::NoService(key.clone()))?;
+    if daemon::is(service) {
+        return Err(invalid(words::DAEMON_SCALING));
+    }
     let before = desk.state.scaling().target(key).cloned();
     let mut next = match &before {
         Some(before) => ScalableTarget::clone(before),
