@@ -189,6 +189,7 @@ mod tests {
             key: TaskKey { cluster: "default".into(), task: "0f".into() },
             definition: DefinitionKey { family: "web".into(), revision: Revision(1) },
             instance: Some("i".into()),
+            host: None,
             provider: None,
             terms: None,
             launch_type: LaunchType::Ec2,

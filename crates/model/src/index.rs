@@ -17,6 +17,8 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TaskIndex {
     pub(crate) by_instance: OrdMap<InstanceKey, OrdSet<TaskId>>,
+    // Those of other clusters, which Fargate's capacity takes too.
+    pub(crate) guests: OrdMap<InstanceKey, OrdSet<TaskKey>>,
     pub(crate) by_service: OrdMap<ServiceKey, OrdSet<TaskId>>,
     pub(crate) by_family: OrdMap<(ClusterName, Family), OrdSet<TaskId>>,
     pub(crate) by_definition: OrdMap<DefinitionKey, u32>,
@@ -57,7 +59,12 @@ impl TaskIndex {
         let id = task.facts.key.task.clone();
         let instance = task.facts.instance_key();
         if let Some(instance) = &instance {
-            self.by_instance.entry(instance.clone()).or_default().insert(id.clone());
+            if task.facts.is_guest() {
+                let guests = self.guests.entry(instance.clone()).or_default();
+                guests.insert(task.facts.key.clone());
+            } else {
+                self.by_instance.entry(instance.clone()).or_default().insert(id.clone());
+            }
         }
         if let Some(service) = task.facts.service_key() {
             self.by_service.entry(service).or_default().insert(id.clone());
@@ -97,7 +104,11 @@ impl TaskIndex {
         let id = &task.facts.key.task;
         let instance = task.facts.instance_key();
         if let Some(instance) = &instance {
-            forget(&mut self.by_instance, instance, id);
+            if task.facts.is_guest() {
+                forget(&mut self.guests, instance, &task.facts.key);
+            } else {
+                forget(&mut self.by_instance, instance, id);
+            }
         }
         if let Some(service) = task.facts.service_key() {
             forget(&mut self.by_service, &service, id);
@@ -201,7 +212,7 @@ fn family(task: &Task) -> (ClusterName, Family) {
     (task.facts.cluster().clone(), task.facts.definition.family.clone())
 }
 
-fn forget<K: Ord + Clone>(map: &mut OrdMap<K, OrdSet<TaskId>>, key: &K, id: &TaskId) {
+fn forget<K: Ord + Clone, T: Ord + Clone>(map: &mut OrdMap<K, OrdSet<T>>, key: &K, id: &T) {
     if let Some(ids) = map.get_mut(key) {
         ids.remove(id);
         if ids.is_empty() {

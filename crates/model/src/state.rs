@@ -350,9 +350,12 @@ impl State {
             .map(|(_, task)| task)
     }
 
-    /// The tasks placed on an instance, stopped ones too while they are remembered.
+    /// The tasks placed on an instance, stopped ones too while they are remembered; those of its own
+    /// cluster first.
     pub fn tasks_on(&self, key: &InstanceKey) -> impl Iterator<Item = &Task> {
-        self.found(&key.cluster, self.index.by_instance.get(key))
+        let guests = self.index.guests.get(key).into_iter().flatten();
+        let guests = guests.filter_map(|key| self.tasks.get(key));
+        self.found(&key.cluster, self.index.by_instance.get(key)).chain(guests)
     }
 
     /// The tasks of a service, stopped ones too while they are remembered.
@@ -448,6 +451,9 @@ impl State {
 
     /// The tasks that are not over though their instance is gone.
     pub fn tasks_without_instance(&self) -> impl Iterator<Item = &Task> {
+        let guests = self.index.guests.iter();
+        let guests = guests.filter(|(key, _)| !self.instances.contains_key(*key));
+        let guests = guests.flat_map(|(_, keys)| keys).filter_map(|key| self.tasks.get(key));
         // Both are in the order of keys: one pass over each, since the loops ask again and again.
         let mut instances = self.instances.keys().peekable();
         self.index
@@ -458,6 +464,7 @@ impl State {
                 instances.peek() != Some(key)
             })
             .flat_map(|(key, ids)| self.found(&key.cluster, Some(ids)))
+            .chain(guests)
             .filter(|task| task.holds_resources())
     }
 

@@ -31,6 +31,10 @@ pub struct TaskFacts {
     pub definition: DefinitionKey,
     /// Where it was placed; none while it waits for capacity. A placement is final.
     pub instance: Option<InstanceId>,
+    /// The cluster that its instance is registered in, if that is another than its own: the capacity of
+    /// Fargate is everybody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<ClusterName>,
     /// The capacity provider that it was given to, if it was given to one.
     #[serde(default)]
     pub provider: Option<ProviderName>,
@@ -270,7 +274,13 @@ impl TaskFacts {
     /// Where its instance is found, once it has one.
     pub fn instance_key(&self) -> Option<InstanceKey> {
         let instance = self.instance.clone()?;
-        Some(InstanceKey { cluster: self.key.cluster.clone(), instance })
+        let cluster = self.host.as_ref().unwrap_or(&self.key.cluster).clone();
+        Some(InstanceKey { cluster, instance })
+    }
+
+    /// Whether its instance is registered in another cluster than its own.
+    pub fn is_guest(&self) -> bool {
+        self.host.as_ref().is_some_and(|host| *host != self.key.cluster)
     }
 
     /// Its interface, if it has one of its own.

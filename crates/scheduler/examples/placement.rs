@@ -143,6 +143,7 @@ impl World {
             },
             definition: DefinitionKey { family: family.clone(), revision: Revision(1) },
             instance: Some(place.instance),
+            host: None,
             provider: None,
             terms: None,
             launch_type: LaunchType::Ec2,

@@ -56,6 +56,7 @@ fn state(level: Insights) -> State {
             key: key.clone(),
             definition: DefinitionKey { family: "web".into(), revision: Revision(1) },
             instance: Some("i".into()),
+            host: None,
             provider: None,
             terms: None,
             launch_type: LaunchType::Ec2,

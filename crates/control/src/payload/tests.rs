@@ -62,6 +62,7 @@ fn sent(document: &Value, spec: &TaskSpec, overrides: Option<&Value>) -> acs::Ta
         key: TaskKey { cluster: "default".into(), task: "0f".into() },
         definition: key,
         instance: Some("i".into()),
+        host: None,
         provider: None,
         terms: None,
         launch_type: LaunchType::Ec2,

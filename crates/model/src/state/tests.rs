@@ -63,6 +63,7 @@ fn facts(task: u8, instance: u8, service: u8, revision: u8) -> TaskFacts {
         key: task_key(task),
         definition: definition_key(revision),
         instance: (instance < 3).then(|| format!("node-{instance}").as_str().into()),
+        host: None,
         provider: None,
         terms: None,
         launch_type: LaunchType::Ec2,

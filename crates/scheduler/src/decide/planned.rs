@@ -164,6 +164,7 @@ fn template(
         key: TaskKey { cluster: key.cluster.clone(), task: "".into() },
         definition: terms.definition.key.clone(),
         instance: None,
+        host: None,
         provider: None,
         terms: None,
         launch_type: terms.launch_type,

@@ -186,6 +186,7 @@ fn template(desk: &Desk<'_>, run: &RunTask, definition: &TaskDefinition) -> Task
         key: TaskKey { cluster: run.cluster.clone(), task: "".into() },
         definition: definition.key.clone(),
         instance: None,
+        host: None,
         provider: None,
         terms: None,
         launch_type: run.launch_type,

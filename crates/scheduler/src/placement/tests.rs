@@ -104,6 +104,7 @@ impl World {
                 revision: model::Revision(1),
             },
             instance: Some(place.instance.clone()),
+            host: None,
             provider: None,
             terms: None,
             launch_type: LaunchType::Ec2,
