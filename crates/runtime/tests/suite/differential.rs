@@ -152,6 +152,10 @@ async fn drawn_are_the_same_as_runc(mut node: Node) -> Node {
     node
 }
 
+fn runc_cgroup() -> String {
+    format!("/wharf-suite-runc-{}", std::process::id())
+}
+
 /// Runs the same specification by runc, over a copy of the image's files.
 fn by_runc(node: &Node, name: &str, spec: &ContainerSpec) -> String {
     let bundle = node.dir.join(format!("bundle-{name}"));
@@ -168,7 +172,7 @@ fn by_runc(node: &Node, name: &str, spec: &ContainerSpec) -> String {
     let facts = Facts {
         rootfs: PathBuf::from("rootfs"),
         etc: bundle.clone(),
-        cgroup: format!("/wharf-suite-runc/{name}"),
+        cgroup: format!("{}/{name}", runc_cgroup()),
         network: NetworkMode::Private,
         network_namespace: None,
         pid: runtime::PidMode::default(),
@@ -210,7 +214,7 @@ fn by_runc(node: &Node, name: &str, spec: &ContainerSpec) -> String {
     assert!(output.status.success(), "{name}: {error}{text}");
     // runc makes the parent and leaves it.
     for folder in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
-        std::fs::remove_dir(folder.path().join("wharf-suite-runc")).unwrap_or_default();
+        std::fs::remove_dir(folder.path().join(&runc_cgroup()[1..])).unwrap_or_default();
     }
     text
 }

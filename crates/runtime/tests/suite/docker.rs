@@ -58,16 +58,21 @@ impl Docker {
         there.then(|| Self { tag: format!("suite{}", std::process::id()) })
     }
 
+    /// The word by which all cases' containers are told from others'.
+    pub(crate) fn tag(&self) -> &str {
+        &self.tag
+    }
+
     /// Runs a case on a node of its own, which must be bare when it ends.
     pub(crate) fn run(
-        &self,
+        tag: String,
         home: PathBuf,
         case: fn(Node) -> Pin<Box<dyn Future<Output = Node>>>,
     ) -> impl Future<Output = ()> + use<> {
         let config = DockerConfig {
             host: HOST.into(),
             state_dir: home,
-            tag: self.tag.clone(),
+            tag,
             cgroup_parent: CGROUP.into(),
             clock: shell::SystemClock::shared(),
         };

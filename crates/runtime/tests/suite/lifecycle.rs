@@ -6,7 +6,7 @@ use runtime::{Event, Exit, Health, HealthCheck, ImageRequest, PullPolicy, Runtim
 
 use crate::cases;
 use crate::probe_image::PROBE;
-use crate::support::{CGROUP, Case, Node, On, container, leftovers, open, program, sandbox};
+use crate::support::{Case, Node, On, container, leftovers, open, program, sandbox};
 
 /// The cases of this file.
 pub(crate) fn all() -> Vec<Case> {
@@ -291,14 +291,14 @@ async fn teardown_after_everything_was_killed(node: Node) -> Node {
         let spec = container(name, name, &["forever"]);
         node.runtime.start_container(&spec).await.unwrap();
     }
-    let error = runtime::teardown(&config.run_dir, CGROUP).unwrap_err();
+    let error = runtime::teardown(&config.run_dir, &config.cgroup_parent).unwrap_err();
     assert!(stdx::chain(&error).contains("stop that first"), "{}", stdx::chain(&error));
     kill(shim_pid(&node));
     drop(node);
     tokio::time::sleep(Duration::from_millis(100)).await;
-    runtime::teardown(&config.run_dir, CGROUP).unwrap();
+    runtime::teardown(&config.run_dir, &config.cgroup_parent).unwrap();
     assert_eq!(leftovers(&config), "");
-    runtime::teardown(&config.run_dir, CGROUP).unwrap();
+    runtime::teardown(&config.run_dir, &config.cgroup_parent).unwrap();
     open(&config).await
 }
 

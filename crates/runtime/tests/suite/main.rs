@@ -2,7 +2,7 @@
 //! cgroups), Docker Engine where it runs and, where it makes sense, the fake.
 //!
 //! It has its own `main`, because the engine's zygote is this very program started again, and must be
-//! so before any thread is.
+//! so before any thread is; and because each case is a process of its own.
 
 #![expect(clippy::unwrap_used, reason = "a case that cannot go on fails")]
 
@@ -12,6 +12,7 @@ mod differential;
 mod docker;
 mod drawn;
 mod hostile;
+mod lanes;
 mod lifecycle;
 mod oci;
 mod probe_image;
@@ -29,5 +30,8 @@ fn main() {
     }
     let words = arguments.filter_map(|argument| argument.into_string().ok());
     let filters: Vec<String> = words.filter(|word| !word.starts_with('-')).collect();
-    std::process::exit(support::run(&filters));
+    std::process::exit(match std::env::var(lanes::ONE) {
+        Ok(name) => lanes::one(&name),
+        Err(_) => lanes::run(&filters),
+    });
 }

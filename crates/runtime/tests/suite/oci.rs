@@ -16,6 +16,9 @@ pub(crate) fn all() -> Vec<Case> {
     all
 }
 
+/// The programs that are known.
+pub(crate) const ENGINES: [&str; 3] = ["runc", "crun", "runsc"];
+
 /// The programs that are installed here; tells which are not.
 pub(crate) fn engines() -> Vec<&'static str> {
     let there = |name: &&str| {
@@ -25,7 +28,7 @@ pub(crate) fn engines() -> Vec<&'static str> {
         }
         there
     };
-    ["runc", "crun", "runsc"].into_iter().filter(there).collect()
+    ENGINES.into_iter().filter(there).collect()
 }
 
 /// What is the same on gVisor's kernel. The others look at the node's kernel from inside, or run

@@ -48,7 +48,12 @@ impl FolderImages {
         std::fs::set_permissions(lower.join("script"), executable).unwrap();
         std::os::unix::fs::symlink("/../../../../../../etc", lower.join("escape")).unwrap();
         std::os::unix::fs::symlink("/nowhere", lower.join("dangling")).unwrap();
-        Self { layers: vec![upper, lower] }
+        Self::at(dir)
+    }
+
+    /// The image that was laid out below `dir`.
+    pub(crate) fn at(dir: &Path) -> Self {
+        Self { layers: vec![dir.join("layer1"), dir.join("layer0")] }
     }
 
     /// Everything in one archive, for an engine that keeps images itself.

@@ -268,7 +268,7 @@ async fn volumes_with_file_systems(mut node: Node) -> Node {
     // What is still mounted goes with everything else; what is behind the mount stays.
     drop(node);
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    runtime::teardown(&config.run_dir, crate::support::CGROUP).unwrap();
+    runtime::teardown(&config.run_dir, &config.cgroup_parent).unwrap();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains(config.state_dir.to_str().unwrap()), "{mounts}");
     assert_eq!(std::fs::read_to_string(shown.join("file")).unwrap(), "of the node\n");

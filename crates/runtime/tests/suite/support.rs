@@ -1,5 +1,5 @@
-//! The suite's harness: cases by name, one after the other, each on a node of its own, which must be
-//! bare again when the case ends.
+//! The suite's harness: what a case runs on, a node of its own, which must be bare again when the case
+//! ends. Which are run, and how side by side: [`crate::lanes`].
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -18,8 +18,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::probe_image::{FolderImages, PROBE};
 
-/// The cgroup of everything the suite makes.
-pub(crate) const CGROUP: &str = "/wharf-suite";
+/// The cgroup of everything that this process, one case, makes.
+pub(crate) fn cgroup() -> String {
+    format!("/wharf-suite-{}", std::process::id())
+}
 
 /// A node with a runtime on it.
 pub(crate) struct Node {
@@ -63,82 +65,19 @@ macro_rules! cases {
     };
 }
 
-fn root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-/// Runs the cases whose names contain one of the words; the exit code.
-pub(crate) fn run(filters: &[String]) -> i32 {
-    let embedded = root();
-    if !embedded {
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "the suite of the embedded engine needs root: run CI's tests as root"
-        );
-        println!("not root: only the cases of the fake are run");
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let images = Arc::new(FolderImages::make(dir.path()));
-    let mut all: Vec<Case> = crate::cases::all();
-    all.extend(crate::programs::all());
-    all.extend(crate::lifecycle::all());
-    all.extend(crate::hostile::all());
-    all.extend(crate::differential::all());
-    all.extend(crate::sharing::all());
-    all.extend(crate::sessions::all());
-    all.extend(crate::confinement::all());
-    all.extend(crate::oci::all());
-    all.extend(crate::user_namespaces::all());
-    let engine = crate::docker::Docker::find(&images);
-    let engines = crate::oci::engines();
-    let (mut ran, mut failed) = (0, Vec::new());
-    let mut attempt = |name: String, work: Pin<Box<dyn Future<Output = ()>>>| {
-        println!("{name}");
-        let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| block_on(work)));
-        ran += 1;
-        if tried.is_err() {
-            failed.push(name);
-        }
-    };
-    for (name, on, case) in all {
-        let chosen = |full: &str| filters.is_empty() || filters.iter().any(|f| full.contains(f));
-        if on == On::Every && chosen(&format!("fake::{name}")) {
-            let node = fake(dir.path());
-            attempt(format!("fake::{name}"), Box::pin(async move { drop(case(node).await) }));
-        }
-        if let Some(engine) = engine.as_ref().filter(|_| matches!(on, On::Every | On::Real))
-            && chosen(&format!("docker::{name}"))
-        {
-            let home = dir.path().join(format!("{name}-docker"));
-            attempt(format!("docker::{name}"), Box::pin(engine.run(home, case)));
-        }
-        for target in targets(on, name, &engines).into_iter().filter(|_| embedded) {
-            if !chosen(&format!("{}::{name}", target.name)) {
-                continue;
-            }
-            let home = dir.path().join(format!("{name}-{}-{}", target.name, target.warm_slots));
-            let name = format!("{}::{name} with {} slots", target.name, target.warm_slots);
-            attempt(name, Box::pin(on_embedded(home, images.clone(), target, case)));
-        }
-    }
-    drop(engine);
-    println!("{ran} cases, {} failed: {}", failed.len(), failed.join(", "));
-    i32::from(!failed.is_empty())
-}
-
 /// One way in which the embedded engine is set up.
 #[derive(Clone, Debug)]
-struct Target {
+pub(crate) struct Target {
     /// Its word in front of a case's name.
-    name: &'static str,
-    warm_slots: usize,
+    pub(crate) name: &'static str,
+    pub(crate) warm_slots: usize,
     users: Option<UserNamespaces>,
     /// The OCI runtime that carries out what the engine's own part would.
     oci_runtime: Option<PathBuf>,
 }
 
 /// The set-ups that a case runs on.
-fn targets(on: On, case: &str, engines: &[&'static str]) -> Vec<Target> {
+pub(crate) fn targets(on: On, case: &str, engines: &[&'static str]) -> Vec<Target> {
     let plain =
         |warm_slots| Target { name: "embedded", warm_slots, users: None, oci_runtime: None };
     let mut targets: Vec<Target> = match on {
@@ -167,19 +106,20 @@ pub(crate) fn block_on(work: impl Future<Output = ()>) {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     // Whoever wants more drawn containers waits longer.
     let more = std::env::var("WHARF_DRAWN").ok().and_then(|text| text.parse::<u64>().ok());
-    let limit = Duration::from_secs(60 + 2 * more.unwrap_or(0));
+    // A case takes seconds; the machine may be busy with others.
+    let limit = Duration::from_secs(240 + 4 * more.unwrap_or(0));
     let timed = async { tokio::time::timeout(limit, work).await.expect("a case takes too long") };
     runtime.unwrap().block_on(timed);
 }
 
-fn fake(dir: &Path) -> Node {
+pub(crate) fn fake(dir: &Path) -> Node {
     let fake = Fake::new(shell::SystemClock::shared());
     let events = fake.take_events().unwrap();
     assert!(fake.take_events().is_none(), "once");
     Node { runtime: Arc::new(fake), events, config: None, docker: None, dir: dir.into() }
 }
 
-async fn on_embedded(
+pub(crate) async fn on_embedded(
     home: PathBuf,
     images: Arc<FolderImages>,
     target: Target,
@@ -189,7 +129,7 @@ async fn on_embedded(
     let config = EmbeddedConfig {
         state_dir: home.join("state"),
         run_dir: home.join("run"),
-        cgroup_parent: CGROUP.into(),
+        cgroup_parent: cgroup(),
         clock: shell::SystemClock::shared(),
         images,
         helper_exe: None,
@@ -248,7 +188,7 @@ pub(crate) fn leftovers(config: &EmbeddedConfig) -> String {
         left.extend(names(&folder).into_iter().map(|name| format!("{}/{name}", folder.display())));
     }
     for controller in names(Path::new("/sys/fs/cgroup")) {
-        let folder = Path::new("/sys/fs/cgroup").join(&controller).join(&CGROUP[1..]);
+        let folder = Path::new("/sys/fs/cgroup").join(&controller).join(&config.cgroup_parent[1..]);
         let below = names(&folder);
         left.extend(below.iter().filter(|name| folder.join(name).is_dir()).cloned());
     }
@@ -270,13 +210,13 @@ impl Drop for Cleaner {
             std::fs::remove_file(self.0.run_dir.join("lock")).unwrap_or_default();
         }
         // A task of the engine that was just dropped may hold the lock a little longer.
-        let mut result = runtime::teardown(&self.0.run_dir, CGROUP);
+        let mut result = runtime::teardown(&self.0.run_dir, &self.0.cgroup_parent);
         for _ in 0..100 {
             if result.is_ok() {
                 return;
             }
             std::thread::sleep(Duration::from_millis(20));
-            result = runtime::teardown(&self.0.run_dir, CGROUP);
+            result = runtime::teardown(&self.0.run_dir, &self.0.cgroup_parent);
         }
         result.unwrap();
     }
@@ -291,6 +231,7 @@ pub(crate) fn sandbox(id: &str) -> SandboxSpec {
         limits: Limits::default(),
         pid: runtime::PidMode::default(),
         ipc: runtime::IpcMode::default(),
+        hardened: false,
     }
 }
 
