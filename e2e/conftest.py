@@ -5,15 +5,36 @@ import pathlib
 
 import pytest
 
-from lib import images, server
+from lib import apart, images, server
 from lib.tasks import GROUP, Tasks, fresh
 
 os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+
+# The files that take longest are begun first, so that no worker is left with one at the end.
+LONG = ["balancer_metrics", "deployments", "capacity", "events", "conformance", "balancer_logs", "cli", "containers",
+        "rollouts", "exec", "s3", "group_scaling", "inside", "exec_resume", "services", "scaling", "faults"]
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "docker: asks this machine's Docker Engine, which is in the machine's network")
+
+
+def pytest_sessionstart():
+    if WORKER and os.geteuid() == 0:
+        apart.enter()
 
 
 def pytest_collection_modifyitems(items):
     if os.geteuid() != 0:
         raise pytest.UsageError("these tests start containers, which takes root: sudo make test")
+    if not WORKER:
+        return
+    order = {f"test_{name}": number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
+    for item in items:
+        if item.get_closest_marker("docker"):
+            item.add_marker(pytest.mark.skip(reason="Docker Engine is not in a worker's network: run it without -n"))
 
 
 def prepared(wharf):

@@ -26,8 +26,8 @@ def there():
         return False
 
 
-pytestmark = pytest.mark.skipif(
-    not there(), reason=f"no Docker Engine answers at {SOCKET}: install and start it to run these")
+pytestmark = [pytest.mark.docker, pytest.mark.skipif(
+    not there(), reason=f"no Docker Engine answers at {SOCKET}: install and start it to run these")]
 
 
 def docker(*words):

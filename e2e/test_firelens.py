@@ -146,6 +146,7 @@ def test_secret_options_are_the_routers_variables(tasks, volume, python, wharf, 
     assert "token_1 is not set" in [r["log"] for r in records(volume)]
 
 
+@pytest.mark.docker
 def test_docker_engine_sends_by_its_own_driver():
     """A data folder with a short path, since Docker Engine connects to the router by its path."""
     if not there():

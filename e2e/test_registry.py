@@ -111,6 +111,7 @@ def test_a_tag_that_was_moved_is_pulled_again(wharf, tasks, repository, password
     assert task["createdAt"] <= task["pullStartedAt"] <= task["pullStoppedAt"] <= task["startedAt"]
 
 
+@pytest.mark.docker
 def test_docker_logs_in_pushes_and_pulls(wharf, repository, password, tmp_path):
     if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
         pytest.skip("there is no Docker Engine on this machine")

@@ -108,7 +108,7 @@ class Plugin:
                 subprocess.run(["umount", "--lazy", self.root / name])
 
 
-@pytest.fixture(scope="module", params=["embedded", "docker"])
+@pytest.fixture(scope="module", params=["embedded", pytest.param("docker", marks=pytest.mark.docker)])
 def plugged(request, tmp_path_factory):
     """A node of each runtime that was started beside a plugin."""
     if request.param == "docker" and not there():

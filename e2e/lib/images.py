@@ -1,5 +1,7 @@
 """Images made from the sources in this repository, and pushed by a real client."""
 
+import base64
+import fcntl
 import functools
 import subprocess
 
@@ -15,12 +17,18 @@ SOURCES = {"hello": ROOT / "examples/hello/main.rs", "probe": ROOT / "e2e/progra
 def layout(name):
     """The folder of an image as an OCI layout; builds it when its source is newer."""
     out = ROOT / f"target/e2e/{name}-image"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with open(out.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # Another worker may want it at the same time.
+        return _built(name, out)
+
+
+def _built(name, out):
     if name == "python":
         return python_image.build(out)
     built = out / "index.json"
     if built.exists() and built.stat().st_mtime > SOURCES[name].stat().st_mtime:
         return out
-    out.parent.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         ["cargo", "xtask", "image", "--source", SOURCES[name], "--name", name, "--out", out],
         cwd=ROOT, capture_output=True, text=True)
@@ -44,5 +52,6 @@ def provide(wharf, name):
     """Makes the repository and pushes the image; returns the reference for task definitions."""
     ecr = wharf.client("ecr")
     uri = ecr.create_repository(repositoryName=name)["repository"]["repositoryUri"]
-    push(wharf, name)
+    [given] = ecr.get_authorization_token()["authorizationData"]
+    push(wharf, name, password=base64.b64decode(given["authorizationToken"]).decode().partition(":")[2])
     return f"{uri}:1"

@@ -4,9 +4,11 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -22,10 +24,21 @@ BINARY = pathlib.Path(os.environ.get("WHARF_BIN", ROOT / "target/debug/wharf"))
 AWS = ROOT / ".venv/bin/aws"
 
 
+# One for all clients: it reads each service's model once, which costs more than most calls do.
+SESSION, CONNECTING = boto3.session.Session(), threading.Lock()
+_given = set()
+
+
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port that nobody has: none of those from which the kernel and Wharf take theirs meanwhile."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("0.0.0.0", port))
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 def environment(**more):
@@ -72,18 +85,18 @@ class Wharf:
     def kill(self):
         """Ends the server as a power cut would, tasks and their shims apart."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=60)
 
     def terminate(self):
         """Ends the server in order; tasks go on."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=120)
 
     def down(self):
         """`wharf down`: the end of everything."""
-        done = self.run("down", "--data-dir", self.data, check=False, timeout=60)
+        done = self.run("down", "--data-dir", self.data, check=False, timeout=240)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=60)
         if self.process.poll() is None:
             self.process.kill()
             raise AssertionError(f"wharf down left the server running: {done.stdout}{done.stderr}")
@@ -108,7 +121,7 @@ class Wharf:
     def get(self, path):
         """Status and body of a plain GET; status 0 if nobody answers."""
         try:
-            with urllib.request.urlopen(self.endpoint + path, timeout=5) as answer:
+            with urllib.request.urlopen(self.endpoint + path, timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -122,14 +135,15 @@ class Wharf:
         return self._clients[service]
 
     def _connect(self, service):
-        settings = {"retries": {"max_attempts": 0}, "connect_timeout": 5, "read_timeout": 60}
-        return boto3.session.Session().client(
-            service, endpoint_url=self.env["AWS_ENDPOINT_URL"], region_name=self.env["AWS_REGION"],
-            aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
-            config=botocore.config.Config(**settings))
+        settings = {"retries": {"max_attempts": 0}, "connect_timeout": 30, "read_timeout": 120}
+        with CONNECTING:
+            return SESSION.client(
+                service, endpoint_url=self.env["AWS_ENDPOINT_URL"], region_name=self.env["AWS_REGION"],
+                aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
+                config=botocore.config.Config(**settings))
 
-    def run(self, *words, check=True, timeout=30, **more):
+    def run(self, *words, check=True, timeout=120, **more):
         """Runs a `wharf` command with this server's environment, if it is known."""
         done = subprocess.run(
             [BINARY, *map(str, words)], capture_output=True, text=True, timeout=timeout,
@@ -137,7 +151,7 @@ class Wharf:
         assert not check or done.returncode == 0, f"wharf {words}: {done.stdout}{done.stderr}"
         return done
 
-    def aws(self, *words, check=True, timeout=120):
+    def aws(self, *words, check=True, timeout=240):
         """Runs the real AWS CLI with nothing but the exports of `wharf env`; returns its output."""
         done = subprocess.run(
             [AWS, *map(str, words)], capture_output=True, text=True, timeout=timeout,

@@ -3,7 +3,7 @@
 import json
 import uuid
 
-from .wait import eventually
+from .wait import PATIENCE, eventually
 
 GROUP = "/e2e"
 
@@ -15,7 +15,7 @@ def fresh(prefix="t"):
 
 def patience(seconds):
     """For botocore's waiters: what is asked stays theirs, only the pause is shorter."""
-    return {"Delay": 0.2, "MaxAttempts": seconds * 5}
+    return {"Delay": 0.2, "MaxAttempts": seconds * 5 * PATIENCE}
 
 
 def last(arn):
