@@ -48,4 +48,11 @@ impl Facts for InstanceFacts<'_> {
         let mut tasks = self.state.tasks_on(&self.instance.key);
         tasks.any(|task| task.holds_resources() && passes(&task.facts.group))
     }
+
+    fn hosts_group(&self, group: &str) -> bool {
+        let key = &self.instance.key;
+        let Some(fleet) = self.state.fleet(&key.cluster) else { return false };
+        let crowd = fleet.crowd(group).zip(fleet.slot(&key.instance));
+        crowd.is_some_and(|(crowd, slot)| crowd.is_present(slot))
+    }
 }

@@ -23,6 +23,8 @@ pub struct State {
     definitions: OrdMap<DefinitionKey, Arc<TaskDefinition>>,
     instances: OrdMap<InstanceKey, Arc<Instance>>,
     services: OrdMap<ServiceKey, Arc<Service>>,
+    // Those of them that are daemon services, which nearly everyone who places asks for.
+    daemons: OrdSet<ServiceKey>,
     events: OrdMap<ServiceKey, Vector<Arc<ServiceEvent>>>,
     tasks: OrdMap<TaskKey, Task>,
     // Progress that came before its task's facts: only while records are loaded.
@@ -52,6 +54,7 @@ impl State {
             definitions: OrdMap::new(),
             instances: OrdMap::new(),
             services: OrdMap::new(),
+            daemons: OrdSet::new(),
             events: OrdMap::new(),
             tasks: OrdMap::new(),
             early: OrdMap::new(),
@@ -101,10 +104,12 @@ impl State {
                 self.fleets.delete(key);
             }
             Change::PutService(service) => {
+                self.mark_daemon(service);
                 self.services.insert(service.key.clone(), service.clone());
             }
             Change::DeleteService(key) => {
                 self.services.remove(key);
+                self.daemons.remove(key);
                 self.events.remove(key);
             }
             Change::PutEvent(key, event) => self.put_event(key, event),

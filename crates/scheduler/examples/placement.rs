@@ -9,7 +9,8 @@
 //! - naive: the same by a look at every instance.
 //!
 //! What it costs to keep the index is in `apply`, microseconds a task, which is all of the state's
-//! bookkeeping and not the index alone.
+//! bookkeeping and not the index alone. The memory is all that the process has in use, beside the
+//! tasks also the list of them that this program keeps.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -66,6 +67,14 @@ fn cases() -> Vec<Case> {
         },
         Case { rules: permissive, ..case("memberOf (90 %), binpack(memory)", vec![memory()]) },
         Case { rules: selective, ..case("memberOf (4 %), binpack(memory)", vec![memory()]) },
+        Case {
+            rules: member("attribute:rack == 1"),
+            ..case("memberOf (a rack), random", vec![Strategy::Random])
+        },
+        Case {
+            rules: member("not(task:group == family:f1)"),
+            ..case("memberOf (away from a group), spread(az)", vec![zone()])
+        },
     ]
 }
 
@@ -253,6 +262,14 @@ fn main() {
     }
 }
 
+/// MiB of memory that this process has in use.
+fn in_use() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let digits = line.and_then(|line| line.split_whitespace().next());
+    digits.and_then(|digits| digits.parse::<u64>().ok()).unwrap_or(0) / 1024
+}
+
 fn measure(instances: u64) {
     let start = Instant::now();
     let empty = World::new(instances);
@@ -268,6 +285,7 @@ fn measure(instances: u64) {
         full.live.len(),
         first.name,
     );
+    println!("{} MiB in use with {} tasks", in_use(), full.live.len());
     let patient = usize::try_from(50_000_000 / instances).unwrap_or(0).clamp(20, 2_000);
     println!(
         "{:<48}{:>12}{:>12}{:>12}{:>12}",

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use model::fleet::Crowd;
 use model::{
     Change, ClusterName, DesiredStatus, Instance, InstanceId, InstanceStatus, NodeState,
     PlacementConstraint, Resources, RolloutState, SchedulingStrategy, Service, ServiceKey,
@@ -17,8 +18,8 @@ use model::{
 use stdx::Timestamp;
 
 use crate::desk::Desk;
-use crate::placement::{self, Board};
-use crate::replicas::{BATCH, Launch, Member, Tally, Terms, Want, small, wants};
+use crate::placement::{self, Board, Group, Wish};
+use crate::replicas::{BATCH, Claim, Launch, Member, Tally, Terms, Want, small, wants};
 use crate::{Failure, FailureReason, StopCause, Waiting, words};
 
 /// A daemon service as it stands.
@@ -77,29 +78,44 @@ impl<'a> Look<'a> {
         let tally = Tally::new(state, service, &want, now);
         let places = places(state, service, &want);
         let here = occupied(state, service);
-        let missing =
-            places.into_iter().filter(|place| !here.contains(&place.key.instance)).collect();
-        Some(Self { want, tally, missing })
+        let missing = places
+            .into_iter()
+            .filter(|place| !here.contains(&place.key.instance))
+            .collect();
+        Some(Self {
+            want,
+            tally,
+            missing,
+        })
     }
 }
 
 /// The instances on which a service has a task that is not over.
 fn occupied<'a>(state: &'a State, service: &Service) -> BTreeSet<&'a InstanceId> {
-    let live = state.tasks_of(&service.key).filter(|task| task.holds_resources());
-    live.filter_map(|task| task.facts.instance.as_ref()).collect()
+    let live = state
+        .tasks_of(&service.key)
+        .filter(|task| task.holds_resources());
+    live.filter_map(|task| task.facts.instance.as_ref())
+        .collect()
 }
 
 /// Sees the members of a tally as a daemon service does. One where the service does not belong is one
 /// too many, as is a second one in a place. One on an instance that drains stays while others are
 /// there which it may serve: it is no member until it is to go.
 pub(crate) fn sort_out(state: &State, service: &Service, want: &Want<'_>, tally: &mut Tally<'_>) {
-    let places: BTreeSet<&InstanceId> =
-        places(state, service, want).into_iter().map(|place| &place.key.instance).collect();
+    let places: BTreeSet<&InstanceId> = places(state, service, want)
+        .into_iter()
+        .map(|place| &place.key.instance)
+        .collect();
     let deleted = service.status != ServiceStatus::Active;
-    tally.members.retain(|member| deleted || !lingers(state, member.task));
+    tally
+        .members
+        .retain(|member| deleted || !lingers(state, member.task));
     let mut taken = BTreeSet::new();
     // The oldest keeps its place.
-    tally.members.sort_by_key(|m| (m.task.facts.created_at, m.task.facts.key.task.clone()));
+    tally
+        .members
+        .sort_by_key(|m| (m.task.facts.created_at, m.task.facts.key.task.clone()));
     for member in &mut tally.members {
         let instance = member.task.facts.instance.as_ref();
         let belongs = instance.is_some_and(|id| places.contains(id));
@@ -114,9 +130,14 @@ pub(crate) fn sort_out(state: &State, service: &Service, want: &Want<'_>, tally:
 
 /// Whether a daemon's task stays on an instance that drains, for the sake of others there.
 fn lingers(state: &State, task: &Task) -> bool {
-    let Some(instance) = state.instance_of(&task.facts) else { return false };
-    let others =
-        || state.tasks_on(&instance.key).any(|other| other.holds_resources() && !of(state, other));
+    let Some(instance) = state.instance_of(&task.facts) else {
+        return false;
+    };
+    let others = || {
+        state
+            .tasks_on(&instance.key)
+            .any(|other| other.holds_resources() && !of(state, other))
+    };
     !serves(state, instance) && task.is_running() && others()
 }
 
@@ -129,7 +150,11 @@ pub(crate) fn of(state: &State, task: &Task) -> bool {
 /// What may be started now: nothing of a deployment that was given up, nothing before a back-off is
 /// over. An old task is in the way of the new one.
 pub(crate) fn launch(service: &Service, look: &Look<'_>, now: Timestamp) -> Launch {
-    let nothing = |waiting| Launch { count: 0, no_room: 0, waiting };
+    let nothing = |waiting| Launch {
+        count: 0,
+        no_room: 0,
+        waiting,
+    };
     let count = small(look.missing.len());
     let in_the_way = small(look.tally.members.iter().filter(|m| in_the_way(m)).count());
     if count + in_the_way == 0 {
@@ -137,10 +162,15 @@ pub(crate) fn launch(service: &Service, look: &Look<'_>, now: Timestamp) -> Laun
     }
     let want = &look.want;
     if want.given_up {
-        return nothing(Some(Waiting::Failed { deployment: want.deployment.clone() }));
+        return nothing(Some(Waiting::Failed {
+            deployment: want.deployment.clone(),
+        }));
     }
     if let Some(until) = want.not_before.filter(|until| *until > now) {
-        return nothing(Some(Waiting::BackOff { until, failures: want.failures_in_a_row }));
+        return nothing(Some(Waiting::BackOff {
+            until,
+            failures: want.failures_in_a_row,
+        }));
     }
     let waiting = (count == 0).then(|| {
         look.tally.unfinished().unwrap_or(Waiting::Room {
@@ -148,7 +178,11 @@ pub(crate) fn launch(service: &Service, look: &Look<'_>, now: Timestamp) -> Laun
             minimum_healthy_percent: service.config.minimum_healthy_percent,
         })
     });
-    Launch { count, no_room: in_the_way, waiting }
+    Launch {
+        count,
+        no_room: in_the_way,
+        waiting,
+    }
 }
 
 /// Whether another task is to take its place, on its instance.
@@ -168,7 +202,13 @@ pub(crate) fn stops(
     may_start: bool,
 ) -> Vec<(TaskId, StopCause)> {
     let tally = &look.tally;
-    let healthy = small(tally.members.iter().filter(|m| m.healthy && stays(m)).count());
+    let healthy = small(
+        tally
+            .members
+            .iter()
+            .filter(|m| m.healthy && stays(m))
+            .count(),
+    );
     let mut spare = healthy.saturating_sub(service.config.fewest(look.want.count));
     let mut stops = Vec::new();
     for member in &tally.members {
@@ -218,11 +258,15 @@ pub(crate) fn begin(state: &State, service: &mut Service) {
 /// Takes up how many instances a daemon service belongs on, and says so if that is new.
 pub(crate) fn count(desk: &mut Desk<'_>, key: &ServiceKey) {
     let state = desk.state;
-    let Some(service) = state.service(key).filter(|service| is(service)) else { return };
+    let Some(service) = state.service(key).filter(|service| is(service)) else {
+        return;
+    };
     if service.status != ServiceStatus::Active {
         return;
     }
-    let Some(want) = wants(state, service).into_iter().next() else { return };
+    let Some(want) = wants(state, service).into_iter().next() else {
+        return;
+    };
     let desired = small(places(state, service, &want).len());
     if desired == service.desired_count {
         return;
@@ -246,8 +290,12 @@ pub(crate) fn count(desk: &mut Desk<'_>, key: &ServiceKey) {
 pub(crate) fn reserved(state: &State, cluster: &ClusterName) -> BTreeMap<InstanceId, Resources> {
     let mut kept: BTreeMap<InstanceId, Resources> = BTreeMap::new();
     for service in state.services(cluster).filter(|service| awaited(service)) {
-        let Some(want) = wants(state, service).into_iter().next() else { continue };
-        let Some(terms) = Terms::of(state, service, &want) else { continue };
+        let Some(want) = wants(state, service).into_iter().next() else {
+            continue;
+        };
+        let Some(terms) = Terms::of(state, service, &want) else {
+            continue;
+        };
         let here: BTreeSet<&InstanceId> = wanted_on(state, service, &want);
         for place in places(state, service, &want) {
             let (id, all) = (&place.key.instance, &place.registered);
@@ -264,12 +312,85 @@ pub(crate) fn reserved(state: &State, cluster: &ClusterName) -> BTreeMap<Instanc
     kept
 }
 
+/// What is kept on instances for the tasks of one daemon service that are still to come: what
+/// [`reserved`] tells of every instance, told of one when it comes into question.
+#[derive(Debug)]
+pub(crate) struct Keeper<'a> {
+    service: &'a Service,
+    terms: Terms,
+    held: Held<'a>,
+}
+
+/// Where a daemon service has a task that is wanted to run.
+#[derive(Debug)]
+enum Held<'a> {
+    /// Where any task of the service is.
+    All(Option<&'a Crowd>),
+    /// On these: not all of its tasks count.
+    On(BTreeSet<&'a InstanceId>),
+}
+
+/// Who keeps anything from a wish; nothing is kept from a daemon.
+pub(crate) fn keepers<'a>(state: &'a State, wish: &Wish<'_>) -> Vec<Keeper<'a>> {
+    let mut daemons = state
+        .daemons(wish.cluster)
+        .filter(|service| awaited(service))
+        .peekable();
+    if daemons.peek().is_none() {
+        return Vec::new();
+    }
+    if let Group::Service(key) = wish.group
+        && state.service(key).is_some_and(|service| is(service))
+    {
+        return Vec::new();
+    }
+    daemons
+        .filter_map(|service| Keeper::new(state, service))
+        .collect()
+}
+
+impl<'a> Keeper<'a> {
+    fn new(state: &'a State, service: &'a Service) -> Option<Self> {
+        let want = wants(state, service).into_iter().next()?;
+        let terms = Terms::of(state, service, &want)?;
+        let held = if want.claim == Claim::All {
+            let fleet = state.fleet(&service.key.cluster)?;
+            let group = format!("service:{}", service.key.service);
+            Held::All(fleet.crowd(&group).map(|crowd| &**crowd))
+        } else {
+            Held::On(wanted_on(state, service, &want))
+        };
+        Some(Self {
+            service,
+            terms,
+            held,
+        })
+    }
+
+    /// What is kept on an instance.
+    pub(crate) fn on(&self, state: &State, instance: &Instance, slot: u32) -> Option<&Resources> {
+        let (needs, all) = (&self.terms.needs, &instance.registered);
+        let here = match &self.held {
+            Held::All(crowd) => crowd.is_some_and(|crowd| crowd.on(slot) > 0),
+            Held::On(ids) => ids.contains(&instance.key.instance),
+        };
+        let comes = !here
+            && needs.cpu <= all.cpu
+            && needs.memory <= all.memory
+            && serves(state, instance)
+            && placement::unfit(state, instance, &self.terms.wish(self.service)).is_none();
+        comes.then_some(needs)
+    }
+}
+
 /// Whether tasks of a service may be kept room for: of one that is steady none is to come.
 fn awaited(service: &Service) -> bool {
     is(service)
         && service.status == ServiceStatus::Active
         && service.steady_since.is_none()
-        && service.primary().is_some_and(|primary| primary.rollout != RolloutState::Failed)
+        && service
+            .primary()
+            .is_some_and(|primary| primary.rollout != RolloutState::Failed)
 }
 
 /// The instances that hold a task which is wanted to run: what one that stops gives back is kept for
@@ -314,8 +435,11 @@ fn same(before: &Instance, after: &Instance) -> bool {
 
 /// The daemon services that have said that they are steady.
 fn steady(state: &State) -> impl Iterator<Item = &ServiceKey> {
-    let steady = |service: &&Arc<Service>| is(service) && service.steady_since.is_some();
-    state.all_services().filter(steady).map(|service| &service.key)
+    let steady = |service: &&Arc<Service>| service.steady_since.is_some();
+    state
+        .all_daemons()
+        .filter(steady)
+        .map(|service| &service.key)
 }
 
 /// Whether a place is found for the first of the missing tasks that has one; why not for any, else.

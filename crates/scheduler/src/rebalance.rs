@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use model::fleet::Values;
 use model::query::{Expression, Match, Order, Query, Test};
 use model::{
     DeploymentController, LaunchType, PlacementConstraint, PlacementStrategy, RolloutState,
@@ -56,7 +57,9 @@ pub(crate) fn obstacle(service: &Service) -> Option<&'static str> {
 
 /// Whether a service is wanted even, and its deployment is at rest.
 fn may(service: &Service) -> bool {
-    let [deployment] = service.deployments.as_slice() else { return false };
+    let [deployment] = service.deployments.as_slice() else {
+        return false;
+    };
     service.rebalances
         && deployment.rollout == RolloutState::Completed
         && deployment.failures_in_a_row == 0
@@ -69,11 +72,9 @@ pub(crate) fn is_due(state: &State, service: &Service) -> bool {
         && state.fleet(&service.key.cluster).is_some_and(|fleet| {
             let mut zones = open_zones(state, service);
             let crowd = fleet.crowd(&format!("service:{}", service.key.service));
+            let names = fleet.values(ZONE);
             for (class, tasks) in crowd.into_iter().flat_map(|crowd| crowd.by_class()) {
-                let class = fleet.class(class);
-                let zone =
-                    class.and_then(|class| class.attributes().find(|(name, _)| *name == ZONE));
-                if let Some((_, zone)) = zone {
+                if let Some(zone) = names.and_then(|names| names.value_of(class)) {
                     *zones.entry(zone.to_owned()).or_default() += tasks;
                 }
             }
@@ -83,14 +84,22 @@ pub(crate) fn is_due(state: &State, service: &Service) -> bool {
 
 fn uneven(zones: &Zones) -> bool {
     let (most, least) = (zones.values().max(), zones.values().min());
-    most.zip(least).is_some_and(|(most, least)| *most >= least + 2)
+    most.zip(least)
+        .is_some_and(|(most, least)| *most >= least + 2)
 }
 
 /// The zones that have an instance which takes tasks, with no task yet.
 fn open_zones(state: &State, service: &Service) -> Zones {
-    let Some(fleet) = state.fleet(&service.key.cluster) else { return Zones::new() };
-    let open = |class| fleet.class(class).is_some_and(|class| !class.orders().memory.is_empty());
-    let zones = fleet.values(ZONE).filter(|(_, classes)| classes.iter().any(open));
+    let Some(fleet) = state.fleet(&service.key.cluster) else {
+        return Zones::new();
+    };
+    let open = |class| {
+        fleet
+            .class(class)
+            .is_some_and(|class| !class.orders().memory.is_empty())
+    };
+    let zones = fleet.values(ZONE).into_iter().flat_map(Values::iter);
+    let zones = zones.filter(|(_, classes)| classes.iter().any(open));
     zones.map(|(zone, _)| (zone.to_owned(), 0)).collect()
 }
 
@@ -135,19 +144,31 @@ fn begin(
     if !uneven(&zones) || !tally.settled(want.count) || !room {
         return;
     }
-    let Some(most) = zones.values().max().copied() else { return };
+    let Some(most) = zones.values().max().copied() else {
+        return;
+    };
     let Some(member) = victim(tally, zones_of, |zone| zones.get(zone) == Some(&most)) else {
         return;
     };
-    let mut thin: Vec<(&String, &u32)> =
-        zones.iter().filter(|(_, count)| **count + 2 <= most).collect();
+    let mut thin: Vec<(&String, &u32)> = zones
+        .iter()
+        .filter(|(_, count)| **count + 2 <= most)
+        .collect();
     thin.sort_by_key(|(zone, count)| (**count, *zone));
-    let Some(terms) = Terms::of(state, service, want) else { return };
+    let Some(terms) = Terms::of(state, service, want) else {
+        return;
+    };
     let takes = |zone: &str| {
         let mut wish = terms.wish(service);
         let value = Match::Compares(Order::Equal, zone.to_owned());
         let test = Test::Attribute(ZONE.to_owned(), value);
-        let there = Expression::parse(&Query::Test { test, negated: false }.to_string());
+        let there = Expression::parse(
+            &Query::Test {
+                test,
+                negated: false,
+            }
+            .to_string(),
+        );
         wish.rules.members.extend(there);
         placement::somewhere(state, &wish).is_ok()
     };
@@ -162,15 +183,24 @@ fn begin(
 /// is there too.
 fn go_on(tally: &mut Tally<'_>, surplus: u32, (zones_of, mut zones): (&[Option<String>], Zones)) {
     for _ in 0..surplus {
-        let Some(most) = zones.values().max().copied() else { return };
+        let Some(most) = zones.values().max().copied() else {
+            return;
+        };
         let starting = tally.members.iter().zip(zones_of).any(|(member, zone)| {
-            let thick = zone.as_ref().is_some_and(|zone| zones.get(zone) == Some(&most));
+            let thick = zone
+                .as_ref()
+                .is_some_and(|zone| zones.get(zone) == Some(&most));
             member.flaw.is_none() && !member.healthy && thick
         });
         let thick = |zone: &str| zones.get(zone) == Some(&most);
-        let Some(member) = victim(tally, zones_of, thick).filter(|_| !starting) else { return };
+        let Some(member) = victim(tally, zones_of, thick).filter(|_| !starting) else {
+            return;
+        };
         tally.members[member].flaw = Some(StopCause::ScaleIn);
-        if let Some(count) = zones_of[member].as_ref().and_then(|zone| zones.get_mut(zone)) {
+        if let Some(count) = zones_of[member]
+            .as_ref()
+            .and_then(|zone| zones.get_mut(zone))
+        {
             *count -= 1;
         }
     }

@@ -1,8 +1,6 @@
-//! Sets of classes, and what a query selects of them.
+//! Sets of classes.
 
 use std::sync::Arc;
-
-use crate::query::{Match, Query, Test};
 
 /// A set of classes by their numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,17 +68,31 @@ impl ClassSet {
         })
     }
 
+    /// Whether any class is in both.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.0.iter().zip(other.0.iter()).any(|(a, b)| a & b != 0)
+    }
+
     /// Those that are in both.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
-        Self(Arc::new(self.0.iter().zip(other.0.iter()).map(|(a, b)| a & b).collect()))
+        Self(Arc::new(
+            self.0
+                .iter()
+                .zip(other.0.iter())
+                .map(|(a, b)| a & b)
+                .collect(),
+        ))
     }
 
     /// Those that are in one of both.
     #[must_use]
     pub fn or(&self, other: &Self) -> Self {
-        let (long, short) =
-            if self.0.len() < other.0.len() { (other, self) } else { (self, other) };
+        let (long, short) = if self.0.len() < other.0.len() {
+            (other, self)
+        } else {
+            (self, other)
+        };
         let mut words = Vec::clone(&long.0);
         for (word, more) in words.iter_mut().zip(short.0.iter()) {
             *word |= more;
@@ -96,115 +108,5 @@ impl ClassSet {
             *word &= !less;
         }
         Self(Arc::new(words))
-    }
-}
-
-/// What is known of a query from the classes alone.
-#[derive(Clone, Debug)]
-pub struct Selection {
-    /// Every instance of these is selected.
-    pub always: ClassSet,
-    /// None of any other is. Those of the difference have to be asked each.
-    pub perhaps: ClassSet,
-}
-
-impl Selection {
-    /// Exactly these.
-    pub fn exactly(set: ClassSet) -> Self {
-        Self { always: set.clone(), perhaps: set }
-    }
-
-    /// Whether no instance has to be asked.
-    pub fn is_certain(&self) -> bool {
-        self.perhaps.without(&self.always).is_empty()
-    }
-
-    /// What both select.
-    #[must_use]
-    pub fn and(&self, other: &Self) -> Self {
-        Self { always: self.always.and(&other.always), perhaps: self.perhaps.and(&other.perhaps) }
-    }
-}
-
-impl super::Fleet {
-    /// What a query selects.
-    pub fn select(&self, query: &Query) -> Selection {
-        match query {
-            Query::And(all) => {
-                let every = Selection::exactly(self.all().clone());
-                all.iter().fold(every, |so_far, one| so_far.and(&self.select(one)))
-            }
-            Query::Or(any) => {
-                let mut so_far = Selection::exactly(ClassSet::default());
-                for one in any {
-                    let more = self.select(one);
-                    so_far.always = so_far.always.or(&more.always);
-                    so_far.perhaps = so_far.perhaps.or(&more.perhaps);
-                }
-                so_far
-            }
-            Query::Not(one) => self.opposite(&self.select(one)),
-            Query::Test { test, negated } => {
-                let selection = self.test(test);
-                if *negated { self.opposite(&selection) } else { selection }
-            }
-        }
-    }
-
-    fn opposite(&self, of: &Selection) -> Selection {
-        Selection {
-            always: self.all().without(&of.perhaps),
-            perhaps: self.all().without(&of.always),
-        }
-    }
-
-    fn test(&self, test: &Test) -> Selection {
-        match test {
-            Test::Attribute(name, wanted) if !self.is_own(name) => {
-                Selection::exactly(self.matching(name, wanted))
-            }
-            Test::Attribute(..)
-            | Test::AgentConnected(_)
-            | Test::AgentVersion(..)
-            | Test::Ec2InstanceId(_)
-            | Test::RegisteredAt(..)
-            | Test::RunningTasks(..)
-            | Test::TaskGroup(_) => {
-                Selection { always: ClassSet::default(), perhaps: self.all().clone() }
-            }
-        }
-    }
-
-    fn matching(&self, name: &str, wanted: &Match) -> ClassSet {
-        let mut found = ClassSet::default();
-        if let Match::Compares(crate::query::Order::Equal, value) = wanted {
-            return self.having(name, value).cloned().unwrap_or_default();
-        }
-        for (value, classes) in self.values(name) {
-            if wanted.passes(value) {
-                found = found.or(classes);
-            }
-        }
-        found
-    }
-
-    /// What asks for an attribute, `name`, or for it with a value, `name=value`, selects.
-    pub fn required(&self, wanted: &str) -> Selection {
-        let (name, value) = match wanted.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (wanted, None),
-        };
-        if self.is_own(name) {
-            return Selection { always: ClassSet::default(), perhaps: self.all().clone() };
-        }
-        Selection::exactly(match value {
-            // An attribute without a value is not one with the empty value here.
-            Some("") => {
-                let perhaps = self.having(name, "").cloned().unwrap_or_default();
-                return Selection { always: ClassSet::default(), perhaps };
-            }
-            Some(value) => self.having(name, value).cloned().unwrap_or_default(),
-            None => self.values(name).fold(ClassSet::default(), |all, (_, set)| all.or(set)),
-        })
     }
 }

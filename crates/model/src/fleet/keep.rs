@@ -1,11 +1,11 @@
 //! How fleets are kept as instances and tasks change.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
-use super::{Class, ClassKey, EXTERNAL, Fleet, MOST_VALUES, NODE_GROUP, Orders, Seat, Standing};
+use super::crowd::Spot;
+use super::{Crowd, Fleet, Orders, Seat, Standing};
 use crate::{ClusterName, Instance, InstanceKey, NodeId};
 
 /// The fleets of all clusters.
@@ -95,19 +95,19 @@ impl Fleets {
     /// An instance has so much left now.
     pub(crate) fn resize(&mut self, key: &InstanceKey, left: (u32, u32, u32)) {
         // Looked at first, so that nothing is copied for nothing.
-        let Some(seat) = self.seat(key) else { return };
-        if (seat.cpu, seat.memory, seat.gpus) == left {
+        let Some(fleet) = self.fleets.get(&key.cluster) else { return };
+        let Some(slot) = fleet.slot(&key.instance) else { return };
+        if fleet.seat(slot).is_none_or(|seat| (seat.cpu, seat.memory, seat.gpus) == left) {
             return;
         }
-        if let Some(fleet) = self.change(&key.cluster)
-            && let Some(slot) = fleet.slot(&key.instance)
-        {
+        if let Some(fleet) = self.change(&key.cluster) {
             fleet.reseat(slot, |seat| (seat.cpu, seat.memory, seat.gpus) = left);
         }
     }
 
-    /// So many tasks of a group more, or fewer, are on an instance.
-    pub(crate) fn count(&mut self, key: &InstanceKey, group: &str, by: i64) {
+    /// So many tasks of a group more, or fewer, are on an instance: of those that are wanted to run,
+    /// and of those that are not over.
+    pub(crate) fn count(&mut self, key: &InstanceKey, group: &str, by: (i64, i64)) {
         if let Some(fleet) = self.change(&key.cluster)
             && let Some(slot) = fleet.slot(&key.instance)
         {
@@ -118,21 +118,24 @@ impl Fleets {
 
 impl Fleet {
     fn put(&mut self, instance: &Arc<Instance>, offer: Offer) -> bool {
-        if self.widen(instance) {
-            self.reclass_all();
-        }
+        self.prepare(instance);
         let before = self.slot(&instance.key.instance);
         let slot = before.unwrap_or_else(|| self.free_slot());
         let key = self.key_of(instance, offer.group.as_ref());
         let sat = self.seat(slot).cloned();
-        let stays =
-            sat.as_ref().and_then(|seat| self.class(seat.class)).is_some_and(|c| c.key == key);
+        // Left for good only once it is known where it comes to sit.
+        let mut stays =
+            sat.as_ref().and_then(|seat| self.class(seat.class)).is_some_and(|c| c.is_of(&key));
+        let sections = self.sections_for(instance);
+        stays &= sat.as_ref().is_some_and(|seat| seat.sections == sections);
         if let Some(seat) = &sat {
             if !stays {
-                self.forget_crowd(slot, seat.class);
+                self.forget_crowds(slot, seat);
             }
             self.leave(slot, seat, stays);
         }
+        // A section that was left by its last instance is gone, and so may be its number.
+        let sections = if stays { sections } else { self.sections_for(instance) };
         let class = sat.filter(|_| stays).map_or_else(|| self.class_of(key), |seat| seat.class);
         let seat = Seat {
             instance: instance.clone(),
@@ -142,17 +145,19 @@ impl Fleet {
             memory: offer.memory,
             gpus: offer.gpus,
             tag: super::tag(instance.key.instance.as_str()),
+            sections,
             group: offer.group,
         };
         self.slots.insert(instance.key.instance.clone(), slot);
         self.enter(slot, seat);
+        self.narrow();
         !stays
     }
 
     fn delete(&mut self, key: &InstanceKey) {
         let Some(slot) = self.slots.remove(&key.instance) else { return };
         let Some(seat) = self.seat(slot).cloned() else { return };
-        self.forget_crowd(slot, seat.class);
+        self.forget_crowds(slot, &seat);
         self.leave(slot, &seat, false);
         self.set(slot, None);
         self.free_slots.insert(slot);
@@ -172,8 +177,8 @@ impl Fleet {
         }
     }
 
-    /// A seat takes its place in its class and the orders.
-    fn enter(&mut self, slot: u32, seat: Seat) {
+    /// A seat takes its place in its class, its sections and the orders.
+    pub(super) fn enter(&mut self, slot: u32, seat: Seat) {
         self.with_class(seat.class, |class| {
             class.members += 1;
             if seat.standing == Standing::Ready {
@@ -182,15 +187,18 @@ impl Fleet {
                 class.away.entry(seat.standing).or_default().insert(slot);
             }
         });
+        for (division, number) in self.divisions.iter_mut().zip(seat.sections.iter()) {
+            Arc::make_mut(division).enter(*number, slot, &seat);
+        }
         if seat.standing == Standing::Ready {
             self.orders.insert(slot, &seat);
         }
         self.set(slot, Some(Arc::new(seat)));
     }
 
-    /// A seat leaves them, exactly as it entered. A class without instances goes, unless the seat is
-    /// to come back.
-    fn leave(&mut self, slot: u32, seat: &Seat, comes_back: bool) {
+    /// A seat leaves them, exactly as it entered. A class or a section without instances goes, unless
+    /// the seat is to come back.
+    pub(super) fn leave(&mut self, slot: u32, seat: &Seat, comes_back: bool) {
         let mut empty = false;
         self.with_class(seat.class, |class| {
             class.members -= 1;
@@ -204,6 +212,9 @@ impl Fleet {
                 }
             }
         });
+        for (division, number) in self.divisions.iter_mut().zip(seat.sections.iter()) {
+            Arc::make_mut(division).leave(*number, slot, seat, comes_back);
+        }
         if seat.standing == Standing::Ready {
             self.orders.remove(slot, seat);
         }
@@ -212,157 +223,63 @@ impl Fleet {
         }
     }
 
-    /// A seat has other amounts left: of its class it stays.
+    /// A seat has other amounts left: of its class and its sections it stays.
     fn reseat(&mut self, slot: u32, change: impl FnOnce(&mut Seat)) {
         let Some(before) = self.seat(slot).cloned() else { return };
         let mut seat = Seat::clone(&before);
         change(&mut seat);
         if seat.standing == Standing::Ready {
-            self.orders.remove(slot, &before);
-            self.orders.insert(slot, &seat);
-            self.with_class(seat.class, |class| {
-                class.orders.remove(slot, &before);
-                class.orders.insert(slot, &seat);
-            });
+            let moved = |orders: &mut Orders| orders.replace(slot, &before, &seat);
+            moved(&mut self.orders);
+            self.with_class(seat.class, |class| moved(&mut class.orders));
+            for (division, number) in self.divisions.iter_mut().zip(seat.sections.iter()) {
+                if division.is_ordered() {
+                    Arc::make_mut(division).reorder(*number, moved);
+                }
+            }
         }
         self.set(slot, Some(Arc::new(seat)));
     }
+}
 
-    pub(super) fn count(&mut self, slot: u32, group: &str, by: i64) {
-        let Some(class) = self.seat(slot).map(|seat| seat.class) else { return };
+// === Groups ===
+
+impl Fleet {
+    pub(super) fn count(&mut self, slot: u32, group: &str, by: (i64, i64)) {
+        let Some(seat) = self.seat(slot).cloned() else { return };
+        let sections = self.counted(&seat);
         if !self.crowds.contains_key(group) {
             self.crowds.insert(group.into(), Arc::default());
         }
         let Some(crowd) = self.crowds.get_mut(group) else { return };
         let crowd = Arc::make_mut(crowd);
-        crowd.add(slot, class, by);
-        if crowd.is_empty() {
+        crowd.add(Spot { slot, class: seat.class, sections: &sections }, by);
+        if crowd.is_gone() {
             self.crowds.remove(group);
         }
     }
 
+    /// The sections of a seat by which groups count their tasks.
+    fn counted(&self, seat: &Seat) -> Vec<(usize, u32)> {
+        let ordered = self.divisions.iter().enumerate().filter(|(_, of)| of.is_ordered());
+        ordered.map(|(division, _)| (division, seat.section(division))).collect()
+    }
+
     /// The tasks on a seat count no more: it is gone, or they are counted anew.
-    fn forget_crowd(&mut self, slot: u32, class: u32) {
-        let here = |(group, crowd): (&Arc<str>, &Arc<super::Crowd>)| {
-            let count = crowd.on(slot);
-            (count > 0).then(|| (group.clone(), count))
+    fn forget_crowds(&mut self, slot: u32, seat: &Seat) {
+        let sections = self.counted(seat);
+        let spot = Spot { slot, class: seat.class, sections: &sections };
+        let here = |(group, crowd): (&Arc<str>, &Arc<Crowd>)| {
+            crowd.is_present(slot).then(|| (group.clone(), crowd.here(slot)))
         };
-        let groups: Vec<(Arc<str>, u32)> = self.crowds.iter().filter_map(here).collect();
-        for (group, count) in groups {
+        let groups: Vec<_> = self.crowds.iter().filter_map(here).collect();
+        for (group, here) in groups {
             if let Some(crowd) = self.crowds.get_mut(&*group) {
-                Arc::make_mut(crowd).add(slot, class, -i64::from(count));
-                if crowd.is_empty() {
+                let less = (-i64::from(here.wanted), -i64::from(here.present));
+                Arc::make_mut(crowd).add(spot, less);
+                if crowd.is_gone() {
                     self.crowds.remove(&*group);
                 }
-            }
-        }
-    }
-}
-
-// === Classes ===
-
-impl Fleet {
-    fn with_class(&mut self, class: u32, change: impl FnOnce(&mut Class)) {
-        let place = usize::try_from(class).ok().and_then(|class| self.classes.get_mut(class));
-        if let Some(Some(class)) = place {
-            change(Arc::make_mut(class));
-        }
-    }
-
-    /// What makes the class of an instance.
-    fn key_of(&self, instance: &Instance, group: Option<&Arc<str>>) -> ClassKey {
-        let mut named: BTreeMap<&str, Arc<str>> = BTreeMap::new();
-        for attribute in &instance.attributes {
-            if !self.is_own(&attribute.name) {
-                let value = || attribute.value.as_deref().unwrap_or_default().into();
-                named.entry(&attribute.name).or_insert_with(value);
-            }
-        }
-        named.insert(EXTERNAL, if instance.external { "true".into() } else { "false".into() });
-        if let Some(group) = group {
-            named.insert(NODE_GROUP, group.clone());
-        }
-        named.into_iter().map(|(name, value)| (name.into(), value)).collect()
-    }
-
-    /// The class with this key, which is made if there is none like it.
-    fn class_of(&mut self, key: ClassKey) -> u32 {
-        if let Some(class) = self.class_ids.get(&key) {
-            return *class;
-        }
-        let made =
-            Class { key: key.clone(), members: 0, away: OrdMap::new(), orders: Orders::default() };
-        let class = match self.free_classes.remove_min() {
-            Some(class) => class,
-            None => {
-                self.classes.push_back(None);
-                u32::try_from(self.classes.len() - 1).unwrap_or(u32::MAX)
-            }
-        };
-        for (name, value) in key.iter() {
-            let values = self.values.entry(name.clone()).or_default();
-            values.entry(value.clone()).or_default().insert(class);
-        }
-        self.all.insert(class);
-        self.class_ids.insert(key, class);
-        if let Some(place) = usize::try_from(class).ok().and_then(|at| self.classes.get_mut(at)) {
-            *place = Some(Arc::new(made));
-        }
-        class
-    }
-
-    /// A class without instances goes, and its number is free again.
-    fn drop_class(&mut self, class: u32) {
-        let place = usize::try_from(class).ok().and_then(|at| self.classes.get_mut(at));
-        let Some(gone) = place.and_then(Option::take) else { return };
-        self.class_ids.remove(&gone.key);
-        self.all.remove(class);
-        self.free_classes.insert(class);
-        for (name, value) in gone.key.iter() {
-            let Some(values) = self.values.get_mut(name) else { continue };
-            if let Some(classes) = values.get_mut(value) {
-                classes.remove(class);
-                if classes.is_empty() {
-                    values.remove(value);
-                }
-            }
-            if values.is_empty() {
-                self.values.remove(name);
-            }
-        }
-    }
-
-    /// Whether an instance brings an attribute to more values than make classes. It then makes none
-    /// any more, and never again while the fleet is kept.
-    fn widen(&mut self, instance: &Instance) -> bool {
-        let mut wider = false;
-        for attribute in &instance.attributes {
-            let value = attribute.value.as_deref().unwrap_or_default();
-            let values = self.values.get(&*attribute.name);
-            if values.is_some_and(|v| v.len() >= MOST_VALUES && !v.contains_key(value)) {
-                self.own.insert(attribute.name.as_str().into());
-                wider = true;
-            }
-        }
-        wider
-    }
-
-    /// Puts every instance into its class anew, with what the groups have on it.
-    fn reclass_all(&mut self) {
-        let seats: Vec<(u32, Arc<Seat>)> =
-            self.seats().map(|(slot, seat)| (slot, seat.clone())).collect();
-        let crowds = std::mem::take(&mut self.crowds);
-        for (slot, seat) in &seats {
-            self.leave(*slot, seat, false);
-        }
-        for (slot, seat) in seats {
-            let key = self.key_of(&seat.instance, seat.group.as_ref());
-            let class = self.class_of(key);
-            self.enter(slot, Seat { class, ..Seat::clone(&seat) });
-        }
-        for (group, crowd) in &crowds {
-            for (slot, count) in crowd.instances() {
-                self.count(slot, group, i64::from(count));
             }
         }
     }

@@ -2,8 +2,8 @@
 //! left, and with the tasks of each group.
 //!
 //! A class is all instances with the same attributes. Which of them an expression selects is told
-//! once a class, not once an instance. An attribute that has a value of its own on nearly every
-//! instance makes no classes: those who ask for it ask each instance.
+//! once a class, not once an instance. An attribute that has many values makes no classes: of each of
+//! its values the instances are kept by themselves.
 //!
 //! All of it is a fold over instances and tasks, kept by [`crate::State::apply`] and nowhere else,
 //! and shared between the copies of a state.
@@ -12,20 +12,36 @@ mod classes;
 mod crowd;
 mod keep;
 mod order;
+mod sections;
+mod select;
+mod sort;
+mod values;
 
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet, Vector};
 
-pub use classes::{ClassSet, Selection};
+pub use classes::ClassSet;
 pub use crowd::Crowd;
 pub(crate) use keep::{Fleets, Offer};
-pub use order::{AtLeast, Descending, Entry, Order};
+pub use order::{AtLeast, Descending, Entry, Order, Reach};
+pub use sections::{Division, Members, Section, WITHOUT};
+pub use select::{Selection, Whereabouts, Within};
+pub use values::Values;
 
 use crate::{Instance, InstanceId};
 
 /// An attribute with so many values makes no classes any more.
 const MOST_VALUES: usize = 64;
+
+/// So many classes at most; of more the attribute with the most values makes none any more.
+const MOST_CLASSES: usize = 512;
+
+/// By this services are spread unless they say otherwise: it always makes classes if it has few values.
+const ZONE: &str = "ecs.availability-zone";
+
+/// The name of what a node calls itself, among the attributes that make no classes.
+const NODE: &str = "\u{0}node";
 
 /// The name under which a class says whether its instances are external.
 pub const EXTERNAL: &str = "\u{0}external";
@@ -63,10 +79,17 @@ pub struct Seat {
     pub gpus: u32,
     /// What decides among equals: it follows from the instance's id.
     pub tag: u64,
+    /// By division the section that it is in.
+    sections: Arc<[u32]>,
     group: Option<Arc<str>>,
 }
 
 impl Seat {
+    /// The section that it is in, of a division.
+    pub fn section(&self, division: usize) -> u32 {
+        self.sections.get(division).copied().unwrap_or(WITHOUT)
+    }
+
     fn by_memory(&self, slot: u32) -> Entry {
         Entry::new(self.memory, self.cpu, self.gpus, self.tag, slot, self.class)
     }
@@ -95,6 +118,12 @@ impl Orders {
         self.memory.remove(&seat.by_memory(slot));
         self.cpu.remove(&seat.by_cpu(slot));
     }
+
+    fn replace(&mut self, slot: u32, before: &Seat, after: &Seat) {
+        self.memory
+            .replace(&before.by_memory(slot), after.by_memory(slot));
+        self.cpu.replace(&before.by_cpu(slot), after.by_cpu(slot));
+    }
 }
 
 type ClassKey = Arc<[(Arc<str>, Arc<str>)]>;
@@ -110,6 +139,10 @@ pub struct Class {
 }
 
 impl Class {
+    fn is_of(&self, key: &ClassKey) -> bool {
+        self.key == *key
+    }
+
     /// How many instances are of this class.
     pub const fn members(&self) -> usize {
         self.members
@@ -141,9 +174,12 @@ pub struct Fleet {
     class_ids: OrdMap<ClassKey, u32>,
     free_classes: OrdSet<u32>,
     all: ClassSet,
-    values: OrdMap<Arc<str>, OrdMap<Arc<str>, ClassSet>>,
-    // Attributes that make no classes.
-    own: OrdSet<Arc<str>>,
+    values: OrdMap<Arc<str>, Arc<Values>>,
+    // Attributes that make no classes, each with the number of its division.
+    own: OrdMap<Arc<str>, usize>,
+    divisions: Vec<Arc<Division>>,
+    // With so many instances it is looked again which divisions keep orders.
+    next_look: usize,
     orders: Orders,
     crowds: OrdMap<Arc<str>, Arc<Crowd>>,
 }
@@ -171,7 +207,9 @@ impl Fleet {
 
     /// The instances by id.
     pub fn seats(&self) -> impl Iterator<Item = (u32, &Arc<Seat>)> {
-        self.slots.values().filter_map(|slot| Some((*slot, self.seat(*slot)?)))
+        self.slots
+            .values()
+            .filter_map(|slot| Some((*slot, self.seat(*slot)?)))
     }
 
     /// Every class.
@@ -201,17 +239,36 @@ impl Fleet {
 
     /// Whether an attribute is told by each instance, and not by its class.
     pub fn is_own(&self, name: &str) -> bool {
-        !self.own.is_empty() && self.own.contains(name)
+        self.own.contains_key(name)
     }
 
-    /// The values of an attribute, each with the classes that have it.
-    pub fn values(&self, name: &str) -> impl Iterator<Item = (&str, &ClassSet)> {
-        self.values.get(name).into_iter().flatten().map(|(value, set)| (&**value, set))
+    /// Whether any instance has an attribute.
+    pub fn knows(&self, name: &str) -> bool {
+        let own = self
+            .division(name)
+            .is_some_and(|(_, division)| division.values() > 0);
+        own || self.values.contains_key(name)
+    }
+
+    /// An attribute that makes no classes: its number and its values.
+    pub fn division(&self, name: &str) -> Option<(usize, &Division)> {
+        let number = *self.own.get(name)?;
+        Some((number, self.divisions.get(number)?))
+    }
+
+    /// An attribute that makes no classes, by its number.
+    pub fn division_at(&self, number: usize) -> Option<&Division> {
+        self.divisions.get(number).map(|division| &**division)
+    }
+
+    /// The values of an attribute that makes classes.
+    pub fn values(&self, name: &str) -> Option<&Values> {
+        self.values.get(name).map(|values| &**values)
     }
 
     /// The classes that have an attribute with a value.
     pub fn having(&self, name: &str, value: &str) -> Option<&ClassSet> {
-        self.values.get(name)?.get(value)
+        self.values.get(name)?.having(value)
     }
 }
 

@@ -31,7 +31,14 @@ pub struct Entry {
 impl Entry {
     /// An entry with so much left of the two resources.
     pub const fn new(first: u32, second: u32, gpus: u32, tag: u64, slot: u32, class: u32) -> Self {
-        Self { first, second: u32::MAX - second, tag, slot, class, gpus }
+        Self {
+            first,
+            second: u32::MAX - second,
+            tag,
+            slot,
+            class,
+            gpus,
+        }
     }
 
     /// What it has left of what it is ordered by.
@@ -50,7 +57,14 @@ impl Entry {
     }
 
     const fn at(first: u32) -> Self {
-        Self { first, second: 0, tag: 0, slot: 0, class: 0, gpus: 0 }
+        Self {
+            first,
+            second: 0,
+            tag: 0,
+            slot: 0,
+            class: 0,
+            gpus: 0,
+        }
     }
 }
 
@@ -136,7 +150,11 @@ impl Order {
         let (mut low, mut high) = (0, self.chunks.len());
         while low < high {
             let middle = usize::midpoint(low, high);
-            if self.chunks[middle].low <= *entry { low = middle + 1 } else { high = middle }
+            if self.chunks[middle].low <= *entry {
+                low = middle + 1
+            } else {
+                high = middle
+            }
         }
         low.saturating_sub(1)
     }
@@ -170,8 +188,12 @@ impl Order {
     /// Takes an entry out.
     pub(crate) fn remove(&mut self, entry: &Entry) {
         let at = self.seek(entry);
-        let Some(chunk) = self.chunks.get_mut(at) else { return };
-        let Ok(place) = chunk.entries.binary_search(entry) else { return };
+        let Some(chunk) = self.chunks.get_mut(at) else {
+            return;
+        };
+        let Ok(place) = chunk.entries.binary_search(entry) else {
+            return;
+        };
         self.len -= 1;
         let entries = Arc::make_mut(&mut chunk.entries);
         entries.remove(place);
@@ -187,6 +209,36 @@ impl Order {
         if few {
             self.merge(at);
         }
+    }
+
+    /// Puts an entry in the place of another one.
+    pub(crate) fn replace(&mut self, before: &Entry, after: Entry) {
+        let at = self.seek(before);
+        let last = self.chunks.get(at + 1).is_none_or(|next| after < next.low);
+        let Some(chunk) = self
+            .chunks
+            .get_mut(at)
+            .filter(|chunk| last && after >= chunk.low)
+        else {
+            self.remove(before);
+            self.insert(after);
+            return;
+        };
+        // Most often it stays in its chunk.
+        let Ok(from) = chunk.entries.binary_search(before) else {
+            self.insert(after);
+            return;
+        };
+        let entries = Arc::make_mut(&mut chunk.entries);
+        let to = entries.partition_point(|other| *other < after);
+        if to > from {
+            entries.copy_within(from + 1..to, from);
+            entries[to - 1] = after;
+        } else {
+            entries.copy_within(to..from, to + 1);
+            entries[to] = after;
+        }
+        chunk.sum_up();
     }
 
     /// Joins a chunk of few entries with the one after it, so that sparse chunks do not gather.
@@ -218,28 +270,68 @@ impl Order {
     /// resource stand in their usual order.
     pub fn descending(&self, wanted: AtLeast) -> Descending<'_> {
         let end = self.chunks.len();
-        Descending { order: self, wanted, start: (end, 0), at: (end, 0), end: (end, 0) }
+        Descending {
+            order: self,
+            wanted,
+            start: (end, 0),
+            at: (end, 0),
+            end: (end, 0),
+        }
     }
 
-    /// An entry by a chunk and a place in it, of those that have enough of the first resource: the
-    /// chunks from `seek` on count from 0.
-    pub fn sample(&self, wanted: AtLeast, chunk: usize, place: usize) -> Option<&Entry> {
-        let start = self.seek(&Entry::at(wanted.first));
-        let entry = self.chunks.get(start + chunk)?.entries.get(place)?;
-        wanted.met_by(entry).then_some(entry)
-    }
-
-    /// From how many chunks [`Order::sample`] can take, and how many places each has at most.
-    pub fn samples(&self, wanted: AtLeast) -> (usize, usize) {
-        (self.chunks.len() - self.seek(&Entry::at(wanted.first)).min(self.chunks.len()), CHUNK)
+    /// The part of it in which those are that have enough of the first resource.
+    pub fn reach(&self, wanted: AtLeast) -> Reach<'_> {
+        let start = self.seek(&Entry::at(wanted.first)).min(self.chunks.len());
+        Reach {
+            order: self,
+            wanted,
+            start,
+            chunks: self.chunks.len() - start,
+        }
     }
 
     /// How many have less left of the first resource.
     pub fn below(&self, first: u32) -> usize {
         let at = self.seek(&Entry::at(first));
-        let whole: usize = self.chunks.iter().take(at).map(|chunk| chunk.entries.len()).sum();
+        let whole: usize = self
+            .chunks
+            .iter()
+            .take(at)
+            .map(|chunk| chunk.entries.len())
+            .sum();
         let part = self.chunks.get(at);
-        whole + part.map_or(0, |chunk| chunk.entries.partition_point(|entry| entry.first < first))
+        whole
+            + part.map_or(0, |chunk| {
+                chunk.entries.partition_point(|entry| entry.first < first)
+            })
+    }
+}
+
+/// The part of an order in which those are that have enough of the first resource: some of its
+/// first chunk may have less.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach<'a> {
+    order: &'a Order,
+    wanted: AtLeast,
+    start: usize,
+    chunks: usize,
+}
+
+impl<'a> Reach<'a> {
+    /// How many places it has, taken or not.
+    pub const fn places(&self) -> usize {
+        self.chunks * CHUNK
+    }
+
+    /// The entry in a place, if there is one and it has enough left.
+    pub fn entry(&self, place: usize) -> Option<&'a Entry> {
+        let entry = self
+            .order
+            .chunks
+            .get(self.start + place / CHUNK)?
+            .entries
+            .get(place % CHUNK)?;
+        self.wanted.met_by(entry).then_some(entry)
     }
 }
 
@@ -269,7 +361,9 @@ impl<'a> Descending<'a> {
         }
         self.end = self.start;
         let chunk = chunks.get(last.0)?;
-        let place = chunk.entries[..=last.1].iter().rposition(|entry| entry.first != first);
+        let place = chunk.entries[..=last.1]
+            .iter()
+            .rposition(|entry| entry.first != first);
         self.start = match place {
             Some(place) => (last.0, place + 1),
             // It may begin in an earlier chunk.
@@ -299,7 +393,11 @@ impl<'a> Iterator for Descending<'a> {
             let chunk = self.order.chunks.get(self.at.0)?;
             if !chunk.may_meet(self.wanted) || self.at.1 >= chunk.entries.len() {
                 // To the next chunk of the run, or to its end.
-                self.at = if self.at.0 < self.end.0 { (self.at.0 + 1, 0) } else { self.end };
+                self.at = if self.at.0 < self.end.0 {
+                    (self.at.0 + 1, 0)
+                } else {
+                    self.end
+                };
                 continue;
             }
             let entry = &chunk.entries[self.at.1];

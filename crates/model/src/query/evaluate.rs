@@ -22,6 +22,10 @@ pub trait Facts {
     fn running_tasks(&self) -> u32;
     /// Whether it hosts a task of a group that passes.
     fn hosts(&self, passes: &dyn Fn(&str) -> bool) -> bool;
+    /// Whether it hosts a task of this group.
+    fn hosts_group(&self, group: &str) -> bool {
+        self.hosts(&|other| other == group)
+    }
 }
 
 impl Query {
@@ -64,6 +68,8 @@ impl Test {
                 order.admits(facts.registered_at().as_secs().cmp(&at.as_secs()))
             }
             Self::RunningTasks(order, count) => order.admits(facts.running_tasks().cmp(count)),
+            Self::TaskGroup(Match::Compares(Order::Equal, group)) => facts.hosts_group(group),
+            Self::TaskGroup(Match::In(groups)) => groups.iter().any(|one| facts.hosts_group(one)),
             Self::TaskGroup(wanted) => facts.hosts(&|group| wanted.passes(group)),
         }
     }

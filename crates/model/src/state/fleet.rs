@@ -6,13 +6,34 @@ use super::State;
 use crate::fleet::{Fleet, Offer, Standing};
 use crate::{
     CapacityChange, ClusterName, DesiredStatus, Instance, InstanceKey, InstanceStatus, NodeState,
-    Task,
+    SchedulingStrategy, Service, ServiceKey, Task,
 };
 
 impl State {
     /// The instances of a cluster as placement looks for them; none if the cluster never had one.
     pub fn fleet(&self, cluster: &ClusterName) -> Option<&Arc<Fleet>> {
         self.fleets.of(cluster)
+    }
+
+    /// The daemon services of a cluster by name.
+    pub fn daemons(&self, cluster: &ClusterName) -> impl Iterator<Item = &Arc<Service>> {
+        let first = ServiceKey { cluster: cluster.clone(), service: "".into() };
+        let cluster = cluster.clone();
+        let keys = self.daemons.range(first..).take_while(move |key| key.cluster == cluster);
+        keys.filter_map(|key| self.services.get(key))
+    }
+
+    /// Every daemon service of every cluster.
+    pub fn all_daemons(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.daemons.iter().filter_map(|key| self.services.get(key))
+    }
+
+    /// A service is new or has changed.
+    pub(super) fn mark_daemon(&mut self, service: &Service) {
+        match service.scheduling {
+            SchedulingStrategy::Daemon => drop(self.daemons.insert(service.key.clone())),
+            SchedulingStrategy::Replica => drop(self.daemons.remove(&service.key)),
+        }
     }
 
     /// Whether an instance takes tasks.
@@ -40,33 +61,44 @@ impl State {
             group: self.node_of(instance).map(|node| node.group.as_str().into()),
         };
         if self.fleets.put(instance, offer) {
-            let members: Vec<String> =
-                self.tasks_on(&instance.key).filter(|task| counts(task)).map(group).collect();
-            for group in members {
-                self.fleets.count(&instance.key, &group, 1);
+            let members: Vec<(String, (i64, i64))> = self
+                .tasks_on(&instance.key)
+                .filter(|task| task.holds_resources())
+                .map(|task| (task.facts.group.clone(), weight(Some(task))))
+                .collect();
+            for (group, weight) in members {
+                self.fleets.count(&instance.key, &group, weight);
             }
         }
     }
 
     /// A task came, changed or went.
     pub(super) fn task_moved(&mut self, before: Option<&Task>, after: Option<&Task>) {
-        let instance = |task: Option<&Task>| task.and_then(|task| task.facts.instance_key());
-        let (from, to) = (instance(before), instance(after));
-        let moves = from != to;
-        for key in [from.as_ref().filter(|_| moves), to.as_ref()].into_iter().flatten() {
-            self.resize(key);
-        }
-        let counted = |task: Option<&Task>| task.is_some_and(counts);
-        let stays = !moves
-            && counted(before) == counted(after)
-            && before.map(|task| &task.facts.group) == after.map(|task| &task.facts.group);
-        if stays {
+        let (was, is) = (weight(before), weight(after));
+        let stays = before.zip(after).is_some_and(|(b, a)| Arc::ptr_eq(&b.facts, &a.facts));
+        if stays && was == is {
             return;
         }
-        for (task, key, by) in [(before, from, -1), (after, to, 1)] {
-            if let (Some(task), Some(key)) = (task.filter(|task| counts(task)), key) {
-                self.fleets.count(&key, &task.facts.group, by);
+        let instance = |task: Option<&Task>| task.and_then(|task| task.facts.instance_key());
+        let (from, to) = (instance(before), instance(after));
+        if !stays || was.1 != is.1 {
+            for key in [from.as_ref().filter(|_| from != to), to.as_ref()].into_iter().flatten() {
+                self.resize(key);
             }
+        }
+        if stays {
+            self.recount(after, to.as_ref(), (is.0 - was.0, is.1 - was.1));
+        } else {
+            self.recount(before, from.as_ref(), (-was.0, -was.1));
+            self.recount(after, to.as_ref(), is);
+        }
+    }
+
+    fn recount(&mut self, task: Option<&Task>, at: Option<&InstanceKey>, by: (i64, i64)) {
+        if let (Some(task), Some(at)) = (task, at)
+            && by != (0, 0)
+        {
+            self.fleets.count(at, &task.facts.group, by);
         }
     }
 
@@ -100,11 +132,9 @@ impl State {
     }
 }
 
-/// Whether a task counts for spreading and keeping apart.
-fn counts(task: &Task) -> bool {
-    task.holds_resources() && task.progress.desired == DesiredStatus::Running
-}
-
-fn group(task: &Task) -> String {
-    task.facts.group.clone()
+/// What a task counts: among those that are wanted to run, which are spread and kept apart, and among
+/// those that are not over.
+fn weight(task: Option<&Task>) -> (i64, i64) {
+    let Some(task) = task.filter(|task| task.holds_resources()) else { return (0, 0) };
+    (i64::from(task.progress.desired == DesiredStatus::Running), 1)
 }

@@ -6,8 +6,9 @@ use model::fleet::Fleet;
 use model::{GpuId, InstanceId, State};
 use stdx::Entropy;
 
-use super::field::Field;
+use super::field::{Field, STRATEGIES};
 use super::filter::{self, Lacks, failure};
+use super::region::Region;
 use super::search::Search;
 use super::{Place, Wish};
 use crate::{Failure, Lack};
@@ -28,8 +29,7 @@ pub fn somewhere(state: &State, wish: &Wish<'_>) -> Result<(), Failure> {
         return Err(Lacks::default().into_failure());
     };
     let field = Field::new(state, fleet, wish);
-    let search =
-        Search { field: &field, wish, chance: &mut stdx::SeededEntropy::new(0), only: None };
+    let search = Search { field: &field, wish, chance: &mut stdx::SeededEntropy::new(0) };
     if search.is_possible() { Ok(()) } else { Err(explain(&field, wish)) }
 }
 
@@ -43,8 +43,10 @@ impl<'a> Board<'a> {
     /// Places one task on the best instance, or tells why it fits nowhere.
     pub fn place(&mut self, chance: &mut dyn Entropy) -> Result<Place, Failure> {
         let Some(field) = &self.field else { return Err(Lacks::default().into_failure()) };
-        let mut search = Search { field, wish: &self.wish, chance, only: None };
-        match search.best(&self.wish.strategy, &field.cells, None) {
+        let mut search = Search { field, wish: &self.wish, chance };
+        let strategies = &self.wish.strategy;
+        let strategies = strategies.get(..STRATEGIES).unwrap_or(strategies);
+        match search.best(strategies, Region::whole(field.distinct)) {
             Some(found) => Ok(self.take(found.slot)),
             None => Err(explain(field, &self.wish)),
         }
@@ -118,7 +120,7 @@ fn by_class(field: &Field<'_>, wish: &Wish<'_>, fleet: &Fleet, class: u32, lacks
     let order = &of.orders().memory;
     let mut ready =
         order.ascending(every).filter_map(|entry| Some((entry.slot, fleet.seat(entry.slot)?)));
-    if field.uncertain || field.cells.set.contains(class) {
+    if field.uncertain || field.base.contains(class) {
         for (slot, seat) in ready {
             if let Some(lack) = field.lack(wish, slot, seat) {
                 lacks.add(&seat.instance.key.instance, lack, 1);

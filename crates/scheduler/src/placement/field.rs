@@ -1,20 +1,22 @@
 //! What of a fleet one wish may use: its classes, and what has been placed since.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::fleet::{
-    AtLeast, ClassSet, Crowd, EXTERNAL, Entry, Fleet, NODE_GROUP, Order, Seat, Selection,
+    AtLeast, ClassSet, Crowd, EXTERNAL, Entry, Fleet, NODE_GROUP, Seat, Selection, Standing,
+    Values, Within,
 };
-use model::{HostPort, LaunchType, State};
+use model::{HostPort, LaunchType, PlacementStrategy, Resources, SpreadField, State};
 
+use super::region::Region;
 use super::spread::Spread;
-use super::{Group, Wish, filter, naive};
+use super::{Group, Wish, filter};
 use crate::Lack;
+use crate::daemon::{self, Keeper};
 
-/// Of so many classes each is searched by itself; of more the whole fleet is, and those of other
-/// classes are passed over.
-const FEW: usize = 12;
+/// ECS takes at most so many strategies.
+pub(super) const STRATEGIES: usize = 5;
 
 /// What a wish may use.
 #[derive(Debug)]
@@ -22,31 +24,35 @@ pub(super) struct Field<'a> {
     pub(super) state: &'a State,
     pub(super) fleet: &'a Fleet,
     /// All classes of which an instance may do.
-    pub(super) cells: Cells,
+    pub(super) base: ClassSet,
     /// Those of them whose instances have to be asked each.
     ask: ClassSet,
     /// Whether something of the wish is told by each instance, and not by its class.
     pub(super) uncertain: bool,
+    /// Outside of these places no instance will do.
+    pub(super) within: Option<Within>,
     pub(super) needs: (u32, u32, u32),
     pub(super) crowd: Option<&'a Arc<Crowd>>,
-    /// Instances that are not as the fleet has them: a task was placed, or something is kept.
+    /// Instances that are not as the fleet has them: a task was placed.
     pub(super) touched: BTreeMap<u32, Touched>,
     /// One for each attribute of the strategies.
-    pub(super) spreads: BTreeMap<String, Spread<'a>>,
+    pub(super) spreads: Vec<Spread<'a>>,
     /// Whether each task keeps to itself.
     pub(super) distinct: bool,
+    /// What is kept for daemons to come.
+    keepers: Vec<Keeper<'a>>,
 }
 
 /// An instance that is not as the fleet has it.
 #[derive(Clone, Debug)]
 pub(super) struct Touched {
-    pub(super) cpu: u32,
-    pub(super) memory: u32,
-    pub(super) gpus: u32,
-    /// Tasks placed since.
-    pub(super) placed: u32,
-    /// Ports that are kept for others.
-    kept: BTreeSet<HostPort>,
+    class: u32,
+    tag: u64,
+    cpu: u32,
+    memory: u32,
+    gpus: u32,
+    /// Tasks of the group, those placed since included.
+    pub(super) here: u32,
 }
 
 /// An instance that takes the task.
@@ -59,20 +65,6 @@ pub(super) struct Candidate {
     pub(super) tag: u64,
 }
 
-/// Classes to search in.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Cells {
-    pub(super) set: ClassSet,
-    few: Option<Vec<u32>>,
-}
-
-impl Cells {
-    pub(super) fn new(set: ClassSet) -> Self {
-        let few = (set.len() <= FEW).then(|| set.iter().collect());
-        Self { set, few }
-    }
-}
-
 /// The resource by which instances are ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
@@ -83,60 +75,53 @@ pub(super) enum By {
 impl<'a> Field<'a> {
     pub(super) fn new(state: &'a State, fleet: &'a Fleet, wish: &Wish<'_>) -> Self {
         let (selection, uncertain) = select(state, fleet, wish);
-        let ask = selection.perhaps.without(&selection.always);
-        let group = match wish.group {
-            Group::Service(key) => &format!("service:{}", key.service),
-            Group::Named(group, _) => group,
+        let ask = if uncertain {
+            selection.perhaps.without(&selection.always)
+        } else {
+            ClassSet::default()
         };
-        let mut field = Self {
+        let crowd = match wish.group {
+            Group::Service(key) => fleet.crowd(&format!("service:{}", key.service)),
+            Group::Named(group, _) => fleet.crowd(group),
+        };
+        let base = selection.perhaps;
+        let spread = |strategy: &PlacementStrategy| match strategy {
+            PlacementStrategy::Spread(SpreadField::Attribute(name)) => {
+                Some(Spread::new(fleet, crowd.map(|crowd| &**crowd), &base, name))
+            }
+            PlacementStrategy::Spread(SpreadField::Instance)
+            | PlacementStrategy::BinpackCpu
+            | PlacementStrategy::BinpackMemory
+            | PlacementStrategy::Random => None,
+        };
+        let spreads = wish.strategy.iter().take(STRATEGIES).filter_map(spread).collect();
+        Self {
             state,
             fleet,
-            cells: Cells::new(selection.perhaps),
             ask,
             uncertain,
+            within: if uncertain { within(fleet, wish, false) } else { None },
             needs: (wish.needs.cpu, wish.needs.memory, wish.all_gpus()),
-            crowd: fleet.crowd(group),
+            crowd,
             touched: BTreeMap::new(),
-            spreads: BTreeMap::new(),
+            spreads,
+            base,
             distinct: wish.rules.distinct,
-        };
-        for (id, kept) in naive::kept(state, wish) {
-            let seat = fleet.slot(&id).and_then(|slot| Some((slot, fleet.seat(slot)?)));
-            let Some((slot, seat)) = seat else { continue };
-            let mut touched = Touched::of(seat);
-            touched.cpu = touched.cpu.saturating_sub(kept.cpu);
-            touched.memory = touched.memory.saturating_sub(kept.memory);
-            touched.kept = kept.ports;
-            field.touched.insert(slot, touched);
+            keepers: daemon::keepers(state, wish),
         }
-        field.spreads = Spread::all(&field, &wish.strategy);
-        field
     }
 
     /// How many tasks of the group are on an instance.
     pub(super) fn here(&self, slot: u32) -> u32 {
-        let before = self.crowd.map_or(0, |crowd| crowd.on(slot));
-        before + self.touched.get(&slot).map_or(0, |touched| touched.placed)
-    }
-
-    /// An order of a class, or of the whole fleet.
-    fn order(&self, by: By, class: Option<u32>) -> Option<&'a Order> {
-        let orders = match class {
-            Some(class) => self.fleet.class(class)?.orders(),
-            None => self.fleet.orders(),
-        };
-        Some(match by {
-            By::Memory => &orders.memory,
-            By::Cpu => &orders.cpu,
-        })
-    }
-
-    /// The orders in which the cells' instances stand.
-    pub(super) fn orders(&self, by: By, cells: &Cells) -> Vec<&'a Order> {
-        match &cells.few {
-            Some(few) => few.iter().filter_map(|class| self.order(by, Some(*class))).collect(),
-            None => self.order(by, None).into_iter().collect(),
+        match self.touched.get(&slot) {
+            Some(touched) => touched.here,
+            None => self.crowd.map_or(0, |crowd| crowd.on(slot)),
         }
+    }
+
+    /// The spread over an attribute, with its number.
+    pub(super) fn spread(&self, name: &str) -> Option<(usize, &Spread<'a>)> {
+        self.spreads.iter().enumerate().find(|(_, spread)| spread.name == name)
     }
 
     pub(super) fn wanted(&self, by: By) -> AtLeast {
@@ -147,15 +132,15 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// An entry as a candidate, if it is of these cells and as the fleet has it, has so many tasks of
-    /// the group, and takes another.
+    /// An entry as a candidate, if it is of this region and as the fleet has it, and takes a task.
     pub(super) fn candidate(
         &self,
         wish: &Wish<'_>,
-        (by, cells, here): (By, &Cells, Option<u32>),
+        by: By,
+        region: &Region,
         entry: &Entry,
     ) -> Option<Candidate> {
-        if !cells.set.contains(entry.class) || self.is_touched(entry.slot) {
+        if !self.base.contains(entry.class) || self.touched.contains_key(&entry.slot) {
             return None;
         }
         let (cpu, memory) = match by {
@@ -164,73 +149,93 @@ impl<'a> Field<'a> {
         };
         let (slot, class, tag) = (entry.slot, entry.class, entry.tag());
         let found = Candidate { slot, class, cpu, memory, tag };
-        self.takes(wish, slot, class, here, None).then_some(found)
-    }
-
-    fn is_touched(&self, slot: u32) -> bool {
-        !self.touched.is_empty() && self.touched.contains_key(&slot)
+        self.takes(wish, &found, region).then_some(found)
     }
 
     /// The touched instances that take another task.
     pub(super) fn touched_candidates<'b>(
         &'b self,
         wish: &'b Wish<'_>,
-        cells: &'b Cells,
-        here: Option<u32>,
+        region: &'b Region,
     ) -> impl Iterator<Item = Candidate> + 'b {
-        self.touched.keys().filter_map(move |slot| self.one(wish, cells, here, *slot))
+        let all = self.touched.iter();
+        all.filter_map(move |(slot, touched)| self.again(wish, region, *slot, touched))
+    }
+
+    fn again(
+        &self,
+        wish: &Wish<'_>,
+        region: &Region,
+        slot: u32,
+        touched: &Touched,
+    ) -> Option<Candidate> {
+        let Touched { class, tag, cpu, memory, gpus, .. } = *touched;
+        // What was placed on this board asks for the same ports.
+        let fits = self.fits((cpu, memory, gpus)) && wish.needs.ports.is_empty();
+        let found = Candidate { slot, class, cpu, memory, tag };
+        (fits && self.base.contains(class) && self.takes(wish, &found, region)).then_some(found)
+    }
+
+    fn fits(&self, (cpu, memory, gpus): (u32, u32, u32)) -> bool {
+        cpu >= self.needs.0 && memory >= self.needs.1 && gpus >= self.needs.2
     }
 
     /// One instance, whether it is touched or not.
-    pub(super) fn one(
-        &self,
-        wish: &Wish<'_>,
-        cells: &Cells,
-        here: Option<u32>,
-        slot: u32,
-    ) -> Option<Candidate> {
+    pub(super) fn one(&self, wish: &Wish<'_>, region: &Region, slot: u32) -> Option<Candidate> {
+        if let Some(touched) = self.touched.get(&slot) {
+            return self.again(wish, region, slot, touched);
+        }
         let seat = self.fleet.seat(slot)?;
-        let touched = self.touched.get(&slot);
-        let (cpu, memory, gpus) =
-            touched.map_or((seat.cpu, seat.memory, seat.gpus), |t| (t.cpu, t.memory, t.gpus));
-        let fits = cells.set.contains(seat.class)
-            && filter::away(seat.standing).is_none()
-            && (cpu, memory, gpus) >= (self.needs.0, 0, 0)
-            && memory >= self.needs.1
-            && gpus >= self.needs.2;
         let (class, tag) = (seat.class, seat.tag);
-        let takes = fits && self.takes(wish, slot, class, here, touched);
-        takes.then_some(Candidate { slot, class, cpu, memory, tag })
+        let found = Candidate { slot, class, cpu: seat.cpu, memory: seat.memory, tag };
+        let takes = self.base.contains(class)
+            && seat.standing == Standing::Ready
+            && self.fits((seat.cpu, seat.memory, seat.gpus))
+            && self.takes(wish, &found, region);
+        takes.then_some(found)
     }
 
-    /// Whether an instance with enough left passes the other filters.
-    fn takes(
-        &self,
-        wish: &Wish<'_>,
-        slot: u32,
-        class: u32,
-        here: Option<u32>,
-        touched: Option<&Touched>,
-    ) -> bool {
-        let here = if self.distinct { Some(0) } else { here };
-        if here.is_some_and(|here| self.here(slot) != here) {
+    /// Whether an instance with enough left passes the other filters, and is of a region.
+    fn takes(&self, wish: &Wish<'_>, found: &Candidate, region: &Region) -> bool {
+        let Candidate { slot, class, .. } = *found;
+        if region.here.is_some_and(|here| self.here(slot) != here) {
             return false;
         }
-        if wish.needs.ports.is_empty() && !self.ask.contains(class) {
+        let at = |(spread, level): &(usize, u32)| {
+            self.spreads.get(*spread).is_none_or(|s| s.count(self.fleet, slot, class) == *level)
+        };
+        if !region.levels().iter().all(at) {
+            return false;
+        }
+        let ask = self.uncertain && self.ask.contains(class);
+        if !ask && wish.needs.ports.is_empty() && self.keepers.is_empty() {
             return true;
         }
         let Some(seat) = self.fleet.seat(slot) else { return false };
-        self.port(wish, seat, touched).is_none()
-            && (!self.ask.contains(class)
-                || filter::unfit(self.state, &seat.instance, wish).is_none())
+        let kept = self.kept(seat, slot);
+        found.cpu.saturating_sub(kept.cpu) >= self.needs.0
+            && found.memory.saturating_sub(kept.memory) >= self.needs.1
+            && self.port(wish, seat, &kept).is_none()
+            && !(ask && filter::unfit(self.state, &seat.instance, wish).is_some())
     }
 
-    /// A port that the task wants and does not get there.
-    fn port(&self, wish: &Wish<'_>, seat: &Seat, touched: Option<&Touched>) -> Option<HostPort> {
-        // What was placed on this board asks for the same ports.
+    /// What is kept for daemons to come on an instance.
+    fn kept(&self, seat: &Seat, slot: u32) -> Resources {
+        let mut all = Resources::default();
+        for keeper in &self.keepers {
+            if let Some(kept) = keeper.on(self.state, &seat.instance, slot) {
+                all.cpu = all.cpu.saturating_add(kept.cpu);
+                all.memory = all.memory.saturating_add(kept.memory);
+                all.ports.extend(kept.ports.iter().copied());
+            }
+        }
+        all
+    }
+
+    /// A port that the task wants and does not get there, whatever was placed on this board.
+    fn port(&self, wish: &Wish<'_>, seat: &Seat, kept: &Resources) -> Option<HostPort> {
         let taken = |port: &HostPort| {
-            touched.is_some_and(|t| t.placed > 0 || t.kept.contains(port))
-                || self.state.port_taken(&seat.instance, *port)
+            kept.ports.contains(port) || self.state.port_taken(&seat.instance, *port)
         };
         wish.needs.ports.iter().copied().find(taken)
     }
@@ -240,7 +245,7 @@ impl<'a> Field<'a> {
         if let Some(lack) = filter::away(seat.standing) {
             return Some(lack);
         }
-        let certain = self.cells.set.contains(seat.class) && !self.ask.contains(seat.class);
+        let certain = self.base.contains(seat.class) && !self.ask.contains(seat.class);
         if !certain && let Some(lack) = filter::unfit(self.state, &seat.instance, wish) {
             return Some(lack);
         }
@@ -250,14 +255,16 @@ impl<'a> Field<'a> {
         let touched = self.touched.get(&slot);
         let (cpu, memory, gpus) =
             touched.map_or((seat.cpu, seat.memory, seat.gpus), |t| (t.cpu, t.memory, t.gpus));
-        let needs = self.needs;
+        let (needs, kept) = (self.needs, self.kept(seat, slot));
+        let (cpu, memory) = (cpu.saturating_sub(kept.cpu), memory.saturating_sub(kept.memory));
         if cpu < needs.0 {
             return Some(Lack::Cpu { wants: needs.0, has: cpu });
         }
         if memory < needs.1 {
             return Some(Lack::Memory { wants: needs.1, has: memory });
         }
-        if let Some(port) = self.port(wish, seat, touched) {
+        let again = touched.and_then(|_| wish.needs.ports.iter().next().copied());
+        if let Some(port) = again.or_else(|| self.port(wish, seat, &kept)) {
             return Some(Lack::Port(port));
         }
         (gpus < needs.2).then_some(Lack::Gpu { wants: needs.2, has: gpus })
@@ -266,21 +273,22 @@ impl<'a> Field<'a> {
     /// A task was placed on this instance.
     pub(super) fn place(&mut self, slot: u32) {
         let Some(seat) = self.fleet.seat(slot) else { return };
-        let touched = self.touched.entry(slot).or_insert_with(|| Touched::of(seat));
+        let here = self.here(slot);
+        let touched = self.touched.entry(slot).or_insert_with(|| Touched {
+            class: seat.class,
+            tag: seat.tag,
+            cpu: seat.cpu,
+            memory: seat.memory,
+            gpus: seat.gpus,
+            here,
+        });
         touched.cpu = touched.cpu.saturating_sub(self.needs.0);
         touched.memory = touched.memory.saturating_sub(self.needs.1);
         touched.gpus = touched.gpus.saturating_sub(self.needs.2);
-        touched.placed += 1;
-        for (name, spread) in &mut self.spreads {
-            spread.placed(name, seat);
+        touched.here += 1;
+        for spread in &mut self.spreads {
+            spread.placed(seat);
         }
-    }
-}
-
-impl Touched {
-    const fn of(seat: &Seat) -> Self {
-        let kept = BTreeSet::new();
-        Self { cpu: seat.cpu, memory: seat.memory, gpus: seat.gpus, placed: 0, kept }
     }
 }
 
@@ -290,7 +298,7 @@ fn select(state: &State, fleet: &Fleet, wish: &Wish<'_>) -> (Selection, bool) {
     let mut all = Selection::exactly(fleet.having(EXTERNAL, external).cloned().unwrap_or_default());
     if let Some(wanted) = wish.provider {
         let mut theirs = ClassSet::default();
-        for (group, classes) in fleet.values(NODE_GROUP) {
+        for (group, classes) in fleet.values(NODE_GROUP).into_iter().flat_map(Values::iter) {
             let given = state.capacity().provider_of(&group.into());
             if given.is_some_and(|given| given.name == *wanted) {
                 theirs = theirs.or(classes);
@@ -310,4 +318,13 @@ fn select(state: &State, fleet: &Fleet, wish: &Wish<'_>) -> (Selection, bool) {
         all = all.and(&one);
     }
     (all, uncertain)
+}
+
+/// The fewest places in which all instances are that a wish may use, if anything names them.
+pub(super) fn within(fleet: &Fleet, wish: &Wish<'_>, thorough: bool) -> Option<Within> {
+    let needed = wish.attributes.iter().chain(wish.more_attributes);
+    let needed = needed.filter_map(|needed| fleet.required_within(needed));
+    let queries = wish.rules.members.iter().filter_map(|expression| expression.query());
+    let expressions = queries.filter_map(|query| fleet.within(query, thorough));
+    needed.chain(expressions).min_by_key(|within| fleet.size(within))
 }

@@ -10,6 +10,7 @@ mod board;
 mod field;
 mod filter;
 pub mod naive;
+mod region;
 mod search;
 mod spread;
 

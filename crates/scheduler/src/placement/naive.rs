@@ -3,10 +3,10 @@
 
 mod choice;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use model::{GpuId, HostPort, Instance, InstanceId, PlacementStrategy, Resources, State, Task};
+use model::{GpuId, Instance, InstanceId, PlacementStrategy, Resources, State, Task};
 use stdx::Entropy;
 
 use super::filter::{Lacks, failure, never};
@@ -30,17 +30,23 @@ struct Seat<'a> {
     never: Option<Lack>,
     /// What settles the choice among equals.
     last: (u64, u32),
-    /// Ports that are kept for daemons to come, as is what is taken off `cpu` and `memory`.
-    kept: BTreeSet<HostPort>,
+    /// What is kept for daemons to come.
+    kept: Resources,
 }
 
 /// What is kept for daemons to come on the instances of the cluster; nothing is kept from a daemon.
-pub(super) fn kept(state: &State, wish: &Wish<'_>) -> BTreeMap<InstanceId, Resources> {
+fn kept(state: &State, wish: &Wish<'_>) -> BTreeMap<InstanceId, Resources> {
     let own = match wish.group {
-        Group::Service(key) => state.service(key).is_some_and(|service| daemon::is(service)),
+        Group::Service(key) => state
+            .service(key)
+            .is_some_and(|service| daemon::is(service)),
         Group::Named(..) => false,
     };
-    if own { BTreeMap::new() } else { daemon::reserved(state, wish.cluster) }
+    if own {
+        BTreeMap::new()
+    } else {
+        daemon::reserved(state, wish.cluster)
+    }
 }
 
 impl<'a> Seat<'a> {
@@ -52,8 +58,6 @@ impl<'a> Seat<'a> {
         kept: &mut BTreeMap<InstanceId, Resources>,
     ) -> Self {
         let kept = kept.remove(&instance.key.instance).unwrap_or_default();
-        let (cpu, memory) = (cpu.saturating_sub(kept.cpu), memory.saturating_sub(kept.memory));
-        let kept = kept.ports;
         // Most groups are small beside their cluster.
         let here = if group.is_empty() {
             0
@@ -70,7 +74,17 @@ impl<'a> Seat<'a> {
         let slot = fleet.and_then(|fleet| fleet.slot(&instance.key.instance));
         let tag = slot.and_then(|slot| fleet?.seat(slot)).map(|seat| seat.tag);
         let last = (tag.unwrap_or_default(), slot.unwrap_or_default());
-        Self { instance, cpu, memory, gpus, here, placed: 0, never, last, kept }
+        Self {
+            instance,
+            cpu,
+            memory,
+            gpus,
+            here,
+            placed: 0,
+            never,
+            last,
+            kept,
+        }
     }
 
     /// What it lacks for one more task, by the first filter that it does not pass.
@@ -82,20 +96,33 @@ impl<'a> Seat<'a> {
         if wish.rules.distinct && self.here > 0 {
             return Some(Lack::NotDistinct);
         }
-        if self.cpu < needs.cpu {
-            return Some(Lack::Cpu { wants: needs.cpu, has: self.cpu });
+        let cpu = self.cpu.saturating_sub(self.kept.cpu);
+        if cpu < needs.cpu {
+            return Some(Lack::Cpu {
+                wants: needs.cpu,
+                has: cpu,
+            });
         }
-        if self.memory < needs.memory {
-            return Some(Lack::Memory { wants: needs.memory, has: self.memory });
+        let memory = self.memory.saturating_sub(self.kept.memory);
+        if memory < needs.memory {
+            return Some(Lack::Memory {
+                wants: needs.memory,
+                has: memory,
+            });
         }
         // What was placed on this board asks for the same ports.
         let taken = |port| {
-            self.placed > 0 || self.kept.contains(&port) || state.port_taken(self.instance, port)
+            self.placed > 0
+                || self.kept.ports.contains(&port)
+                || state.port_taken(self.instance, port)
         };
         if let Some(port) = needs.ports.iter().copied().find(|port| taken(*port)) {
             return Some(Lack::Port(port));
         }
-        let (wants, has) = (wish.all_gpus(), u32::try_from(self.gpus.len()).unwrap_or(u32::MAX));
+        let (wants, has) = (
+            wish.all_gpus(),
+            u32::try_from(self.gpus.len()).unwrap_or(u32::MAX),
+        );
         (has < wants).then_some(Lack::Gpu { wants, has })
     }
 }
@@ -119,7 +146,12 @@ impl<'a> Board<'a> {
             .map(|offer| Seat::new(state, offer, &wish, &here, &mut kept))
             .collect();
         let chooser = Chooser::new(&wish.strategy, &seats);
-        Self { state, wish, seats, chooser }
+        Self {
+            state,
+            wish,
+            seats,
+            chooser,
+        }
     }
 
     /// Places one task on the best instance, or tells why it fits nowhere.
@@ -134,7 +166,10 @@ impl<'a> Board<'a> {
     /// Places one task on the instance that the caller chose, or tells why it does not fit there.
     pub fn place_on(&mut self, id: &InstanceId) -> Result<Place, Failure> {
         // They stand in the order of ids.
-        let Ok(at) = self.seats.binary_search_by(|s| s.instance.key.instance.cmp(id)) else {
+        let Ok(at) = self
+            .seats
+            .binary_search_by(|s| s.instance.key.instance.cmp(id))
+        else {
             return Err(failure(id, Lack::Unknown));
         };
         match self.lack(&self.seats[at]) {
@@ -151,17 +186,26 @@ impl<'a> Board<'a> {
         seat.here += 1;
         seat.placed += 1;
         self.chooser.placed(at);
-        let own =
-            |count: &u32| (0..*count).filter_map(|_| seat.gpus.pop_front().cloned()).collect();
+        let own = |count: &u32| {
+            (0..*count)
+                .filter_map(|_| seat.gpus.pop_front().cloned())
+                .collect()
+        };
         let gpus = self.wish.gpus.iter().map(own).collect();
-        Place { instance: seat.instance.key.instance.clone(), gpus }
+        Place {
+            instance: seat.instance.key.instance.clone(),
+            gpus,
+        }
     }
 
     /// The instances from which the strategies may choose freely, by id.
     pub fn choices(&self, chance: &mut dyn Entropy) -> Vec<InstanceId> {
         let feasible = (0..self.seats.len()).filter(|at| self.lack(&self.seats[*at]).is_none());
         let choices = self.chooser.choices(&self.seats, feasible, chance);
-        choices.into_iter().map(|at| self.seats[at].instance.key.instance.clone()).collect()
+        choices
+            .into_iter()
+            .map(|at| self.seats[at].instance.key.instance.clone())
+            .collect()
     }
 
     fn explain(&self) -> Failure {
@@ -183,7 +227,10 @@ impl<'a> Board<'a> {
 /// How many tasks of the group each instance has, if that matters for the choice.
 fn group_counts(state: &State, wish: &Wish<'_>) -> BTreeMap<InstanceId, u32> {
     let mut counts = BTreeMap::new();
-    let spreads = wish.strategy.iter().any(|s| matches!(s, PlacementStrategy::Spread(_)));
+    let spreads = wish
+        .strategy
+        .iter()
+        .any(|s| matches!(s, PlacementStrategy::Spread(_)));
     if !spreads && !wish.rules.distinct {
         return counts;
     }
@@ -199,10 +246,15 @@ fn group_counts(state: &State, wish: &Wish<'_>) -> BTreeMap<InstanceId, u32> {
         Group::Service(key) => state.tasks_of(key).for_each(&mut count),
         Group::Named(group, family) if group.strip_prefix("family:") == Some(family.as_str()) => {
             let family = state.tasks_of_family(wish.cluster, family);
-            family.filter(|t| t.facts.group == group).for_each(&mut count);
+            family
+                .filter(|t| t.facts.group == group)
+                .for_each(&mut count);
         }
         Group::Named(group, _) => {
-            state.tasks(wish.cluster).filter(|t| t.facts.group == group).for_each(&mut count);
+            state
+                .tasks(wish.cluster)
+                .filter(|t| t.facts.group == group)
+                .for_each(&mut count);
         }
     }
     counts

@@ -2,112 +2,216 @@
 
 use std::collections::BTreeMap;
 
-use model::fleet::{ClassSet, Fleet, Seat};
-use model::{PlacementStrategy, SpreadField};
-
-use super::field::{Cells, Field};
+use model::fleet::{ClassSet, Crowd, Division, Fleet, Seat, Values};
 
 /// The values of an attribute with the tasks of the group on their instances. Instances without the
 /// attribute count as one value more.
 #[derive(Debug)]
-pub(super) enum Spread<'a> {
-    /// Told by classes.
+pub(super) struct Spread<'a> {
+    pub(super) name: String,
+    told: Told<'a>,
+}
+
+#[derive(Debug)]
+enum Told<'a> {
+    /// By classes.
     Classes {
-        /// The number of the value of each class.
-        of: Vec<usize>,
-        /// The tasks of each value.
-        counts: Vec<u64>,
-        /// The classes of each value, of those that the wish may use.
-        cells: Vec<Cells>,
+        /// None if no class has the attribute.
+        values: Option<&'a Values>,
+        /// The tasks of each value, last of the classes without.
+        counts: Vec<u32>,
+        /// Whether the wish may use any class of the value.
+        usable: Vec<bool>,
     },
-    /// Told by each instance: the tasks of each value.
-    Own(BTreeMap<Option<&'a str>, u64>),
+    /// By sections, whose tasks the group has counted.
+    Ordered {
+        division: usize,
+        of: &'a Division,
+        counts: Vec<u32>,
+    },
+    /// By sections: the tasks of each that has any.
+    Listed {
+        division: usize,
+        of: &'a Division,
+        counts: BTreeMap<u32, u32>,
+    },
+}
+
+/// The sections whose values have so many tasks.
+pub(super) struct Level {
+    pub(super) division: usize,
+    pub(super) sections: Vec<u32>,
 }
 
 impl<'a> Spread<'a> {
-    /// One for each attribute of the strategies.
-    pub(super) fn all(field: &Field<'a>, strategy: &[PlacementStrategy]) -> BTreeMap<String, Self> {
-        let attribute = |strategy: &PlacementStrategy| match strategy {
-            PlacementStrategy::Spread(SpreadField::Attribute(name)) => Some(name.clone()),
-            PlacementStrategy::Spread(SpreadField::Instance)
-            | PlacementStrategy::BinpackCpu
-            | PlacementStrategy::BinpackMemory
-            | PlacementStrategy::Random => None,
-        };
-        let names = strategy.iter().filter_map(attribute);
-        names.map(|name| (name.clone(), Self::new(field, &name))).collect()
-    }
-
-    fn new(field: &Field<'a>, name: &str) -> Self {
-        let fleet = field.fleet;
-        if fleet.is_own(name) {
-            return Self::own(field, name);
-        }
-        let (mut of, mut cells) = (vec![usize::MAX; fleet.class_numbers()], Vec::new());
-        let mut value = |classes: &ClassSet| {
-            for class in classes.iter() {
-                if let Some(of) = usize::try_from(class).ok().and_then(|at| of.get_mut(at)) {
-                    *of = cells.len();
+    /// The tasks of a group by the values of an attribute, for a wish that may use these classes.
+    pub(super) fn new(
+        fleet: &'a Fleet,
+        crowd: Option<&Crowd>,
+        base: &ClassSet,
+        name: &str,
+    ) -> Self {
+        let told = match fleet.division(name) {
+            None => by_class(fleet.values(name), crowd, base),
+            Some((division, of)) if of.is_ordered() => {
+                let mut counts = vec![0; of.section_numbers()];
+                let known = crowd.map_or(&[][..], |crowd| crowd.by_section(division));
+                for (count, known) in counts.iter_mut().zip(known) {
+                    *count = *known;
+                }
+                Told::Ordered {
+                    division,
+                    of,
+                    counts,
                 }
             }
-            cells.push(Cells::new(classes.and(&field.cells.set)));
+            Some((division, of)) => {
+                let mut counts = BTreeMap::new();
+                for (slot, tasks) in crowd.into_iter().flat_map(Crowd::instances) {
+                    if let Some(seat) = fleet.seat(slot) {
+                        *counts.entry(seat.section(division)).or_default() += tasks;
+                    }
+                }
+                Told::Listed {
+                    division,
+                    of,
+                    counts,
+                }
+            }
         };
-        let mut without = fleet.all().clone();
-        for (_, classes) in fleet.values(name) {
-            without = without.without(classes);
-            value(classes);
+        Self {
+            name: name.to_owned(),
+            told,
         }
-        if !without.is_empty() {
-            value(&without);
-        }
-        let mut counts = vec![0; cells.len()];
-        for (class, tasks) in field.crowd.into_iter().flat_map(|crowd| crowd.by_class()) {
-            let number = usize::try_from(class).ok().and_then(|at| of.get(at));
-            if let Some(count) = number.and_then(|number| counts.get_mut(*number)) {
-                *count += u64::from(tasks);
-            }
-        }
-        Self::Classes { of, counts, cells }
-    }
-
-    fn own(field: &Field<'a>, name: &str) -> Self {
-        let mut counts = BTreeMap::new();
-        for (slot, tasks) in field.crowd.into_iter().flat_map(|crowd| crowd.instances()) {
-            if let Some(seat) = field.fleet.seat(slot) {
-                *counts.entry(value(name, seat)).or_default() += u64::from(tasks);
-            }
-        }
-        Self::Own(counts)
     }
 
     /// A task was placed on this instance.
-    pub(super) fn placed(&mut self, name: &str, seat: &'a Seat) {
-        match self {
-            Self::Classes { of, counts, .. } => {
-                let number = usize::try_from(seat.class).ok().and_then(|class| of.get(class));
-                if let Some(count) = number.and_then(|number| counts.get_mut(*number)) {
+    pub(super) fn placed(&mut self, seat: &Seat) {
+        match &mut self.told {
+            Told::Classes { values, counts, .. } => {
+                if let Some(count) = counts.get_mut(number(*values, seat.class)) {
                     *count += 1;
                 }
             }
-            Self::Own(counts) => *counts.entry(value(name, seat)).or_default() += 1,
+            Told::Ordered {
+                division, counts, ..
+            } => {
+                let section = usize::try_from(seat.section(*division)).ok();
+                if let Some(count) = section.and_then(|section| counts.get_mut(section)) {
+                    *count += 1;
+                }
+            }
+            Told::Listed {
+                division, counts, ..
+            } => {
+                *counts.entry(seat.section(*division)).or_default() += 1;
+            }
         }
     }
 
     /// How many tasks the value of an instance has.
-    pub(super) fn count(&self, name: &str, fleet: &Fleet, slot: u32, class: u32) -> u64 {
-        match self {
-            Self::Classes { of, counts, .. } => {
-                let number = usize::try_from(class).ok().and_then(|class| of.get(class));
-                number.and_then(|number| counts.get(*number)).copied().unwrap_or(0)
+    pub(super) fn count(&self, fleet: &Fleet, slot: u32, class: u32) -> u32 {
+        let section = |division| fleet.seat(slot).map(|seat| seat.section(division));
+        match &self.told {
+            Told::Classes { values, counts, .. } => {
+                counts.get(number(*values, class)).copied().unwrap_or(0)
             }
-            Self::Own(counts) => {
-                let seat = fleet.seat(slot);
-                seat.and_then(|seat| counts.get(&value(name, seat))).copied().unwrap_or(0)
+            Told::Ordered {
+                division, counts, ..
+            } => {
+                let section = section(*division).and_then(|section| usize::try_from(section).ok());
+                section
+                    .and_then(|section| counts.get(section))
+                    .copied()
+                    .unwrap_or(0)
+            }
+            Told::Listed {
+                division, counts, ..
+            } => section(*division)
+                .and_then(|section| counts.get(&section))
+                .copied()
+                .unwrap_or(0),
+        }
+    }
+
+    /// How many tasks the value of a class has, if that is told by classes.
+    pub(super) fn of_class(&self, class: u32) -> Option<u32> {
+        let Told::Classes { values, counts, .. } = &self.told else {
+            return None;
+        };
+        counts.get(number(*values, class)).copied()
+    }
+
+    /// The smallest number of tasks beyond this one that any value has.
+    pub(super) fn next_level(&self, beyond: Option<u32>) -> Option<u32> {
+        let rises = |count: &u32| beyond.is_none_or(|beyond| *count > beyond);
+        match &self.told {
+            Told::Classes { counts, usable, .. } => {
+                let usable = counts.iter().zip(usable).filter(|(_, usable)| **usable);
+                usable.map(|(count, _)| *count).filter(rises).min()
+            }
+            Told::Ordered { counts, .. } => counts.iter().copied().filter(rises).min(),
+            Told::Listed { of, counts, .. } => {
+                // One more value than is told: that of the instances without.
+                let bare = (beyond.is_none() && counts.len() <= of.values()).then_some(0);
+                bare.or_else(|| counts.values().copied().filter(rises).min())
             }
         }
     }
+
+    /// The sections whose values have so many tasks, if there are at most so many of them; none if it
+    /// is told by classes, or if it takes a look at every value.
+    pub(super) fn level(&self, count: u32, most: usize) -> Option<Level> {
+        let (division, sections): (usize, Vec<u32>) = match &self.told {
+            Told::Classes { .. } => return None,
+            Told::Ordered {
+                division,
+                of,
+                counts,
+            } => {
+                let there = |(at, tasks): (usize, &u32)| {
+                    let at = (*tasks == count).then(|| u32::try_from(at).ok())??;
+                    of.section(at)
+                        .is_some_and(|section| !section.is_empty())
+                        .then_some(at)
+                };
+                let all = counts.iter().enumerate().filter_map(there);
+                (*division, all.take(most.saturating_add(1)).collect())
+            }
+            Told::Listed { .. } if count == 0 => return None,
+            Told::Listed {
+                division, counts, ..
+            } => {
+                let all = counts
+                    .iter()
+                    .filter(|(_, tasks)| **tasks == count)
+                    .map(|(at, _)| *at);
+                (*division, all.take(most.saturating_add(1)).collect())
+            }
+        };
+        (sections.len() <= most).then_some(Level { division, sections })
+    }
 }
 
-fn value<'a>(name: &str, seat: &'a Seat) -> Option<&'a str> {
-    seat.instance.attribute(name).map(Option::unwrap_or_default)
+fn by_class<'a>(values: Option<&'a Values>, crowd: Option<&Crowd>, base: &ClassSet) -> Told<'a> {
+    let numbers = values.map_or(0, Values::numbers) + 1;
+    let (mut counts, mut usable) = (vec![0; numbers], vec![false; numbers]);
+    for class in base.iter() {
+        usable[number(values, class)] = true;
+    }
+    for (class, tasks) in crowd.into_iter().flat_map(Crowd::by_class) {
+        counts[number(values, class)] += tasks;
+    }
+    Told::Classes {
+        values,
+        counts,
+        usable,
+    }
+}
+
+/// The number of the value of a class; of those without, the last.
+fn number(values: Option<&Values>, class: u32) -> usize {
+    values.map_or(0, |values| {
+        values.of(class).unwrap_or_else(|| values.numbers())
+    })
 }
