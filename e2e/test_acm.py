@@ -136,7 +136,7 @@ def test_an_imported_one_ends_tls(wharf, acm, authority):
     trust = ssl.create_default_context(cafile=authority.folder / "ca.pem")
 
     def ask():
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as plain, \
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as plain, \
                 trust.wrap_socket(plain, server_hostname="secure.example.com") as link:
             link.sendall(b"GET / HTTP/1.1\r\nHost: secure.example.com\r\nConnection: close\r\n\r\n")
             answer = b""

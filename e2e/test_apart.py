@@ -34,7 +34,7 @@ def test_a_node_apart_joins_runs_tasks_and_leaves(wharf, ecs, name, tmp_path):
         assert len(node.containers()) == 1
         # Its end is not the task's: the next agent finds the task again.
         node.process.send_signal(signal.SIGTERM)
-        assert node.process.wait(timeout=30) == 0
+        assert node.process.wait(timeout=120) == 0
         eventually(lambda: not connected(), what="its session has ended")
         assert len(node.containers()) == 1
         assert tasks.describe(task)["lastStatus"] == "RUNNING"

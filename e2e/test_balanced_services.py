@@ -26,7 +26,7 @@ def serve(tasks, name, definition, count, *members, **more):
 
 def ask(port, path):
     """Asks one task past its load balancer."""
-    link = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    link = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     link.request("GET", path)
     return link.getresponse().status
 
@@ -67,7 +67,7 @@ def test_scaling_in_drains_what_was_begun(tasks, ecs, front, name):
     ecs.update_service(service=name, desiredCount=0)
     eventually(lambda: tasks.status_of(task["taskArn"]) == "DEACTIVATING", within=5)
     assert list(front.states().values()) == ["draining"]
-    slow.join(timeout=15)
+    slow.join(timeout=90)
     assert answers and answers[0][0] == 200, answers
     over = tasks.stopped(task["taskArn"])
     assert over["stopCode"] == "ServiceSchedulerInitiated"
@@ -142,7 +142,7 @@ def test_two_groups_and_plain_tcp(wharf, tasks, front, name):
     tcp.healthy(2)
     assert not set(front.states()) & set(tcp.states()), "each port is a target of its own"
     assert front.get()[1].startswith("7 ")
-    with socket.create_connection(("127.0.0.1", tcp.port), timeout=5) as link:
+    with socket.create_connection(("127.0.0.1", tcp.port), timeout=30) as link:
         stream = link.makefile("rw")
         assert stream.readline().startswith("7 ")
         stream.write("there and back\n")

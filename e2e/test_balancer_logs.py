@@ -112,7 +112,7 @@ class Logged:
         return sorted(read, key=lambda entry: entry["time"])
 
     def ask(self, *paths):
-        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         for path in paths:
             link.request("GET", path, headers={"Host": "shop.test", "User-Agent": 'me "and" you'})
             link.getresponse().read()

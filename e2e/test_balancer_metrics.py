@@ -67,7 +67,7 @@ class Counted:
         return sorted(t["TargetHealth"]["State"] for t in found)
 
     def ask(self, path="/"):
-        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         link.request("GET", path)
         link.getresponse().read()
         link.close()

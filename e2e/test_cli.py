@@ -35,7 +35,7 @@ def test_from_an_empty_server_to_a_service_that_heals(wharf, tasks, tmp_path, na
     assert len(arns) == 2
     for task in aws("ecs", "describe-tasks", "--tasks", *arns)["tasks"]:
         port = task["containers"][0]["networkBindings"][0]["hostPort"]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
             assert answer.read().startswith(b"Hello from")
     stream = f"web/web/{last(arns[0])}"
     eventually(lambda: aws("logs", "get-log-events", "--log-group-name", f"/{name}", "--log-stream-name", stream)["events"])

@@ -78,7 +78,7 @@ def docked(dock):
 
 
 def answers(port):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
         return answer.status == 200
 
 

@@ -296,7 +296,7 @@ def test_a_web_hook_is_called_and_tried_again(wharf, api, hook, name):
             "PathParameterValues": ["a"], "QueryStringParameters": {"q": "1"}, "HeaderParameters": {"x-own": "o"}}}])
         refused("ValidationException", api.delete_connection, Name=name)
         api.put_events(Entries=[{"Source": name, "DetailType": "t", "Detail": '{"n": 1}'}])
-        first, again = hook.got.get(timeout=10), hook.got.get(timeout=10)
+        first, again = hook.got.get(timeout=60), hook.got.get(timeout=60)
         assert first[2] == again[2] == '{"n":1}'
         path, headers, _ = again
         headers = {key.lower(): value for key, value in headers.items()}

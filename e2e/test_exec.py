@@ -201,7 +201,7 @@ def logged(logs, group, stream):
 # --- wharf exec -----------------------------------------------------------------------------------
 
 
-def wharf_exec(wharf, task, *words, given=b"", timeout=60):
+def wharf_exec(wharf, task, *words, given=b"", timeout=240):
     return subprocess.run(
         [BINARY, "exec", last(task)[:12], *words], input=given, capture_output=True, timeout=timeout,
         env=environment(**wharf.env))
@@ -257,7 +257,7 @@ def test_wharf_exec_on_a_terminal(tasks, wharf):
     sees(b"TERM=vt100")
     assert termios.tcgetattr(there) != before, "the terminal is raw during the session"
     os.write(main, b"exit 5\r")
-    assert process.wait(timeout=15) == 5
+    assert process.wait(timeout=60) == 5
     assert termios.tcgetattr(there) == before, "and as it was afterwards"
     os.close(main)
     os.close(there)

@@ -116,7 +116,7 @@ def apart(own, name, tmp_path):
     eventually(lambda: tasks.ecs.list_container_instances(cluster=name)["containerInstanceArns"])
     yield tasks
     node.process.send_signal(signal.SIGTERM)
-    node.process.wait(timeout=30)
+    node.process.wait(timeout=120)
     node.down()
 
 
@@ -161,7 +161,7 @@ def test_wharf_exec_goes_on_by_itself(own, apart):
     own.kill()
     time.sleep(0.3)
     own.start()
-    rest, errors = process.communicate(timeout=120)
+    rest, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert (got + rest).decode() == lines(count)
 

@@ -187,5 +187,5 @@ def test_the_plain_driver_sends_to_an_address(tasks, tmp_path):
     taking.start()
     log = {"logDriver": "fluentd", "options": {"fluentd-address": f"unix://{path}", "tag": "mine.{{.Name}}"}}
     tasks.finish(tasks.container("say", "plain words", logConfiguration=log))
-    taking.join(timeout=30)
+    taking.join(timeout=120)
     assert b"plain words" in said and b"mine.ecs-" in said

@@ -108,7 +108,7 @@ def test_other_accelerators_are_refused_by_name(node):
 def test_a_gpu_that_is_not_there_stops_the_node(tmp_path):
     def wharf(*words):
         return subprocess.run(
-            [server.BINARY, *words], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL,
+            [server.BINARY, *words], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL,
             env=server.environment())
 
     data = ("--data-dir", tmp_path / "data")

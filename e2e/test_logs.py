@@ -90,7 +90,7 @@ def test_wharf_logs_follows(tasks, wharf, volume):
         assert follower.poll() is None
     finally:
         follower.terminate()
-        follower.wait(timeout=10)
+        follower.wait(timeout=60)
 
 
 def test_groups_and_streams_by_hand(wharf):

@@ -17,7 +17,7 @@ def hello(tasks, name, port=0, **more):
 
 
 def fetched(port):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
         return answer.read().decode()
 
 

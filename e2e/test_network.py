@@ -13,7 +13,7 @@ INIT = {"linuxParameters": {"initProcessEnabled": True}}
 
 
 def ask(port, path="/", host="127.0.0.1"):
-    with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=30) as answer:
         return answer.read().decode()
 
 

@@ -81,7 +81,7 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(wharf, tmp_path):
 def test_listening_for_the_world_without_tls_wants_a_word(tmp_path):
     done = subprocess.run(
         [BINARY, "up", "--data-dir", tmp_path / "data", "--listen", "0.0.0.0:0"],
-        capture_output=True, text=True, env=environment(), timeout=30)
+        capture_output=True, text=True, env=environment(), timeout=120)
     assert done.returncode != 0 and "--allow-plain-http" in done.stderr
 
 
@@ -89,7 +89,7 @@ def test_without_root_it_says_what_to_do(tmp_path):
     tmp_path.chmod(0o777)
     done = subprocess.run(
         [BINARY, "up", "--data-dir", tmp_path / "data"],
-        capture_output=True, text=True, env=environment(), timeout=30, user=65534, group=65534)
+        capture_output=True, text=True, env=environment(), timeout=120, user=65534, group=65534)
     assert done.returncode != 0 and "root" in done.stderr
 
 

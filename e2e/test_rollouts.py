@@ -111,6 +111,7 @@ def test_the_circuit_breaker_without_roll_back_stops_trying(tasks, ecs, name):
     deployment = tasks.service(name)["deployments"][0]
     assert "circuit breaker" in deployment["rolloutStateReason"]
     assert deployment["failedTasks"] >= 3
+    eventually(lambda: not ecs.list_tasks(serviceName=name)["taskArns"])  # What was on its way has ended.
     before = len(ecs.list_tasks(serviceName=name, desiredStatus="STOPPED")["taskArns"])
     time.sleep(3)
     assert len(ecs.list_tasks(serviceName=name, desiredStatus="STOPPED")["taskArns"]) == before

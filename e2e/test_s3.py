@@ -128,7 +128,7 @@ def test_parts_become_one_object(s3, bucket):
 
 def test_urls_can_be_presigned(wharf, s3, bucket):
     def request(url, method, body=None):
-        with urllib.request.urlopen(urllib.request.Request(url, method=method, data=body), timeout=5) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, method=method, data=body), timeout=30) as answer:
             return answer.read()
     client = signer(wharf)
     request(client.generate_presigned_url("put_object", {"Bucket": bucket, "Key": "a b"}), "PUT", b"hello")

@@ -166,7 +166,7 @@ def test_an_alarm_moves_a_service_by_a_step(tasks, scaling, wharf, name):
     def put(value):
         alarms.put_metric_data(Namespace="E2E", MetricData=[
             {"MetricName": f"jobs-{name}", "Value": value, "StorageResolution": 1}])
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while tasks.service(name)["desiredCount"] == 1 and time.monotonic() < end:
         put(100.0)
         time.sleep(1)
@@ -189,7 +189,7 @@ def test_a_metric_of_ones_own_is_followed(tasks, scaling, wharf, name):
         {"Id": "m1", "MetricStat": stat, "ReturnData": False},
         {"Id": "e1", "Expression": "m1 / 2", "ReturnData": True}]})
     metrics = wharf.client("cloudwatch")
-    end = time.monotonic() + 90
+    end = time.monotonic() + 240
     while tasks.service(name)["desiredCount"] < 3 and time.monotonic() < end:
         metrics.put_metric_data(Namespace="E2E", MetricData=[
             {"MetricName": f"queue-{name}", "Value": 60.0, "StorageResolution": 1}])

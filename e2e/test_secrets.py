@@ -133,7 +133,7 @@ def test_nothing_is_on_the_disk_in_plain_and_all_survives_kill_9(own):
     own.client("secretsmanager").create_secret(Name="s", SecretString=needle)
     own.client("ssm").put_parameter(Name="p", Value=needle, Type="String")
     own.process.send_signal(signal.SIGKILL)
-    own.process.wait(timeout=10)
+    own.process.wait(timeout=60)
     for path in own.data.rglob("*"):
         if path.is_file() and path.stat().st_size < 64 << 20:
             assert needle.encode() not in path.read_bytes(), path

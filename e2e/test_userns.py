@@ -45,7 +45,7 @@ def test_a_task_on_the_bridge_is_reached_and_is_nobody(mapped, tmp_path):
     task = mapped.running(arn)
 
     def answers():
-        with urllib.request.urlopen(f"http://127.0.0.1:{port_of(task)}/", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port_of(task)}/", timeout=30) as answer:
             return answer.status == 200
 
     eventually(answers)

@@ -84,7 +84,7 @@ def address(task):
 
 
 def get(host, path="/", port=8080):
-    with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=30) as answer:
         return answer.status, answer.read().decode()
 
 

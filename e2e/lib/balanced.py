@@ -53,7 +53,7 @@ class Front:
         return eventually(lambda: list(self.states().values()) == ["healthy"] * count, within=40,
                           what=f"{count} healthy targets")
 
-    def get(self, path="/", timeout=10):
+    def get(self, path="/", timeout=60):
         """Status and body of one request over a connection of its own."""
         link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
@@ -85,7 +85,7 @@ class Load:
     def __exit__(self, *_):
         self.stop.set()
         for thread in self.threads:
-            thread.join(timeout=15)
+            thread.join(timeout=90)
 
     def _ask(self, link):
         try:
@@ -101,7 +101,7 @@ class Load:
             link.close()
 
     def _link(self):
-        return http.client.HTTPConnection("127.0.0.1", self.front.port, timeout=10)
+        return http.client.HTTPConnection("127.0.0.1", self.front.port, timeout=60)
 
     def _kept(self):
         link = self._link()

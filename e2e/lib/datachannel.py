@@ -16,7 +16,7 @@ import time
 import urllib.parse
 import uuid
 
-from .wait import eventually
+from .wait import PATIENCE, eventually
 
 OUTPUT, SIZE, HANDSHAKE_REQUEST, HANDSHAKE_RESPONSE, HANDSHAKE_COMPLETE, FLAG, STDERR, EXIT = 1, 3, 5, 6, 7, 10, 11, 12
 
@@ -26,7 +26,7 @@ class Socket:
 
     def __init__(self, url):
         where = urllib.parse.urlsplit(url)
-        self.stream = socket.create_connection((where.hostname, where.port), timeout=10)
+        self.stream = socket.create_connection((where.hostname, where.port), timeout=60)
         self.lock = threading.Lock()
         self.rest = b""
         key = base64.b64encode(os.urandom(16)).decode()
@@ -132,7 +132,7 @@ class Session:
 
     def begun(self, cols=80, rows=24):
         """Waits for the handshake's end and tells the terminal's size, as the plugin does first."""
-        assert self.started.wait(20), f"no handshake: {self.words} {self.lost}"
+        assert self.started.wait(PATIENCE * 20), f"no handshake: {self.words} {self.lost}"
         self.size(cols, rows)
         return self
 
@@ -165,7 +165,7 @@ class Session:
 
     def ended(self, within=30):
         """The words at the end; None if the connection was lost without any."""
-        assert self.closed.wait(within), f"it goes on: {self.text()[-500:]!r}"
+        assert self.closed.wait(PATIENCE * within), f"it goes on: {self.text()[-500:]!r}"
         return self.words
 
     def hang_up(self):
@@ -177,7 +177,7 @@ class Session:
         """The connection breaks."""
         assert self.survives
         self.socket.close()
-        assert self.broken.wait(10)
+        assert self.broken.wait(PATIENCE * 10)
 
     def resume(self, ssm):
         """What the plugin does then: another token, another websocket, the same numbers."""

@@ -40,7 +40,7 @@ class Answer:
 
 
 def send(wharf, method, path, headers, body):
-    connection = http.client.HTTPConnection("127.0.0.1", wharf.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", wharf.port, timeout=60)
     try:
         # A server may refuse, and close, before it has read everything.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):

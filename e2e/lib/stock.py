@@ -14,6 +14,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from . import signed
+from .wait import PATIENCE
 
 HEX = "com.amazonaws.ecs.capability."
 # The attributes of the agent in external mode beside Docker 20.10; four of them have values.
@@ -92,7 +93,7 @@ class StockAgent:
         # Go sends a space as a plus sign and signs it as %20.
         headers = self._sign(url.replace("+", "%20"))
         return websocket.create_connection(
-            url.replace("http://", "ws://", 1), timeout=20,
+            url.replace("http://", "ws://", 1), timeout=60,
             header=[f"{k}: {v}" for k, v in headers.items() if k != "Host"])
 
     def _sign(self, url, body=b""):
@@ -113,7 +114,7 @@ class StockAgent:
 
     def told(self, *kinds, within=20):
         """The next message of one of these types. Heartbeats on the way are answered, as the agent does."""
-        end = time.monotonic() + within
+        end = time.monotonic() + PATIENCE * within
         while time.monotonic() < end:
             frame = json.loads(self.acs.recv())
             kind, message = frame["type"], frame["message"]
