@@ -4,13 +4,17 @@
 //! calls of ten, for 1,000, 10,000 and 100,000 instances unless told otherwise, up to a hundred tasks
 //! an instance or a million in all, and prints a line a strategy:
 //!
-//! - fill: the first placements on an empty fleet, setting up the board included;
-//! - churn: on the full fleet a task is removed and one placed in its stead;
+//! - fill: the first placements on an empty fleet in calls of ten, setting up the board included;
+//! - churn: on the full fleet tasks are removed, and for each one is placed in its stead, by a call of
+//!   its own;
 //! - naive: the same by a look at every instance.
 //!
+//! Calls are timed in batches of about a quarter of a millisecond, whose tasks are then made true, and
+//! the median batch counts: so what else the machine does meanwhile hardly matters.
+//!
 //! What it costs to keep the index is in `apply`, microseconds a task, which is all of the state's
-//! bookkeeping and not the index alone. The memory is all that the process has in use, beside the
-//! tasks also the list of them that this program keeps.
+//! bookkeeping and not the index alone. The memory is all that the process has in use: the state with
+//! its tasks, and this program's list of them.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -28,6 +32,9 @@ use stdx::{Entropy, SeededEntropy, Timestamp};
 
 /// A call places so many tasks at most, as RunTask does.
 const CALL: usize = 10;
+
+/// So many calls of ten, or ten times as many of one, are timed together.
+const BATCH: usize = 25;
 
 /// Groups of tasks, such as services.
 const GROUPS: u64 = 1_000;
@@ -86,6 +93,8 @@ struct World {
     made: u64,
     live: Vec<(TaskKey, usize)>,
     applied: Duration,
+    // Microseconds a task, by batch.
+    applies: Vec<f64>,
 }
 
 impl World {
@@ -99,6 +108,7 @@ impl World {
             made: 0,
             live: Vec::new(),
             applied: Duration::ZERO,
+            applies: Vec::new(),
         };
         for n in 0..instances {
             let instance = world.instance(n, instances);
@@ -183,75 +193,108 @@ impl World {
         group
     }
 
-    /// One call: how long it took, and how many were placed.
-    fn call(&mut self, case: &Case, group: usize, count: usize, plain: bool) -> (Duration, usize) {
-        let needs = Self::needs(group);
-        let (family, name) = &self.families[group];
-        let wish = Wish {
-            cluster: &self.cluster,
-            launch_type: LaunchType::Ec2,
-            provider: None,
-            needs: &needs,
-            gpus: vec![0],
-            attributes: &[],
-            more_attributes: &[],
-            rules: case.rules.clone(),
-            group: Group::Named(name, family),
-            strategy: case.strategy.clone(),
-        };
-        let mut places = Vec::with_capacity(count);
-        let dice = &mut self.dice;
-        let start = Instant::now();
-        if plain {
-            let mut board = naive::Board::new(&self.state, wish);
-            places.extend((0..count).filter_map(|_| board.place(dice).ok()));
-        } else {
-            let mut board = Board::new(&self.state, wish);
-            places.extend((0..count).filter_map(|_| board.place(dice).ok()));
+    /// The calls for tasks of these groups, one after the other on the same state, and how long they
+    /// took together.
+    fn calls(
+        &mut self,
+        case: &Case,
+        groups: &[usize],
+        count: usize,
+        plain: bool,
+    ) -> (Duration, Vec<(usize, Place)>) {
+        let mut places = Vec::with_capacity(groups.len() * count);
+        let mut took = Duration::ZERO;
+        for group in groups.iter().copied() {
+            let needs = Self::needs(group);
+            let (family, name) = &self.families[group];
+            let wish = Wish {
+                cluster: &self.cluster,
+                launch_type: LaunchType::Ec2,
+                provider: None,
+                needs: &needs,
+                gpus: vec![0],
+                attributes: &[],
+                more_attributes: &[],
+                rules: case.rules.clone(),
+                group: Group::Named(name, family),
+                strategy: case.strategy.clone(),
+            };
+            let dice = &mut self.dice;
+            let start = Instant::now();
+            if plain {
+                let mut board = naive::Board::new(&self.state, wish);
+                let found = (0..count).filter_map(|_| board.place(dice).ok());
+                places.extend(found.map(|place| (group, place)));
+            } else {
+                let mut board = Board::new(&self.state, wish);
+                let found = (0..count).filter_map(|_| board.place(dice).ok());
+                places.extend(found.map(|place| (group, place)));
+            }
+            took += start.elapsed();
         }
-        let took = start.elapsed();
-        let placed = places.len();
-        for place in places {
+        (took, places)
+    }
+
+    fn keep(&mut self, places: Vec<(usize, Place)>) {
+        let (applied, tasks) = (self.applied, places.len());
+        for (group, place) in places {
             self.take(group, place);
         }
-        (took, placed)
+        if tasks > 0 {
+            self.applies.push(micros(self.applied.saturating_sub(applied)) / count(tasks));
+        }
     }
 
-    /// Placements a second over so many calls on random groups.
-    fn fill(&mut self, case: &Case, calls: usize, plain: bool) -> f64 {
-        let (mut took, mut placed) = (Duration::ZERO, 0);
-        for _ in 0..calls {
-            let group = usize::try_from(self.dice.below(GROUPS)).unwrap_or(0);
-            let (time, n) = self.call(case, group, CALL, plain);
-            if n < CALL {
+    fn random_group(&mut self) -> usize {
+        usize::try_from(self.dice.below(GROUPS)).unwrap_or(0)
+    }
+
+    /// Placements a second by calls of ten for random groups.
+    fn fill(&mut self, case: &Case, batches: usize, of: usize, plain: bool) -> f64 {
+        let mut rates = Vec::new();
+        for _ in 0..batches {
+            let groups: Vec<usize> = (0..of).map(|_| self.random_group()).collect();
+            let (took, places) = self.calls(case, &groups, CALL, plain);
+            if places.len() < groups.len() * CALL {
                 // It is full: what a refusal costs is another matter.
+                self.keep(places);
                 break;
             }
-            took += time;
-            placed += n;
+            rates.push(count(places.len()) / took.as_secs_f64());
+            self.keep(places);
         }
-        rate(placed, took)
+        median(rates)
     }
 
-    fn churn(&mut self, case: &Case, calls: usize, plain: bool) -> f64 {
-        let (mut took, mut placed) = (Duration::ZERO, 0);
-        for _ in 0..calls {
-            let at = usize::try_from(self.dice.below(self.live.len() as u64)).unwrap_or(0);
-            let group = self.end(at);
-            // More of the group go at once, as they do when a call replaces them.
-            let (time, n) = self.call(case, group, 1, plain);
-            if n > 0 {
-                took += time;
-                placed += n;
+    fn churn(&mut self, case: &Case, batches: usize, of: usize, plain: bool) -> f64 {
+        let mut rates = Vec::new();
+        for _ in 0..batches {
+            let mut groups = Vec::new();
+            for _ in 0..of {
+                let at = usize::try_from(self.dice.below(self.live.len() as u64)).unwrap_or(0);
+                groups.push(self.end(at));
             }
+            let (took, places) = self.calls(case, &groups, 1, plain);
+            rates.push(count(places.len()) / took.as_secs_f64());
+            // All were decided on the same state, so of a place that two took one may be too small now.
+            self.keep(places);
         }
-        rate(placed, took)
+        median(rates)
     }
 }
 
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates.get(rates.len() / 2).copied().unwrap_or(0.0)
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
-fn rate(placed: usize, took: Duration) -> f64 {
-    placed as f64 / took.as_secs_f64().max(1e-9)
+fn count(of: usize) -> f64 {
+    of as f64
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
 }
 
 fn main() {
@@ -278,31 +321,31 @@ fn measure(instances: u64) {
     let tasks = (instances * 100).min(1_000_000);
     let first = &cases()[1];
     let calls = usize::try_from(tasks).unwrap_or(0) / CALL;
-    let filled = full.fill(first, calls, false);
-    let per_task = full.applied.as_secs_f64() * 1e6 / full.live.len().max(1) as f64;
+    let filled = full.fill(first, calls / BATCH, BATCH, false);
+    let per_task = median(std::mem::take(&mut full.applies));
     println!(
         "{} tasks placed with {}: {filled:.0}/s in calls of {CALL}; apply {per_task:.1} µs a task",
         full.live.len(),
         first.name,
     );
     println!("{} MiB in use with {} tasks", in_use(), full.live.len());
-    let patient = usize::try_from(50_000_000 / instances).unwrap_or(0).clamp(20, 2_000);
+    let patient = usize::try_from(1_000_000 / instances).unwrap_or(0).clamp(5, 50);
     println!(
         "{:<48}{:>12}{:>12}{:>12}{:>12}",
         "placements/s", "fill", "churn", "naive fill", "naive churn"
     );
     for case in cases() {
         let world = || World { state: empty.state.clone(), ..World::new(0) };
-        let fill = world().fill(&case, 5_000, false);
-        let naive_fill = world().fill(&case, patient / CALL, true);
+        let fill = world().fill(&case, 200, BATCH, false);
+        let naive_fill = world().fill(&case, patient, 1, true);
         let mut kept = World {
             state: full.state.clone(),
             live: full.live.clone(),
             made: full.made,
             ..World::new(0)
         };
-        let churn = kept.churn(&case, 20_000, false);
-        let naive_churn = kept.churn(&case, patient / CALL, true);
+        let churn = kept.churn(&case, 100, BATCH * CALL, false);
+        let naive_churn = kept.churn(&case, patient, 1, true);
         println!("{:<48}{fill:>12.0}{churn:>12.0}{naive_fill:>12.0}{naive_churn:>12.0}", case.name);
     }
 }

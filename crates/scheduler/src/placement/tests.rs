@@ -23,10 +23,12 @@ struct World {
     family: Family,
     service: ServiceKey,
     tasks: u64,
+    instances: u64,
+    racks: u64,
 }
 
 impl World {
-    fn new(seed: u64, instances: u64) -> Self {
+    fn new(seed: u64, instances: u64, racks: u64) -> Self {
         let mut world = Self {
             state: State::new(Realm::new("us-east-1", "000000000000")),
             dice: SeededEntropy::new(seed),
@@ -34,6 +36,8 @@ impl World {
             family: "web".into(),
             service: ServiceKey { cluster: CLUSTER.into(), service: "web".into() },
             tasks: 0,
+            instances,
+            racks,
         };
         for n in 0..instances {
             world.join(n);
@@ -50,8 +54,17 @@ impl World {
     }
 
     fn join(&mut self, n: u64) {
-        let mut attributes =
-            vec![Attribute { name: "serial".to_owned(), value: Some(n.to_string()) }];
+        let attribute = |name: &str, value: u64| Attribute {
+            name: name.to_owned(),
+            value: Some(value.to_string()),
+        };
+        let mut attributes = vec![attribute("serial", n)];
+        // Most often it stays in its rack.
+        match self.below(12) {
+            0 => {}
+            1 => attributes.push(attribute("rack", u64::from(self.below(self.racks)))),
+            _ => attributes.push(attribute("rack", n % self.racks)),
+        }
         for (name, values) in [("ecs.availability-zone", 3), ("type", 4), ("flag", 2)] {
             if self.below(8) > 0 {
                 let value = self.below(values);
@@ -63,10 +76,7 @@ impl World {
         }
         let gpus = if self.below(3) == 0 { self.below(5) } else { 0 };
         let instance = Instance {
-            key: InstanceKey {
-                cluster: self.cluster.clone(),
-                instance: format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into(),
-            },
+            key: self.key(n),
             status: if self.below(12) == 0 {
                 InstanceStatus::Draining
             } else {
@@ -79,18 +89,29 @@ impl World {
                 cpu: 64 * (1 + self.below(8)),
                 memory: 64 * (1 + self.below(8)),
                 gpus: (0..gpus).map(|gpu| GpuId::from(format!("gpu-{gpu}"))).collect(),
-                ports: (self.below(6) == 0)
-                    .then_some(HostPort { protocol: Protocol::Tcp, port: 80 })
-                    .into_iter()
-                    .collect(),
+                ports: self.ports(6),
             },
             attributes,
-            agent: AgentInfo { connected: self.below(12) > 0, ..AgentInfo::default() },
+            agent: AgentInfo {
+                connected: self.below(12) > 0,
+                version: (self.below(4) > 0).then(|| format!("1.{}.0", self.below(3))),
+                ..AgentInfo::default()
+            },
             tags: Tags::default(),
-            registered_at: Timestamp::EPOCH,
+            registered_at: Timestamp::from_millis(i64::from(self.below(3)) * 86_400_000),
             version: 1,
         };
         self.state.apply(&Change::PutInstance(Arc::new(instance)));
+    }
+
+    /// No ports but once in a while: some of both protocols.
+    fn ports(&mut self, once_in: u64) -> std::collections::BTreeSet<HostPort> {
+        if self.below(once_in) > 0 {
+            return std::collections::BTreeSet::new();
+        }
+        let all = [(Protocol::Tcp, 80), (Protocol::Udp, 80), (Protocol::Udp, 53)];
+        let all = all.map(|(protocol, port)| HostPort { protocol, port });
+        all.into_iter().filter(|_| self.below(2) > 0).collect()
     }
 
     fn facts(&mut self, group: &str, needs: &Resources, place: &Place) -> TaskFacts {
@@ -139,9 +160,20 @@ impl World {
                 }
             }
         }
-        if self.below(4) == 0 {
-            let n = u64::from(self.below(12));
+        for _ in 0..self.below(3) {
+            let n = u64::from(self.below(self.instances.max(12)));
             self.join(n);
+        }
+        if self.below(6) == 0 {
+            let n = u64::from(self.below(self.instances.max(12)));
+            self.state.apply(&Change::DeleteInstance(self.key(n)));
+        }
+    }
+
+    fn key(&self, n: u64) -> InstanceKey {
+        InstanceKey {
+            cluster: self.cluster.clone(),
+            instance: format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into(),
         }
     }
 
@@ -152,6 +184,8 @@ impl World {
             spread("ecs.availability-zone"),
             spread("type"),
             spread("serial"),
+            spread("rack"),
+            spread("nowhere"),
             PlacementStrategy::Spread(SpreadField::Instance),
             PlacementStrategy::BinpackCpu,
             PlacementStrategy::BinpackMemory,
@@ -172,6 +206,13 @@ impl World {
                     "runningTasksCount < 3 and attribute:serial =~ '[0-6]'",
                     "ec2InstanceId in [i-1, i-2, i-3] or attribute:type !exists",
                     "attribute:flag == nowhere",
+                    "attribute:flag not_exists and attribute:rack == 3",
+                    "attribute:rack in [1, 2, 70] or task:group in [other, family:web]",
+                    "attribute:rack =~ '1.?'",
+                    "attribute:rack !~ '[12].?' and attribute:rack > 4",
+                    "agentVersion >= 1.1.0 or registeredAt > 1970-01-01",
+                    "ec2InstanceId == i-7 or attribute:serial == 5 or task:group == other",
+                    "attribute:rack exists and task:group != other",
                 ])
             })
             .map(|text| Expression::parse(text).unwrap())
@@ -188,14 +229,11 @@ fn play(world: &mut World, count: u32) -> Result<(), TestCaseError> {
     let needs = Resources {
         cpu: 8 * world.below(8),
         memory: 8 * world.below(8),
-        ports: (world.below(5) == 0)
-            .then_some(HostPort { protocol: Protocol::Tcp, port: 80 })
-            .into_iter()
-            .collect(),
+        ports: world.ports(4),
         ..Resources::default()
     };
     let attributes: Vec<String> = if world.below(5) == 0 {
-        vec![world.one_of(&["flag", "type=2", "flag="]).to_owned()]
+        vec![world.one_of(&["flag", "type=2", "flag=", "rack=3", "serial"]).to_owned()]
     } else {
         Vec::new()
     };
@@ -254,14 +292,14 @@ fn play(world: &mut World, count: u32) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn the_index_decides_as_a_look_at_every_instance_does(
         seed in any::<u64>(),
         instances in 0..24_u64,
     ) {
-        let mut world = World::new(seed, instances);
+        let mut world = World::new(seed, instances, 5);
         for _ in 0..12 {
             let count = 1 + world.below(9);
             play(&mut world, count)?;
@@ -270,19 +308,29 @@ proptest! {
     }
 }
 
-#[test]
-fn it_does_so_where_every_instance_has_an_attribute_of_its_own() {
-    let mut world = World::new(7, 1_100);
-    assert!(world.state.fleet(&CLUSTER.into()).unwrap().is_own("serial"));
-    for _ in 0..12 {
-        play(&mut world, 5).unwrap();
-        world.pass_time();
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    #[test]
+    fn it_does_so_where_attributes_have_too_many_values_for_classes(
+        seed in any::<u64>(),
+        racks in 66..80_u64,
+    ) {
+        let mut world = World::new(seed, 300, racks);
+        let fleet = world.state.fleet(&CLUSTER.into()).unwrap();
+        let is_ordered = |name| fleet.division(name).map(|(_, of)| of.is_ordered());
+        prop_assert_eq!((is_ordered("rack"), is_ordered("serial")), (Some(true), Some(false)));
+        for _ in 0..40 {
+            let count = 1 + world.below(9);
+            play(&mut world, count)?;
+            world.pass_time();
+        }
     }
 }
 
 #[test]
 fn chance_is_fair() {
-    let mut world = World::new(3, 40);
+    let mut world = World::new(3, 40, 5);
     let cluster: ClusterName = CLUSTER.into();
     let (family, needs) =
         (Family::from("web"), Resources { cpu: 64, memory: 64, ..Resources::default() });

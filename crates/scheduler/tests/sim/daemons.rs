@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use model::{
     Attribute, DesiredStatus, InstanceKey, InstanceStatus, LaunchType, PlacementStrategy,
-    RolloutState, SchedulingStrategy, TaskKey, TaskStatus,
+    Resources, RolloutState, SchedulingStrategy, TaskKey, TaskStatus,
 };
+use scheduler::placement::{Board, Group, Rules, Wish, naive};
 use scheduler::{Command, CreateService, RegisterInstance, Rejection, UpdateService};
 
 use crate::build::{
@@ -391,4 +392,53 @@ fn what_daemons_do_not_have_is_refused() {
             other => panic!("{words}: {other:?}"),
         }
     }
+}
+
+/// What is kept for a daemon's tasks to come is the same to who searches as to who looks everywhere.
+#[test]
+fn room_that_is_kept_is_kept_from_every_board() {
+    let nodes: Vec<String> = (0..12).map(|n| format!("node-{n:02}")).collect();
+    let names: Vec<&str> = nodes.iter().map(String::as_str).collect();
+    let (mut world, nodes) = agents(9, &names);
+    let mut wants = spec_with_port("log:3", 9000);
+    wants.containers[0].cpu = 512;
+    wants.containers[0].memory = Some(700);
+    world.define("log", wants, Image::Good);
+    world.must(Command::CreateService(daemon("log", "log:3")));
+    // Of some the daemon is there, of some it comes; some are away, and drain.
+    world.must(Command::RunTask(run("web:1", 10)));
+    world.pass(Duration::from_millis(200));
+    world.join("late", 1024, 1024);
+    world.connect(&nodes[3], false);
+    drain(&mut world, &nodes[4], true);
+    let mut kept = 0;
+    for (cpu, memory, port) in [(500, 100, 80), (600, 100, 80), (10, 400, 80), (10, 10, 9000)] {
+        let port = model::HostPort { protocol: model::Protocol::Tcp, port };
+        let needs = Resources { ports: [port].into(), ..resources(cpu, memory) };
+        for strategy in [PlacementStrategy::BinpackCpu, PlacementStrategy::BinpackMemory] {
+            let (cluster, family) = (CLUSTER.into(), "web".into());
+            let wish = || Wish {
+                cluster: &cluster,
+                launch_type: LaunchType::Ec2,
+                provider: None,
+                needs: &needs,
+                gpus: vec![0],
+                attributes: &[],
+                more_attributes: &[],
+                rules: Rules::default(),
+                group: Group::Named("family:web", &family),
+                strategy: vec![strategy.clone()],
+            };
+            let mut chance = stdx::SeededEntropy::new(1);
+            let mut board = Board::new(&world.state, wish());
+            let mut plain = naive::Board::new(&world.state, wish());
+            let told = |f: scheduler::Failure| (f.instance, f.reason, f.shortfalls, f.detail);
+            for _ in 0..14 {
+                let found = board.place(&mut chance).map_err(told);
+                assert_eq!(found, plain.place(&mut chance).map_err(told));
+                kept += usize::from(found.is_err());
+            }
+        }
+    }
+    assert!(kept > 0, "something was kept");
 }

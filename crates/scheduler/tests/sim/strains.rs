@@ -126,6 +126,25 @@ fn a_service_larger_than_its_fleet_takes_what_there_is_and_then_more() {
     assert!(world.state.service(&service("web")).expect("it is").steady_since.is_some());
 }
 
+/// As many tasks as a service may have where hardly any find room: that is told once, and the loop rests
+/// until something changes.
+#[test]
+fn the_largest_service_on_three_instances_waits_quietly() {
+    // Eight tasks fit on an instance.
+    let mut world = world(&["a", "b", "c"]);
+    world.must(Command::CreateService(create("web", "web:1", 5_000)));
+    world.pass(30 * SECOND);
+    assert_eq!(world.live(&service("web")).len(), 24);
+    let told = world.events(&service("web"));
+    assert_eq!(told.iter().filter(|e| e.contains("was unable to place a task")).count(), 1);
+    for seconds in 0..60 {
+        let plan = scheduler::plan(&world.state, world.now + seconds * SECOND, 1);
+        assert!(plan.commands.is_empty(), "after {seconds} seconds: {:?}", plan.commands);
+    }
+    world.pass(600 * SECOND);
+    assert_eq!(world.events(&service("web")), told, "nothing has changed");
+}
+
 #[test]
 fn instances_that_flap_lose_no_task() {
     let mut world = world(&["a", "b"]);
