@@ -17,9 +17,10 @@ mod select;
 mod sort;
 mod values;
 
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
-use imbl::{OrdMap, OrdSet, Vector};
+use imbl::{GenericHashMap, OrdMap, OrdSet, Vector};
 
 pub use classes::ClassSet;
 pub use crowd::Crowd;
@@ -120,8 +121,7 @@ impl Orders {
     }
 
     fn replace(&mut self, slot: u32, before: &Seat, after: &Seat) {
-        self.memory
-            .replace(&before.by_memory(slot), after.by_memory(slot));
+        self.memory.replace(&before.by_memory(slot), after.by_memory(slot));
         self.cpu.replace(&before.by_cpu(slot), after.by_cpu(slot));
     }
 }
@@ -164,6 +164,14 @@ impl Class {
     }
 }
 
+/// Groups by name: found without a comparison with the names of others, and in the same order each time.
+type Crowds = GenericHashMap<
+    Arc<str>,
+    Arc<Crowd>,
+    BuildHasherDefault<DefaultHasher>,
+    imbl::shared_ptr::DefaultSharedPtr,
+>;
+
 /// The instances of a cluster.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
@@ -181,7 +189,7 @@ pub struct Fleet {
     // With so many instances it is looked again which divisions keep orders.
     next_look: usize,
     orders: Orders,
-    crowds: OrdMap<Arc<str>, Arc<Crowd>>,
+    crowds: Crowds,
 }
 
 impl Fleet {
@@ -207,9 +215,7 @@ impl Fleet {
 
     /// The instances by id.
     pub fn seats(&self) -> impl Iterator<Item = (u32, &Arc<Seat>)> {
-        self.slots
-            .values()
-            .filter_map(|slot| Some((*slot, self.seat(*slot)?)))
+        self.slots.values().filter_map(|slot| Some((*slot, self.seat(*slot)?)))
     }
 
     /// Every class.
@@ -244,9 +250,7 @@ impl Fleet {
 
     /// Whether any instance has an attribute.
     pub fn knows(&self, name: &str) -> bool {
-        let own = self
-            .division(name)
-            .is_some_and(|(_, division)| division.values() > 0);
+        let own = self.division(name).is_some_and(|(_, division)| division.values() > 0);
         own || self.values.contains_key(name)
     }
 

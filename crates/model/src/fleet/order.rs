@@ -31,14 +31,7 @@ pub struct Entry {
 impl Entry {
     /// An entry with so much left of the two resources.
     pub const fn new(first: u32, second: u32, gpus: u32, tag: u64, slot: u32, class: u32) -> Self {
-        Self {
-            first,
-            second: u32::MAX - second,
-            tag,
-            slot,
-            class,
-            gpus,
-        }
+        Self { first, second: u32::MAX - second, tag, slot, class, gpus }
     }
 
     /// What it has left of what it is ordered by.
@@ -57,14 +50,7 @@ impl Entry {
     }
 
     const fn at(first: u32) -> Self {
-        Self {
-            first,
-            second: 0,
-            tag: 0,
-            slot: 0,
-            class: 0,
-            gpus: 0,
-        }
+        Self { first, second: 0, tag: 0, slot: 0, class: 0, gpus: 0 }
     }
 }
 
@@ -126,6 +112,8 @@ impl Chunk {
 #[derive(Clone, Debug, Default)]
 pub struct Order {
     chunks: Vector<Chunk>,
+    // What the first entry of each chunk has left of the first resource: most of a search stays here.
+    firsts: Arc<Vec<u32>>,
     len: usize,
 }
 
@@ -147,16 +135,24 @@ impl Order {
 
     /// The chunk in which an entry is, or would be.
     fn seek(&self, entry: &Entry) -> usize {
-        let (mut low, mut high) = (0, self.chunks.len());
+        let mut low = self.firsts.partition_point(|first| *first < entry.first);
+        let more = self.firsts.get(low..).unwrap_or_default();
+        let mut high = low + more.partition_point(|first| *first == entry.first);
         while low < high {
             let middle = usize::midpoint(low, high);
-            if self.chunks[middle].low <= *entry {
-                low = middle + 1
-            } else {
-                high = middle
-            }
+            if self.chunks[middle].low <= *entry { low = middle + 1 } else { high = middle }
         }
         low.saturating_sub(1)
+    }
+
+    /// The first entry of a chunk may be another one now.
+    fn note(&mut self, at: usize) {
+        if let Some(chunk) = self.chunks.get(at)
+            && self.firsts.get(at) != Some(&chunk.low.first)
+            && let Some(first) = Arc::make_mut(&mut self.firsts).get_mut(at)
+        {
+            *first = chunk.low.first;
+        }
     }
 
     /// Puts an entry in.
@@ -165,6 +161,7 @@ impl Order {
         let at = self.seek(&entry);
         let Some(chunk) = self.chunks.get_mut(at) else {
             self.chunks.extend(Chunk::of(vec![entry]));
+            self.firsts = Arc::new(vec![entry.first]);
             return;
         };
         let entries = Arc::make_mut(&mut chunk.entries);
@@ -175,14 +172,17 @@ impl Order {
             chunk.most_gpus = chunk.most_gpus.max(entry.gpus);
             if place == 0 {
                 chunk.low = entry;
+                self.note(at);
             }
             return;
         }
         let upper = entries.split_off(CHUNK / 2);
         chunk.sum_up();
         if let Some(upper) = Chunk::of(upper) {
+            Arc::make_mut(&mut self.firsts).insert(at + 1, upper.low.first);
             self.chunks.insert(at + 1, upper);
         }
+        self.note(at);
     }
 
     /// Takes an entry out.
@@ -199,12 +199,14 @@ impl Order {
         entries.remove(place);
         if entries.is_empty() {
             self.chunks.remove(at);
+            Arc::make_mut(&mut self.firsts).remove(at);
             return;
         }
         let few = entries.len() < CHUNK / 4;
         let most = entry.second() == chunk.most_second || entry.gpus == chunk.most_gpus;
         if most || place == 0 {
             chunk.sum_up();
+            self.note(at);
         }
         if few {
             self.merge(at);
@@ -215,11 +217,7 @@ impl Order {
     pub(crate) fn replace(&mut self, before: &Entry, after: Entry) {
         let at = self.seek(before);
         let last = self.chunks.get(at + 1).is_none_or(|next| after < next.low);
-        let Some(chunk) = self
-            .chunks
-            .get_mut(at)
-            .filter(|chunk| last && after >= chunk.low)
-        else {
+        let Some(chunk) = self.chunks.get_mut(at).filter(|chunk| last && after >= chunk.low) else {
             self.remove(before);
             self.insert(after);
             return;
@@ -239,6 +237,7 @@ impl Order {
             entries[to] = after;
         }
         chunk.sum_up();
+        self.note(at);
     }
 
     /// Joins a chunk of few entries with the one after it, so that sparse chunks do not gather.
@@ -250,6 +249,7 @@ impl Order {
             return;
         }
         let upper = self.chunks.remove(at + 1);
+        Arc::make_mut(&mut self.firsts).remove(at + 1);
         if let Some(chunk) = self.chunks.get_mut(at) {
             Arc::make_mut(&mut chunk.entries).extend(upper.entries.iter());
             chunk.sum_up();
@@ -270,40 +270,21 @@ impl Order {
     /// resource stand in their usual order.
     pub fn descending(&self, wanted: AtLeast) -> Descending<'_> {
         let end = self.chunks.len();
-        Descending {
-            order: self,
-            wanted,
-            start: (end, 0),
-            at: (end, 0),
-            end: (end, 0),
-        }
+        Descending { order: self, wanted, start: (end, 0), at: (end, 0), end: (end, 0) }
     }
 
     /// The part of it in which those are that have enough of the first resource.
     pub fn reach(&self, wanted: AtLeast) -> Reach<'_> {
         let start = self.seek(&Entry::at(wanted.first)).min(self.chunks.len());
-        Reach {
-            order: self,
-            wanted,
-            start,
-            chunks: self.chunks.len() - start,
-        }
+        Reach { order: self, wanted, start, chunks: self.chunks.len() - start }
     }
 
     /// How many have less left of the first resource.
     pub fn below(&self, first: u32) -> usize {
         let at = self.seek(&Entry::at(first));
-        let whole: usize = self
-            .chunks
-            .iter()
-            .take(at)
-            .map(|chunk| chunk.entries.len())
-            .sum();
+        let whole: usize = self.chunks.iter().take(at).map(|chunk| chunk.entries.len()).sum();
         let part = self.chunks.get(at);
-        whole
-            + part.map_or(0, |chunk| {
-                chunk.entries.partition_point(|entry| entry.first < first)
-            })
+        whole + part.map_or(0, |chunk| chunk.entries.partition_point(|entry| entry.first < first))
     }
 }
 
@@ -325,12 +306,8 @@ impl<'a> Reach<'a> {
 
     /// The entry in a place, if there is one and it has enough left.
     pub fn entry(&self, place: usize) -> Option<&'a Entry> {
-        let entry = self
-            .order
-            .chunks
-            .get(self.start + place / CHUNK)?
-            .entries
-            .get(place % CHUNK)?;
+        let entry =
+            self.order.chunks.get(self.start + place / CHUNK)?.entries.get(place % CHUNK)?;
         self.wanted.met_by(entry).then_some(entry)
     }
 }
@@ -361,9 +338,7 @@ impl<'a> Descending<'a> {
         }
         self.end = self.start;
         let chunk = chunks.get(last.0)?;
-        let place = chunk.entries[..=last.1]
-            .iter()
-            .rposition(|entry| entry.first != first);
+        let place = chunk.entries[..=last.1].iter().rposition(|entry| entry.first != first);
         self.start = match place {
             Some(place) => (last.0, place + 1),
             // It may begin in an earlier chunk.
@@ -393,11 +368,7 @@ impl<'a> Iterator for Descending<'a> {
             let chunk = self.order.chunks.get(self.at.0)?;
             if !chunk.may_meet(self.wanted) || self.at.1 >= chunk.entries.len() {
                 // To the next chunk of the run, or to its end.
-                self.at = if self.at.0 < self.end.0 {
-                    (self.at.0 + 1, 0)
-                } else {
-                    self.end
-                };
+                self.at = if self.at.0 < self.end.0 { (self.at.0 + 1, 0) } else { self.end };
                 continue;
             }
             let entry = &chunk.entries[self.at.1];
