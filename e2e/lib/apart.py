@@ -27,6 +27,8 @@ def enter():
     _do(ip, "address", "add", ADDRESS, "dev", "outside")
     for end in ("outside", "beyond"):
         _do(ip, "link", "set", end, "up")
+    # Nobody answers there; but what is led elsewhere on the way, such as 169.254.170.2, needs a way to be on.
+    _do(ip, "route", "add", "default", "dev", "outside")
 
 
 def _own_sys():

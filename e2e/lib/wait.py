@@ -10,8 +10,9 @@ PATIENCE = 4
 def eventually(look, *, within=30.0, every=0.1, what=None):
     """Calls `look` until it answers something true, and returns that.
 
-    An AssertionError in `look` counts as "not yet", and so does the IndexError of a list that is still
-    empty; it is what the test fails with at the end. `within` is in seconds of an idle machine.
+    An AssertionError in `look` counts as "not yet", and so do the IndexError of a list that is still empty and the
+    OSError of a connection that nobody takes yet; it is what the test fails with at the end. `within` is in seconds
+    of an idle machine.
     """
     end = time.monotonic() + PATIENCE * within
     last = None
@@ -21,7 +22,7 @@ def eventually(look, *, within=30.0, every=0.1, what=None):
             if found:
                 return found
             last = None
-        except (AssertionError, IndexError) as error:
+        except (AssertionError, IndexError, OSError) as error:
             last = error
             found = None
         if time.monotonic() > end:
