@@ -4,13 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::TaskId;
+
 stdx::ids! {
     /// A cluster's name, unique in the realm.
     ClusterName;
     /// A service's name, unique in its cluster.
     ServiceName;
-    /// A task's id: 32 hexadecimal digits.
-    TaskId;
     /// A container instance's id: 32 hexadecimal digits.
     InstanceId;
     /// The family of a task definition.

@@ -18,6 +18,7 @@ mod id;
 mod index;
 mod instance;
 mod network;
+mod packed;
 pub mod query;
 mod resources;
 mod role;
@@ -28,7 +29,9 @@ mod settings;
 mod state;
 mod tags;
 mod task;
+mod task_id;
 mod task_set;
+mod tasks;
 mod token;
 
 pub use arn::{ArnError, Realm, Resource};
@@ -44,7 +47,7 @@ pub use deployment::*;
 pub use events::*;
 pub use id::{
     ClusterName, ContainerName, DefinitionKey, DeploymentId, Family, GpuId, InstanceId,
-    InstanceKey, PolicyName, Revision, RoleName, ServiceKey, ServiceName, TaskId, TaskKey,
+    InstanceKey, PolicyName, Revision, RoleName, ServiceKey, ServiceName, TaskKey,
 };
 pub use instance::{AgentInfo, Attribute, Instance, InstanceStatus};
 pub use network::{
@@ -61,11 +64,13 @@ pub use service::{
 };
 pub use settings::{AccountSetting, SettingChange, SettingRecord, SettingValue, SettingsBook};
 pub use state::State;
+pub use state::loading::Loading;
 pub use tags::Tags;
 pub use task::{
     ContainerFacts, ContainerProgress, ContainerStatus, DesiredStatus, ExecAgent, ExecAgentStatus,
     HealthStatus, NetworkBinding, PlacementTerms, StopCode, Task, TaskFacts, TaskProgress,
     TaskStatus,
 };
+pub use task_id::TaskId;
 pub use task_set::{Scale, TaskSet};
 pub use token::{TokenKey, TokenRecord};

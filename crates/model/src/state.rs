@@ -8,6 +8,7 @@ use stdx::Timestamp;
 
 use crate::fleet::Fleets;
 use crate::index::{Counts, TaskIndex, Usage};
+use crate::tasks::Tasks;
 use crate::{
     Book, BusBook, CapacityBook, Change, Cluster, ClusterName, DefinitionKey, DefinitionStatus,
     DeploymentBook, Family, GpuId, HostPort, Instance, InstanceKey, ManagedPolicy, PolicyName,
@@ -26,7 +27,7 @@ pub struct State {
     // Those of them that are daemon services, which nearly everyone who places asks for.
     daemons: OrdSet<ServiceKey>,
     events: OrdMap<ServiceKey, Vector<Arc<ServiceEvent>>>,
-    tasks: OrdMap<TaskKey, Task>,
+    tasks: Tasks,
     // Progress that came before its task's facts: only while records are loaded.
     early: OrdMap<TaskKey, Arc<TaskProgress>>,
     tokens: OrdMap<TokenKey, Arc<TokenRecord>>,
@@ -56,7 +57,7 @@ impl State {
             services: OrdMap::new(),
             daemons: OrdSet::new(),
             events: OrdMap::new(),
-            tasks: OrdMap::new(),
+            tasks: Tasks::default(),
             early: OrdMap::new(),
             tokens: OrdMap::new(),
             roles: OrdMap::new(),
@@ -165,12 +166,13 @@ impl State {
     }
 
     fn put_task(&mut self, facts: &Arc<crate::TaskFacts>) {
-        let before = self.tasks.remove(&facts.key);
+        let before = self.tasks.get(&facts.key).cloned();
         let progress = match &before {
             Some(before) => {
                 self.index.remove(before);
                 before.progress.clone()
             }
+            None if self.early.is_empty() => Arc::new(TaskProgress::first(facts)),
             None => match self.early.remove(&facts.key) {
                 Some(progress) => progress,
                 None => Arc::new(TaskProgress::first(facts)),
@@ -179,19 +181,20 @@ impl State {
         let task = Task { facts: facts.clone(), progress };
         self.index.insert(&task);
         self.task_moved(before.as_ref(), Some(&task));
-        self.tasks.insert(facts.key.clone(), task);
+        self.tasks.insert(task);
     }
 
     fn put_progress(&mut self, key: &TaskKey, progress: &Arc<TaskProgress>) {
-        let Some(before) = self.tasks.get(key).cloned() else {
+        let Some(task) = self.tasks.get_mut(key) else {
             self.early.insert(key.clone(), progress.clone());
             return;
         };
-        self.index.remove(&before);
-        let task = Task { facts: before.facts.clone(), progress: progress.clone() };
-        self.index.insert(&task);
-        self.task_moved(Some(&before), Some(&task));
-        self.tasks.insert(key.clone(), task);
+        let facts = task.facts.clone();
+        let before = std::mem::replace(&mut task.progress, progress.clone());
+        let before = Task { facts: facts.clone(), progress: before };
+        let after = Task { facts, progress: progress.clone() };
+        self.index.step(&before, &after);
+        self.task_moved(Some(&before), Some(&after));
     }
 }
 
@@ -342,30 +345,26 @@ impl State {
 
     /// Every task of every cluster.
     pub fn all_tasks(&self) -> impl Iterator<Item = &Task> {
-        self.tasks.values()
+        self.tasks.iter()
     }
 
     /// The tasks of a cluster by id.
     pub fn tasks(&self, cluster: &ClusterName) -> impl Iterator<Item = &Task> {
-        let first = TaskKey { cluster: cluster.clone(), task: "".into() };
-        let cluster = cluster.clone();
-        self.tasks
-            .range(first..)
-            .take_while(move |(key, _)| key.cluster == cluster)
-            .map(|(_, task)| task)
+        self.tasks.cluster(cluster).into_iter().flat_map(OrdMap::values)
     }
 
     /// The tasks placed on an instance, stopped ones too while they are remembered; those of its own
     /// cluster first.
     pub fn tasks_on(&self, key: &InstanceKey) -> impl Iterator<Item = &Task> {
-        let guests = self.index.guests.get(key).into_iter().flatten();
+        let on = self.index.instances.get(key);
+        let guests = on.into_iter().flat_map(|on| &on.guests);
         let guests = guests.filter_map(|key| self.tasks.get(key));
-        self.found(&key.cluster, self.index.by_instance.get(key)).chain(guests)
+        self.found(&key.cluster, on.map(|on| &on.tasks)).chain(guests)
     }
 
     /// The tasks of a service, stopped ones too while they are remembered.
     pub fn tasks_of(&self, key: &ServiceKey) -> impl Iterator<Item = &Task> {
-        self.found(&key.cluster, self.index.by_service.get(key))
+        self.found(&key.cluster, self.index.services.get(key).map(|of| &of.tasks))
     }
 
     /// The tasks of a family in a cluster, stopped ones too while they are remembered.
@@ -374,7 +373,7 @@ impl State {
         cluster: &ClusterName,
         family: &Family,
     ) -> impl Iterator<Item = &Task> {
-        self.found(cluster, self.index.by_family.get(&(cluster.clone(), family.clone())))
+        self.found(cluster, self.index.families.get(&(cluster.clone(), family.clone())))
     }
 
     fn found<'a>(
@@ -382,15 +381,13 @@ impl State {
         cluster: &ClusterName,
         ids: Option<&'a imbl::OrdSet<crate::TaskId>>,
     ) -> impl Iterator<Item = &'a Task> {
-        let cluster = cluster.clone();
-        ids.into_iter().flatten().filter_map(move |id| {
-            self.tasks.get(&TaskKey { cluster: cluster.clone(), task: id.clone() })
-        })
+        let tasks = self.tasks.cluster(cluster);
+        ids.into_iter().flatten().filter_map(move |id| tasks?.get(id))
     }
 
     /// How many tasks, stopped ones too, were started from a definition and are remembered.
     pub fn uses_of(&self, key: &DefinitionKey) -> u32 {
-        self.index.by_definition.get(key).copied().unwrap_or(0)
+        self.index.definitions.get(key).copied().unwrap_or(0)
     }
 
     /// A client token as first used.
@@ -456,20 +453,16 @@ impl State {
 
     /// The tasks that are not over though their instance is gone.
     pub fn tasks_without_instance(&self) -> impl Iterator<Item = &Task> {
-        let guests = self.index.guests.iter();
-        let guests = guests.filter(|(key, _)| !self.instances.contains_key(*key));
-        let guests = guests.flat_map(|(_, keys)| keys).filter_map(|key| self.tasks.get(key));
         // Both are in the order of keys: one pass over each, since the loops ask again and again.
         let mut instances = self.instances.keys().peekable();
         self.index
-            .by_instance
+            .instances
             .iter()
             .filter(move |(key, _)| {
                 while instances.next_if(|instance| instance < key).is_some() {}
                 instances.peek() != Some(key)
             })
-            .flat_map(|(key, ids)| self.found(&key.cluster, Some(ids)))
-            .chain(guests)
+            .flat_map(|(key, _)| self.tasks_on(key))
             .filter(|task| task.holds_resources())
     }
 
@@ -480,10 +473,10 @@ impl State {
         cluster: &ClusterName,
     ) -> impl Iterator<Item = (&Arc<Instance>, (u32, u32))> {
         let first = InstanceKey { cluster: cluster.clone(), instance: "".into() };
-        let mut usage = self.index.usage.range(first..).peekable();
+        let mut usage = self.index.instances.range(first..).peekable();
         self.instances(cluster).map(move |instance| {
             while usage.next_if(|(key, _)| **key < instance.key).is_some() {}
-            let used = usage.next_if(|(key, _)| **key == instance.key).map(|(_, usage)| usage);
+            let used = usage.next_if(|(key, _)| **key == instance.key).map(|(_, on)| &on.usage);
             (instance, left(instance, used))
         })
     }
@@ -495,12 +488,12 @@ impl State {
 
     /// `(running, pending)` tasks of a service.
     pub fn service_counts(&self, key: &ServiceKey) -> (u32, u32) {
-        pair(self.index.services.get(key))
+        pair(self.index.services.get(key).map(|of| &of.counts))
     }
 
     /// `(running, pending)` tasks of an instance.
     pub fn instance_counts(&self, key: &InstanceKey) -> (u32, u32) {
-        pair(self.index.instances.get(key))
+        pair(self.index.instances.get(key).map(|on| &on.counts))
     }
 
     /// What an instance has left for further tasks: CPU, memory and GPUs that no task holds, and the
@@ -508,21 +501,25 @@ impl State {
     pub fn remaining(&self, instance: &Instance) -> Resources {
         let mut left = instance.registered.clone();
         (left.cpu, left.memory) = self.left(instance);
-        if let Some(usage) = self.index.usage.get(&instance.key) {
+        if let Some(usage) = self.usage(&instance.key) {
             left.ports.extend(usage.ports.keys().copied());
             left.gpus.retain(|gpu| !usage.gpus.contains_key(gpu));
         }
         left
     }
 
+    fn usage(&self, key: &InstanceKey) -> Option<&Usage> {
+        self.index.instances.get(key).map(|on| &on.usage)
+    }
+
     /// What an instance has left of `(CPU units, MiB)`: [`State::remaining`] without the ports.
     pub fn left(&self, instance: &Instance) -> (u32, u32) {
-        left(instance, self.index.usage.get(&instance.key))
+        left(instance, self.usage(&instance.key))
     }
 
     /// The GPUs of an instance that no task holds.
     pub fn free_gpus<'a>(&'a self, instance: &'a Instance) -> impl Iterator<Item = &'a GpuId> {
-        let usage = self.index.usage.get(&instance.key);
+        let usage = self.usage(&instance.key);
         let free = move |gpu: &&GpuId| usage.is_none_or(|usage| !usage.gpus.contains_key(*gpu));
         instance.registered.gpus.iter().filter(free)
     }
@@ -530,7 +527,7 @@ impl State {
     /// Whether a port of an instance is taken, by the host or by a task.
     pub fn port_taken(&self, instance: &Instance, port: HostPort) -> bool {
         instance.registered.ports.contains(&port)
-            || self.index.usage.get(&instance.key).is_some_and(|u| u.ports.contains_key(&port))
+            || self.usage(&instance.key).is_some_and(|u| u.ports.contains_key(&port))
     }
 
     /// Every record as the change that makes it, in loading order: the state as a stream.
@@ -542,7 +539,7 @@ impl State {
         let events = self.events.iter().flat_map(|(key, events)| {
             events.iter().map(|event| Change::PutEvent(key.clone(), event.clone()))
         });
-        let tasks = self.tasks.values().flat_map(|task| {
+        let tasks = self.tasks.iter().flat_map(|task| {
             let key = task.facts.key.clone();
             [Change::PutTask(task.facts.clone()), Change::PutProgress(key, task.progress.clone())]
         });
@@ -588,5 +585,6 @@ fn pair(counts: Option<&Counts>) -> (u32, u32) {
 }
 
 mod fleet;
+pub(crate) mod loading;
 #[cfg(test)]
 mod tests;

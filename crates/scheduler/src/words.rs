@@ -59,7 +59,7 @@ pub fn stopped<'a>(tasks: impl ExactSizeIterator<Item = &'a TaskId>) -> String {
 }
 
 fn listed<'a>(tasks: impl Iterator<Item = &'a TaskId>) -> String {
-    tasks.fold(String::new(), |text, task| text + " (task " + task.as_str() + ")")
+    tasks.fold(String::new(), |text, task| text + " (task " + &task.to_string() + ")")
 }
 
 /// A task's health checks fail.

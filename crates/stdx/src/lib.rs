@@ -7,9 +7,11 @@ mod backoff;
 mod entropy;
 mod error;
 mod id;
+mod share;
 mod time;
 
 pub use backoff::Backoff;
 pub use entropy::{Entropy, SeededEntropy};
 pub use error::chain;
+pub use share::{read_text, shared, sharing};
 pub use time::Timestamp;

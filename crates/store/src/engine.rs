@@ -18,7 +18,7 @@ pub struct Write {
 /// Designed to what a distributed engine takes too: ordered keys, values under 64 KiB but for task
 /// definitions, one number per commit.
 pub trait Engine: Send + Debug {
-    /// Gives every record, kinds in loading order, and the number of the newest commit.
+    /// Gives every record, in any order, and the number of the newest commit.
     fn load(&mut self, each: &mut dyn FnMut(Change)) -> Result<u64, EngineError>;
 
     /// Makes all of the writes durable under this number, or none of them.

@@ -40,9 +40,12 @@ impl MemoryEngine {
 impl Engine for MemoryEngine {
     fn load(&mut self, each: &mut dyn FnMut(Change)) -> Result<u64, EngineError> {
         let inner = self.lock();
-        for (key, value) in &inner.records {
-            each(record::decode(key, value)?);
-        }
+        stdx::sharing(|| {
+            inner.records.iter().try_for_each(|(key, value)| {
+                each(record::decode(key, value)?);
+                Ok::<(), EngineError>(())
+            })
+        })?;
         Ok(inner.revision)
     }
 

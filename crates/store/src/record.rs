@@ -53,6 +53,12 @@ fn key(address: &Address) -> String {
     format!("{}/{}", letters(address.table), address.key)
 }
 
+/// The keys of a kind: from the first one to before the second.
+pub(crate) fn range(table: Table) -> (String, String) {
+    // The character after the slash that ends the letters.
+    (format!("{}/", letters(table)), format!("{}0", letters(table)))
+}
+
 /// The records that a round's changes come down to: the last change of each address.
 pub fn writes(changes: &[Change]) -> Result<Vec<Write>, EngineError> {
     let mut last: BTreeMap<String, Option<&Change>> = BTreeMap::new();

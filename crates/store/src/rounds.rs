@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use model::{Change, Realm, State};
+use model::{Change, Loading, Realm, State};
 use scheduler::{Command, Reply};
 use stdx::{Entropy, Timestamp, chain};
 
@@ -28,8 +28,9 @@ impl Rounds {
     ///
     /// The engine could not give its records.
     pub fn open(mut engine: Box<dyn Engine>, realm: Realm) -> Result<Self, EngineError> {
-        let mut draft = State::new(realm);
-        let revision = engine.load(&mut |change| draft.apply(&change))?;
+        let mut loading = Loading::new(realm);
+        let revision = engine.load(&mut |change| loading.take(change))?;
+        let draft = loading.finish();
         let (durable, changes) = (Arc::new(draft.clone()), Vec::new());
         Ok(Self { engine, durable, draft, changes, revision, unrepaired: false })
     }

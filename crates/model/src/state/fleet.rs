@@ -1,13 +1,16 @@
 //! Keeping the fleets as instances, tasks and nodes change, and reading them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::State;
 use crate::fleet::{Fleet, Offer, Standing};
 use crate::{
-    CapacityChange, ClusterName, DesiredStatus, Instance, InstanceKey, InstanceStatus, NodeState,
-    SchedulingStrategy, Service, ServiceKey, Task,
+    CapacityChange, ClusterName, DesiredStatus, Instance, InstanceId, InstanceKey, InstanceStatus,
+    NodeState, SchedulingStrategy, Service, ServiceKey, Task,
 };
+
+type ClusterPlace<'a> = (&'a ClusterName, &'a InstanceId);
 
 impl State {
     /// The instances of a cluster as placement looks for them; none if the cluster never had one.
@@ -99,6 +102,27 @@ impl State {
             && by != (0, 0)
         {
             self.fleets.count(at, &task.facts.group, by);
+        }
+    }
+
+    /// Tells the fleets of tasks that were put in without a word to them, when there were none before.
+    pub(super) fn settle_fleets(&mut self) {
+        let instances: Vec<InstanceKey> = self.instances.keys().cloned().collect();
+        for key in &instances {
+            self.resize(key);
+        }
+        let mut crowds: HashMap<(ClusterPlace<'_>, &str), (i64, i64)> = HashMap::new();
+        for task in self.tasks.iter() {
+            let (wanted, present) = weight(Some(task));
+            if let Some(instance) = task.facts.instance.as_ref().filter(|_| present > 0) {
+                let cluster = task.facts.host.as_ref().unwrap_or(task.facts.cluster());
+                let crowd = crowds.entry(((cluster, instance), &task.facts.group)).or_default();
+                *crowd = (crowd.0 + wanted, crowd.1 + present);
+            }
+        }
+        for (((cluster, instance), group), by) in crowds {
+            let at = InstanceKey { cluster: cluster.clone(), instance: instance.clone() };
+            self.fleets.count(&at, group, by);
         }
     }
 

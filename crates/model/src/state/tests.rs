@@ -8,6 +8,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use stdx::{Entropy, SeededEntropy, Timestamp};
 
+use super::loading::Loading;
 use super::*;
 use crate::{
     AgentInfo, Attribute, CapacityChange, ContainerFacts, DesiredStatus, Document, InstanceStatus,
@@ -248,6 +249,20 @@ fn state_of(changes: &[Change]) -> State {
     state
 }
 
+fn loaded(changes: Vec<Change>) -> State {
+    let mut loading = Loading::new(Realm::new("us-east-1", "000000000000"));
+    changes.into_iter().for_each(|change| loading.take(change));
+    loading.finish()
+}
+
+fn shuffle(records: &mut [Change], seed: u64) {
+    let mut chance = SeededEntropy::new(seed);
+    for at in (1..records.len()).rev() {
+        let other = chance.below(at as u64 + 1);
+        records.swap(at, usize::try_from(other).expect("it is small"));
+    }
+}
+
 /// `(running, pending)`, counted one by one.
 fn naive<'a>(tasks: impl Iterator<Item = &'a Task>) -> (u32, u32) {
     tasks.fold((0, 0), |(running, pending), task| {
@@ -345,14 +360,36 @@ proptest! {
         let mut records: Vec<Change> = state.records().collect();
         // Progress without a task is no record of the state, so it is not loaded again.
         let whole = state.early.is_empty();
-        let mut chance = SeededEntropy::new(seed);
-        for at in (1..records.len()).rev() {
-            let other = chance.below(at as u64 + 1);
-            records.swap(at, usize::try_from(other).expect("it is small"));
-        }
+        shuffle(&mut records, seed);
         let loaded = state_of(&records);
         prop_assert!(loaded == state || !whole);
         indexes_agree(&loaded)?;
+    }
+
+    #[test]
+    fn what_is_loaded_is_what_is_applied(
+        changes in proptest::collection::vec(changes(), 0..120),
+        seed in any::<u64>(),
+    ) {
+        // Any history as it happened …
+        let state = state_of(&changes);
+        let loaded = loaded(changes.clone());
+        prop_assert!(loaded == state);
+        indexes_agree(&loaded)?;
+        // … what comes after it …
+        let (mut state, mut loaded) = (state, loaded);
+        for change in changes.iter().rev() {
+            state.apply(change);
+            loaded.apply(change);
+        }
+        prop_assert!(loaded == state);
+        indexes_agree(&loaded)?;
+        // … and its records in any order.
+        let mut records: Vec<Change> = state.records().collect();
+        shuffle(&mut records, seed);
+        let again = self::loaded(records.clone());
+        prop_assert!(again == state_of(&records));
+        indexes_agree(&again)?;
     }
 
     #[test]
