@@ -78,44 +78,29 @@ impl<'a> Look<'a> {
         let tally = Tally::new(state, service, &want, now);
         let places = places(state, service, &want);
         let here = occupied(state, service);
-        let missing = places
-            .into_iter()
-            .filter(|place| !here.contains(&place.key.instance))
-            .collect();
-        Some(Self {
-            want,
-            tally,
-            missing,
-        })
+        let missing =
+            places.into_iter().filter(|place| !here.contains(&place.key.instance)).collect();
+        Some(Self { want, tally, missing })
     }
 }
 
 /// The instances on which a service has a task that is not over.
 fn occupied<'a>(state: &'a State, service: &Service) -> BTreeSet<&'a InstanceId> {
-    let live = state
-        .tasks_of(&service.key)
-        .filter(|task| task.holds_resources());
-    live.filter_map(|task| task.facts.instance.as_ref())
-        .collect()
+    let live = state.tasks_of(&service.key).filter(|task| task.holds_resources());
+    live.filter_map(|task| task.facts.instance.as_ref()).collect()
 }
 
 /// Sees the members of a tally as a daemon service does. One where the service does not belong is one
 /// too many, as is a second one in a place. One on an instance that drains stays while others are
 /// there which it may serve: it is no member until it is to go.
 pub(crate) fn sort_out(state: &State, service: &Service, want: &Want<'_>, tally: &mut Tally<'_>) {
-    let places: BTreeSet<&InstanceId> = places(state, service, want)
-        .into_iter()
-        .map(|place| &place.key.instance)
-        .collect();
+    let places: BTreeSet<&InstanceId> =
+        places(state, service, want).into_iter().map(|place| &place.key.instance).collect();
     let deleted = service.status != ServiceStatus::Active;
-    tally
-        .members
-        .retain(|member| deleted || !lingers(state, member.task));
+    tally.members.retain(|member| deleted || !lingers(state, member.task));
     let mut taken = BTreeSet::new();
     // The oldest keeps its place.
-    tally
-        .members
-        .sort_by_key(|m| (m.task.facts.created_at, m.task.facts.key.task.clone()));
+    tally.members.sort_by_key(|m| (m.task.facts.created_at, m.task.facts.key.task.clone()));
     for member in &mut tally.members {
         let instance = member.task.facts.instance.as_ref();
         let belongs = instance.is_some_and(|id| places.contains(id));
@@ -133,11 +118,8 @@ fn lingers(state: &State, task: &Task) -> bool {
     let Some(instance) = state.instance_of(&task.facts) else {
         return false;
     };
-    let others = || {
-        state
-            .tasks_on(&instance.key)
-            .any(|other| other.holds_resources() && !of(state, other))
-    };
+    let others =
+        || state.tasks_on(&instance.key).any(|other| other.holds_resources() && !of(state, other));
     !serves(state, instance) && task.is_running() && others()
 }
 
@@ -150,11 +132,7 @@ pub(crate) fn of(state: &State, task: &Task) -> bool {
 /// What may be started now: nothing of a deployment that was given up, nothing before a back-off is
 /// over. An old task is in the way of the new one.
 pub(crate) fn launch(service: &Service, look: &Look<'_>, now: Timestamp) -> Launch {
-    let nothing = |waiting| Launch {
-        count: 0,
-        no_room: 0,
-        waiting,
-    };
+    let nothing = |waiting| Launch { count: 0, no_room: 0, waiting };
     let count = small(look.missing.len());
     let in_the_way = small(look.tally.members.iter().filter(|m| in_the_way(m)).count());
     if count + in_the_way == 0 {
@@ -162,15 +140,10 @@ pub(crate) fn launch(service: &Service, look: &Look<'_>, now: Timestamp) -> Laun
     }
     let want = &look.want;
     if want.given_up {
-        return nothing(Some(Waiting::Failed {
-            deployment: want.deployment.clone(),
-        }));
+        return nothing(Some(Waiting::Failed { deployment: want.deployment.clone() }));
     }
     if let Some(until) = want.not_before.filter(|until| *until > now) {
-        return nothing(Some(Waiting::BackOff {
-            until,
-            failures: want.failures_in_a_row,
-        }));
+        return nothing(Some(Waiting::BackOff { until, failures: want.failures_in_a_row }));
     }
     let waiting = (count == 0).then(|| {
         look.tally.unfinished().unwrap_or(Waiting::Room {
@@ -178,11 +151,7 @@ pub(crate) fn launch(service: &Service, look: &Look<'_>, now: Timestamp) -> Laun
             minimum_healthy_percent: service.config.minimum_healthy_percent,
         })
     });
-    Launch {
-        count,
-        no_room: in_the_way,
-        waiting,
-    }
+    Launch { count, no_room: in_the_way, waiting }
 }
 
 /// Whether another task is to take its place, on its instance.
@@ -202,13 +171,7 @@ pub(crate) fn stops(
     may_start: bool,
 ) -> Vec<(TaskId, StopCause)> {
     let tally = &look.tally;
-    let healthy = small(
-        tally
-            .members
-            .iter()
-            .filter(|m| m.healthy && stays(m))
-            .count(),
-    );
+    let healthy = small(tally.members.iter().filter(|m| m.healthy && stays(m)).count());
     let mut spare = healthy.saturating_sub(service.config.fewest(look.want.count));
     let mut stops = Vec::new();
     for member in &tally.members {
@@ -332,10 +295,7 @@ enum Held<'a> {
 
 /// Who keeps anything from a wish; nothing is kept from a daemon.
 pub(crate) fn keepers<'a>(state: &'a State, wish: &Wish<'_>) -> Vec<Keeper<'a>> {
-    let mut daemons = state
-        .daemons(wish.cluster)
-        .filter(|service| awaited(service))
-        .peekable();
+    let mut daemons = state.daemons(wish.cluster).filter(|service| awaited(service)).peekable();
     if daemons.peek().is_none() {
         return Vec::new();
     }
@@ -344,9 +304,7 @@ pub(crate) fn keepers<'a>(state: &'a State, wish: &Wish<'_>) -> Vec<Keeper<'a>> 
     {
         return Vec::new();
     }
-    daemons
-        .filter_map(|service| Keeper::new(state, service))
-        .collect()
+    daemons.filter_map(|service| Keeper::new(state, service)).collect()
 }
 
 impl<'a> Keeper<'a> {
@@ -360,11 +318,7 @@ impl<'a> Keeper<'a> {
         } else {
             Held::On(wanted_on(state, service, &want))
         };
-        Some(Self {
-            service,
-            terms,
-            held,
-        })
+        Some(Self { service, terms, held })
     }
 
     /// What is kept on an instance.
@@ -388,9 +342,7 @@ fn awaited(service: &Service) -> bool {
     is(service)
         && service.status == ServiceStatus::Active
         && service.steady_since.is_none()
-        && service
-            .primary()
-            .is_some_and(|primary| primary.rollout != RolloutState::Failed)
+        && service.primary().is_some_and(|primary| primary.rollout != RolloutState::Failed)
 }
 
 /// The instances that hold a task which is wanted to run: what one that stops gives back is kept for
@@ -436,10 +388,7 @@ fn same(before: &Instance, after: &Instance) -> bool {
 /// The daemon services that have said that they are steady.
 fn steady(state: &State) -> impl Iterator<Item = &ServiceKey> {
     let steady = |service: &&Arc<Service>| service.steady_since.is_some();
-    state
-        .all_daemons()
-        .filter(steady)
-        .map(|service| &service.key)
+    state.all_daemons().filter(steady).map(|service| &service.key)
 }
 
 /// Whether a place is found for the first of the missing tasks that has one; why not for any, else.

@@ -84,8 +84,7 @@ pub(crate) fn is_due(state: &State, service: &Service) -> bool {
 
 fn uneven(zones: &Zones) -> bool {
     let (most, least) = (zones.values().max(), zones.values().min());
-    most.zip(least)
-        .is_some_and(|(most, least)| *most >= least + 2)
+    most.zip(least).is_some_and(|(most, least)| *most >= least + 2)
 }
 
 /// The zones that have an instance which takes tasks, with no task yet.
@@ -93,11 +92,7 @@ fn open_zones(state: &State, service: &Service) -> Zones {
     let Some(fleet) = state.fleet(&service.key.cluster) else {
         return Zones::new();
     };
-    let open = |class| {
-        fleet
-            .class(class)
-            .is_some_and(|class| !class.orders().memory.is_empty())
-    };
+    let open = |class| fleet.class(class).is_some_and(|class| !class.orders().memory.is_empty());
     let zones = fleet.values(ZONE).into_iter().flat_map(Values::iter);
     let zones = zones.filter(|(_, classes)| classes.iter().any(open));
     zones.map(|(zone, _)| (zone.to_owned(), 0)).collect()
@@ -150,10 +145,8 @@ fn begin(
     let Some(member) = victim(tally, zones_of, |zone| zones.get(zone) == Some(&most)) else {
         return;
     };
-    let mut thin: Vec<(&String, &u32)> = zones
-        .iter()
-        .filter(|(_, count)| **count + 2 <= most)
-        .collect();
+    let mut thin: Vec<(&String, &u32)> =
+        zones.iter().filter(|(_, count)| **count + 2 <= most).collect();
     thin.sort_by_key(|(zone, count)| (**count, *zone));
     let Some(terms) = Terms::of(state, service, want) else {
         return;
@@ -162,13 +155,7 @@ fn begin(
         let mut wish = terms.wish(service);
         let value = Match::Compares(Order::Equal, zone.to_owned());
         let test = Test::Attribute(ZONE.to_owned(), value);
-        let there = Expression::parse(
-            &Query::Test {
-                test,
-                negated: false,
-            }
-            .to_string(),
-        );
+        let there = Expression::parse(&Query::Test { test, negated: false }.to_string());
         wish.rules.members.extend(there);
         placement::somewhere(state, &wish).is_ok()
     };
@@ -187,9 +174,7 @@ fn go_on(tally: &mut Tally<'_>, surplus: u32, (zones_of, mut zones): (&[Option<S
             return;
         };
         let starting = tally.members.iter().zip(zones_of).any(|(member, zone)| {
-            let thick = zone
-                .as_ref()
-                .is_some_and(|zone| zones.get(zone) == Some(&most));
+            let thick = zone.as_ref().is_some_and(|zone| zones.get(zone) == Some(&most));
             member.flaw.is_none() && !member.healthy && thick
         });
         let thick = |zone: &str| zones.get(zone) == Some(&most);
@@ -197,10 +182,7 @@ fn go_on(tally: &mut Tally<'_>, surplus: u32, (zones_of, mut zones): (&[Option<S
             return;
         };
         tally.members[member].flaw = Some(StopCause::ScaleIn);
-        if let Some(count) = zones_of[member]
-            .as_ref()
-            .and_then(|zone| zones.get_mut(zone))
-        {
+        if let Some(count) = zones_of[member].as_ref().and_then(|zone| zones.get_mut(zone)) {
             *count -= 1;
         }
     }

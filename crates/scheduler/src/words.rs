@@ -2,6 +2,7 @@
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html>
 
 mod deployments;
+mod lacks;
 mod services;
 
 use std::fmt::Write as _;
@@ -59,7 +60,7 @@ pub fn stopped<'a>(tasks: impl ExactSizeIterator<Item = &'a TaskId>) -> String {
 }
 
 fn listed<'a>(tasks: impl Iterator<Item = &'a TaskId>) -> String {
-    tasks.fold(String::new(), |text, task| text + " (task " + &task.to_string() + ")")
+    tasks.fold(String::new(), |text, task| text + " (task " + task.as_str() + ")")
 }
 
 /// A task's health checks fail.
@@ -236,16 +237,17 @@ pub fn never_started(reason: &str) -> bool {
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html>
 pub fn failure(failure: &Failure) -> (String, String) {
     let reason = self::reason(failure.reason);
+    let all = failure.shortfalls.iter().fold(0_usize, |all, s| all + s.instances as usize);
+    if all > TOLD {
+        return (reason.to_owned(), lacks::classes(failure, all) + ".");
+    }
     let mut detail = String::new();
     for (instance, lack) in failure.detail.iter().take(TOLD) {
         let separator = if detail.is_empty() { "" } else { "; " };
         _ = write!(detail, "{separator}container instance {instance} {}", self::lack(lack));
     }
-    let all = failure.shortfalls.iter().fold(0_usize, |all, s| all + s.instances as usize);
-    match all {
-        0 => detail.push_str("register a container instance first"),
-        n if n > TOLD => _ = write!(detail, "; {} others do not fit either", n - TOLD),
-        _ => {}
+    if all == 0 {
+        detail.push_str("register a container instance first");
     }
     (reason.to_owned(), detail + ".")
 }

@@ -76,23 +76,14 @@ impl ClassSet {
     /// Those that are in both.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
-        Self(Arc::new(
-            self.0
-                .iter()
-                .zip(other.0.iter())
-                .map(|(a, b)| a & b)
-                .collect(),
-        ))
+        Self(Arc::new(self.0.iter().zip(other.0.iter()).map(|(a, b)| a & b).collect()))
     }
 
     /// Those that are in one of both.
     #[must_use]
     pub fn or(&self, other: &Self) -> Self {
-        let (long, short) = if self.0.len() < other.0.len() {
-            (other, self)
-        } else {
-            (self, other)
-        };
+        let (long, short) =
+            if self.0.len() < other.0.len() { (other, self) } else { (self, other) };
         let mut words = Vec::clone(&long.0);
         for (word, more) in words.iter_mut().zip(short.0.iter()) {
             *word |= more;

@@ -55,10 +55,7 @@ impl Crowd {
 
     /// The instances that have any that are wanted, with how many.
     pub fn instances(&self) -> impl Iterator<Item = (u32, u32)> {
-        self.on
-            .iter()
-            .filter(|(_, here)| here.wanted > 0)
-            .map(|(slot, here)| (*slot, here.wanted))
+        self.on.iter().filter(|(_, here)| here.wanted > 0).map(|(slot, here)| (*slot, here.wanted))
     }
 
     /// On how many instances there are any that are wanted.
@@ -83,10 +80,7 @@ impl Crowd {
 
     /// The next number beyond this one that any instance has.
     pub fn count_after(&self, count: u32) -> Option<u32> {
-        self.by_count
-            .range(count.saturating_add(1)..)
-            .next()
-            .map(|(count, _)| *count)
+        self.by_count.range(count.saturating_add(1)..).next().map(|(count, _)| *count)
     }
 
     /// How many are on the instances of each class that has any.
@@ -105,9 +99,7 @@ impl Crowd {
 
     /// How many instances of a class have any.
     pub fn instances_of(&self, class: u32) -> usize {
-        let at = usize::try_from(class)
-            .ok()
-            .and_then(|class| self.of_class.get(class));
+        let at = usize::try_from(class).ok().and_then(|class| self.of_class.get(class));
         at.map_or(0, |(_, instances)| *instances as usize)
     }
 
@@ -132,13 +124,7 @@ impl Crowd {
         let (before, after) = (here.wanted, added(here.wanted, wanted));
         let present = added(here.present, present);
         if present > 0 {
-            self.on.insert(
-                slot,
-                Here {
-                    wanted: after,
-                    present,
-                },
-            );
+            self.on.insert(slot, Here { wanted: after, present });
         } else {
             self.on.remove(&slot);
         }
@@ -157,9 +143,7 @@ impl Crowd {
             self.by_count.entry(after).or_default().insert(slot);
         }
         let moved = i64::from(after > 0) - i64::from(before > 0);
-        self.instances = self
-            .instances
-            .saturating_add_signed(isize::try_from(moved).unwrap_or(0));
+        self.instances = self.instances.saturating_add_signed(isize::try_from(moved).unwrap_or(0));
         if let Some((tasks, instances)) = place(&mut self.of_class, spot.class) {
             *tasks = added(*tasks, wanted);
             *instances = added(*instances, moved);

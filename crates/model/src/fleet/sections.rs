@@ -47,16 +47,9 @@ pub enum Members<'a> {
 
 impl Section {
     fn new(value: Option<Arc<str>>, ordered: bool) -> Self {
-        let held = if ordered {
-            Held::Ordered(Orders::default())
-        } else {
-            Held::Listed(Vec::new())
-        };
-        Self {
-            value,
-            members: 0,
-            held,
-        }
+        let held =
+            if ordered { Held::Ordered(Orders::default()) } else { Held::Listed(Vec::new()) };
+        Self { value, members: 0, held }
     }
 
     /// How many instances there are in it.
@@ -134,9 +127,7 @@ impl Division {
 
     /// Every value with the number of its section.
     pub fn numbers(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.numbers
-            .iter()
-            .map(|(value, number)| (&**value, *number))
+        self.numbers.iter().map(|(value, number)| (&**value, *number))
     }
 
     /// One more than the largest number of a section.

@@ -17,10 +17,7 @@ pub struct Selection {
 impl Selection {
     /// Exactly these.
     pub fn exactly(set: ClassSet) -> Self {
-        Self {
-            always: set.clone(),
-            perhaps: set,
-        }
+        Self { always: set.clone(), perhaps: set }
     }
 
     /// Whether no instance has to be asked.
@@ -31,10 +28,7 @@ impl Selection {
     /// What both select.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
-        Self {
-            always: self.always.and(&other.always),
-            perhaps: self.perhaps.and(&other.perhaps),
-        }
+        Self { always: self.always.and(&other.always), perhaps: self.perhaps.and(&other.perhaps) }
     }
 }
 
@@ -62,8 +56,7 @@ impl Fleet {
         match query {
             Query::And(all) => {
                 let every = Selection::exactly(self.all().clone());
-                all.iter()
-                    .fold(every, |so_far, one| so_far.and(&self.select(one)))
+                all.iter().fold(every, |so_far, one| so_far.and(&self.select(one)))
             }
             Query::Or(any) => {
                 let mut so_far = Selection::exactly(ClassSet::default());
@@ -77,11 +70,7 @@ impl Fleet {
             Query::Not(one) => self.opposite(&self.select(one)),
             Query::Test { test, negated } => {
                 let selection = self.test(test);
-                if *negated {
-                    self.opposite(&selection)
-                } else {
-                    selection
-                }
+                if *negated { self.opposite(&selection) } else { selection }
             }
         }
     }
@@ -104,10 +93,9 @@ impl Fleet {
             | Test::Ec2InstanceId(_)
             | Test::RegisteredAt(..)
             | Test::RunningTasks(..)
-            | Test::TaskGroup(_) => Selection {
-                always: ClassSet::default(),
-                perhaps: self.all().clone(),
-            },
+            | Test::TaskGroup(_) => {
+                Selection { always: ClassSet::default(), perhaps: self.all().clone() }
+            }
         }
     }
 
@@ -128,10 +116,7 @@ impl Fleet {
                 Some(Within(all))
             }
             Query::Not(_) | Query::Test { negated: true, .. } => None,
-            Query::Test {
-                test,
-                negated: false,
-            } => self.whereabouts(test, thorough),
+            Query::Test { test, negated: false } => self.whereabouts(test, thorough),
         }
     }
 
@@ -159,11 +144,9 @@ impl Fleet {
         let numbers: Vec<u32> = match wanted {
             Match::Compares(Order::Equal, value) => of.number(value).into_iter().collect(),
             Match::In(values) => values.iter().filter_map(|value| of.number(value)).collect(),
-            Match::Exists | Match::Compares(..) | Match::Like(_) if thorough => of
-                .numbers()
-                .filter(|(value, _)| wanted.passes(value))
-                .map(|(_, n)| n)
-                .collect(),
+            Match::Exists | Match::Compares(..) | Match::Like(_) if thorough => {
+                of.numbers().filter(|(value, _)| wanted.passes(value)).map(|(_, n)| n).collect()
+            }
             Match::Exists | Match::Compares(..) | Match::Like(_) => return None,
         };
         let section = |number| Whereabouts::Section { division, number };
@@ -174,27 +157,19 @@ impl Fleet {
     /// if the attribute makes no classes.
     pub fn required_within(&self, wanted: &str) -> Option<Within> {
         let (name, value) = wanted.split_once('=')?;
-        self.sections_of(
-            name,
-            &Match::Compares(Order::Equal, value.to_owned()),
-            false,
-        )
+        self.sections_of(name, &Match::Compares(Order::Equal, value.to_owned()), false)
     }
 
     /// How many instances there are at most in these places.
     pub fn size(&self, within: &Within) -> usize {
         let size = |place: &Whereabouts| match place {
             Whereabouts::Section { division, number } => {
-                let section = self
-                    .divisions
-                    .get(*division)
-                    .and_then(|d| d.section(*number));
+                let section = self.divisions.get(*division).and_then(|d| d.section(*number));
                 section.map_or(0, |section| section.len())
             }
-            Whereabouts::Group(group) => self
-                .crowds
-                .get(group)
-                .map_or(0, |crowd| crowd.present().len()),
+            Whereabouts::Group(group) => {
+                self.crowds.get(group).map_or(0, |crowd| crowd.present().len())
+            }
         };
         within.0.iter().map(size).sum()
     }
@@ -219,19 +194,13 @@ impl Fleet {
             None => (wanted, None),
         };
         if self.is_own(name) {
-            return Selection {
-                always: ClassSet::default(),
-                perhaps: self.all().clone(),
-            };
+            return Selection { always: ClassSet::default(), perhaps: self.all().clone() };
         }
         Selection::exactly(match value {
             // An attribute without a value is not one with the empty value here.
             Some("") => {
                 let perhaps = self.having(name, "").cloned().unwrap_or_default();
-                return Selection {
-                    always: ClassSet::default(),
-                    perhaps,
-                };
+                return Selection { always: ClassSet::default(), perhaps };
             }
             Some(value) => self.having(name, value).cloned().unwrap_or_default(),
             None => {

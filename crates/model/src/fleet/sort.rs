@@ -13,9 +13,7 @@ use crate::Instance;
 
 impl Fleet {
     pub(super) fn with_class(&mut self, class: u32, change: impl FnOnce(&mut Class)) {
-        let place = usize::try_from(class)
-            .ok()
-            .and_then(|class| self.classes.get_mut(class));
+        let place = usize::try_from(class).ok().and_then(|class| self.classes.get_mut(class));
         if let Some(Some(class)) = place {
             change(Arc::make_mut(class));
         }
@@ -30,21 +28,11 @@ impl Fleet {
                 named.entry(&attribute.name).or_insert_with(value);
             }
         }
-        named.insert(
-            EXTERNAL,
-            if instance.external {
-                "true".into()
-            } else {
-                "false".into()
-            },
-        );
+        named.insert(EXTERNAL, if instance.external { "true".into() } else { "false".into() });
         if let Some(group) = group {
             named.insert(NODE_GROUP, group.clone());
         }
-        named
-            .into_iter()
-            .map(|(name, value)| (name.into(), value))
-            .collect()
+        named.into_iter().map(|(name, value)| (name.into(), value)).collect()
     }
 
     /// The class with this key, which is made if there is none like it.
@@ -52,12 +40,8 @@ impl Fleet {
         if let Some(class) = self.class_ids.get(&key) {
             return *class;
         }
-        let made = Class {
-            key: key.clone(),
-            members: 0,
-            away: OrdMap::new(),
-            orders: Orders::default(),
-        };
+        let made =
+            Class { key: key.clone(), members: 0, away: OrdMap::new(), orders: Orders::default() };
         let class = match self.free_classes.remove_min() {
             Some(class) => class,
             None => {
@@ -71,10 +55,7 @@ impl Fleet {
         }
         self.all.insert(class);
         self.class_ids.insert(key, class);
-        if let Some(place) = usize::try_from(class)
-            .ok()
-            .and_then(|at| self.classes.get_mut(at))
-        {
+        if let Some(place) = usize::try_from(class).ok().and_then(|at| self.classes.get_mut(at)) {
             *place = Some(Arc::new(made));
         }
         class
@@ -82,9 +63,7 @@ impl Fleet {
 
     /// A class without instances goes, and its number is free again.
     pub(super) fn drop_class(&mut self, class: u32) {
-        let place = usize::try_from(class)
-            .ok()
-            .and_then(|at| self.classes.get_mut(at));
+        let place = usize::try_from(class).ok().and_then(|at| self.classes.get_mut(at));
         let Some(gone) = place.and_then(Option::take) else {
             return;
         };
@@ -151,9 +130,7 @@ impl Fleet {
                 .values
                 .iter()
                 .filter(|(name, _)| ![EXTERNAL, NODE_GROUP, ZONE].contains(&&***name));
-            let most = names
-                .map(|(name, values)| (values.len(), name.clone()))
-                .max();
+            let most = names.map(|(name, values)| (values.len(), name.clone())).max();
             let Some((2.., name)) = most else { return };
             self.divide(&name);
             self.sort_all();
@@ -169,16 +146,11 @@ impl Fleet {
 
     /// Puts every instance into its class and its sections anew, with what the groups have on it.
     fn sort_all(&mut self) {
-        let seats: Vec<(u32, Arc<Seat>)> = self
-            .seats()
-            .map(|(slot, seat)| (slot, seat.clone()))
-            .collect();
+        let seats: Vec<(u32, Arc<Seat>)> =
+            self.seats().map(|(slot, seat)| (slot, seat.clone())).collect();
         let crowds = std::mem::take(&mut self.crowds);
-        let ordered: Vec<bool> = self
-            .divisions
-            .iter()
-            .map(|of| orderly(of.name(), &seats))
-            .collect();
+        let ordered: Vec<bool> =
+            self.divisions.iter().map(|of| orderly(of.name(), &seats)).collect();
         for (slot, seat) in &seats {
             self.leave(*slot, seat, false);
         }
@@ -189,22 +161,11 @@ impl Fleet {
             let key = self.key_of(&seat.instance, seat.group.as_ref());
             let class = self.class_of(key);
             let sections = self.sections_for(&seat.instance);
-            self.enter(
-                slot,
-                Seat {
-                    class,
-                    sections,
-                    ..Seat::clone(&seat)
-                },
-            );
+            self.enter(slot, Seat { class, sections, ..Seat::clone(&seat) });
         }
         for (group, crowd) in &crowds {
             for (slot, here) in crowd.everywhere() {
-                self.count(
-                    slot,
-                    group,
-                    (i64::from(here.wanted), i64::from(here.present)),
-                );
+                self.count(slot, group, (i64::from(here.wanted), i64::from(here.present)));
             }
         }
     }
@@ -221,9 +182,7 @@ fn value_of<'a>(name: &str, instance: &'a Instance) -> Option<&'a str> {
 /// Whether the sections of an attribute ought to keep orders.
 fn orderly(name: &str, seats: &[(u32, Arc<Seat>)]) -> bool {
     let mut values = BTreeSet::new();
-    let told = seats
-        .iter()
-        .filter_map(|(_, seat)| value_of(name, &seat.instance));
+    let told = seats.iter().filter_map(|(_, seat)| value_of(name, &seat.instance));
     let having = told.map(|value| values.insert(value)).count();
     sections::ought(values.len(), having)
 }

@@ -7,11 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn at_least(first: u32, second: u32, gpus: u32) -> AtLeast {
-    AtLeast {
-        first,
-        second,
-        gpus,
-    }
+    AtLeast { first, second, gpus }
 }
 
 fn entries() -> impl Strategy<Value = Vec<(u32, u32, u32)>> {
@@ -33,11 +29,8 @@ fn built(of: &[(u32, u32, u32)]) -> (Order, Vec<Entry>) {
 
 /// The emptiest first, by runs of equal amounts of the first resource.
 fn falling(all: &[Entry], wanted: AtLeast) -> Vec<Entry> {
-    let mut fit: Vec<Entry> = all
-        .iter()
-        .filter(|entry| wanted.met_by_for_tests(entry))
-        .copied()
-        .collect();
+    let mut fit: Vec<Entry> =
+        all.iter().filter(|entry| wanted.met_by_for_tests(entry)).copied().collect();
     fit.sort_by_key(|entry| (std::cmp::Reverse(entry.first()), *entry));
     fit
 }
@@ -132,56 +125,32 @@ fn check_sections(fleet: &Fleet, seat: &Seat, slot: u32) {
                 Members::Ordered(orders) => {
                     let everything = at_least(0, 0, 0);
                     let memory = orders.memory.ascending(everything).any(|e| e.slot == slot);
-                    assert_eq!(
-                        memory,
-                        orders.cpu.ascending(everything).any(|e| e.slot == slot)
-                    );
+                    assert_eq!(memory, orders.cpu.ascending(everything).any(|e| e.slot == slot));
                     memory || (seat.standing != Standing::Ready && at == seat.section(number))
                 }
             };
-            assert_eq!(
-                found,
-                at == seat.section(number),
-                "{} {:?}",
-                division.name(),
-                section
-            );
+            assert_eq!(found, at == seat.section(number), "{} {:?}", division.name(), section);
         }
     }
 }
 
 /// The tasks of a group by section are those of the instances there.
 fn check_counts(fleet: &Fleet, crowd: &Crowd, counts: &BTreeMap<u32, u32>) {
-    for (number, _) in fleet
-        .divisions
-        .iter()
-        .enumerate()
-        .filter(|(_, of)| of.is_ordered())
-    {
+    for (number, _) in fleet.divisions.iter().enumerate().filter(|(_, of)| of.is_ordered()) {
         let mut by_section = BTreeMap::<u32, u32>::new();
         for (slot, count) in counts {
-            *by_section
-                .entry(fleet.seat(*slot).unwrap().section(number))
-                .or_default() += count;
+            *by_section.entry(fleet.seat(*slot).unwrap().section(number)).or_default() += count;
         }
-        let told = crowd
-            .by_section(number)
-            .iter()
-            .enumerate()
-            .filter(|(_, count)| **count > 0);
-        let told: BTreeMap<u32, u32> = told
-            .map(|(section, count)| (u32::try_from(section).unwrap(), *count))
-            .collect();
+        let told = crowd.by_section(number).iter().enumerate().filter(|(_, count)| **count > 0);
+        let told: BTreeMap<u32, u32> =
+            told.map(|(section, count)| (u32::try_from(section).unwrap(), *count)).collect();
         assert_eq!(told, by_section);
     }
 }
 
 /// Everything that a fleet says, from the facts of a state.
 pub(crate) fn check(state: &crate::State) {
-    let clusters: BTreeSet<_> = state
-        .all_instances()
-        .map(|i| i.key.cluster.clone())
-        .collect();
+    let clusters: BTreeSet<_> = state.all_instances().map(|i| i.key.cluster.clone()).collect();
     for cluster in clusters {
         let fleet = state.fleet(&cluster).unwrap();
         let (mut ready, mut crowds) = (0, BTreeMap::<String, BTreeMap<u32, u32>>::new());
@@ -195,14 +164,8 @@ pub(crate) fn check(state: &crate::State) {
             assert_eq!(seat.gpus as usize, state.free_gpus(instance).count());
             assert_eq!(seat.standing, state.standing(instance));
             let class = fleet.class(seat.class).unwrap();
-            for (name, value) in class
-                .attributes()
-                .filter(|(name, _)| !name.starts_with('\0'))
-            {
-                assert_eq!(
-                    instance.attribute(name).map(Option::unwrap_or_default),
-                    Some(value)
-                );
+            for (name, value) in class.attributes().filter(|(name, _)| !name.starts_with('\0')) {
+                assert_eq!(instance.attribute(name).map(Option::unwrap_or_default), Some(value));
             }
             for attribute in &instance.attributes {
                 let value = attribute.value.as_deref().unwrap_or_default();
@@ -213,40 +176,23 @@ pub(crate) fn check(state: &crate::State) {
                     assert_eq!(section.value(), mine.map(Option::unwrap_or_default));
                     assert!(mine.flatten() != Some(value) || division.number(value).is_some());
                 }
-                let first = instance
-                    .attribute(&attribute.name)
-                    .unwrap()
-                    .unwrap_or_default()
-                    == value;
+                let first =
+                    instance.attribute(&attribute.name).unwrap().unwrap_or_default() == value;
                 assert!(
                     !first || fleet.is_own(&attribute.name) || set.unwrap().contains(seat.class)
                 );
             }
-            let entry = fleet
-                .orders()
-                .memory
-                .ascending(at_least(0, 0, 0))
-                .find(|e| e.slot == slot);
+            let entry = fleet.orders().memory.ascending(at_least(0, 0, 0)).find(|e| e.slot == slot);
             assert_eq!(entry.is_some(), seat.standing == Standing::Ready);
             ready += usize::from(entry.is_some());
-            let theirs = class
-                .orders()
-                .cpu
-                .ascending(at_least(0, 0, 0))
-                .find(|e| e.slot == slot);
+            let theirs = class.orders().cpu.ascending(at_least(0, 0, 0)).find(|e| e.slot == slot);
             assert_eq!(
                 theirs.map(|e| (e.first(), e.second())),
                 entry.map(|e| (e.second(), e.first()))
             );
             check_sections(fleet, seat, slot);
-            for task in state
-                .tasks_on(&instance.key)
-                .filter(|task| task.holds_resources())
-            {
-                present
-                    .entry(task.facts.group.clone())
-                    .or_default()
-                    .insert(slot);
+            for task in state.tasks_on(&instance.key).filter(|task| task.holds_resources()) {
+                present.entry(task.facts.group.clone()).or_default().insert(slot);
                 if task.progress.desired == crate::DesiredStatus::Running {
                     let here = crowds.entry(task.facts.group.clone()).or_default();
                     *here.entry(slot).or_default() += 1;
@@ -255,11 +201,8 @@ pub(crate) fn check(state: &crate::State) {
         }
         assert_eq!(fleet.orders().memory.len(), ready);
         assert_eq!(fleet.orders().cpu.len(), ready);
-        let members: usize = fleet
-            .all()
-            .iter()
-            .map(|class| fleet.class(class).unwrap().members())
-            .sum();
+        let members: usize =
+            fleet.all().iter().map(|class| fleet.class(class).unwrap().members()).sum();
         assert_eq!(members, fleet.len());
         assert_eq!(fleet.crowds.len(), present.len());
         for (group, slots) in present {
@@ -268,11 +211,7 @@ pub(crate) fn check(state: &crate::State) {
             assert_eq!(crowd.present().collect::<BTreeSet<_>>(), slots, "{group}");
             assert_eq!(crowd.len(), counts.len(), "{group}");
             check_counts(fleet, crowd, &counts);
-            assert_eq!(
-                crowd.instances().collect::<BTreeMap<_, _>>(),
-                counts,
-                "{group}"
-            );
+            assert_eq!(crowd.instances().collect::<BTreeMap<_, _>>(), counts, "{group}");
             let by_count: BTreeMap<u32, u32> = crowd
                 .by_count()
                 .flat_map(|(count, slots)| slots.iter().map(move |slot| (*slot, count)))
@@ -280,15 +219,9 @@ pub(crate) fn check(state: &crate::State) {
             assert_eq!(by_count, counts, "{group}");
             let mut by_class = BTreeMap::<u32, u32>::new();
             for (slot, count) in &counts {
-                *by_class
-                    .entry(fleet.seat(*slot).unwrap().class)
-                    .or_default() += count;
+                *by_class.entry(fleet.seat(*slot).unwrap().class).or_default() += count;
             }
-            assert_eq!(
-                crowd.by_class().collect::<BTreeMap<_, _>>(),
-                by_class,
-                "{group}"
-            );
+            assert_eq!(crowd.by_class().collect::<BTreeMap<_, _>>(), by_class, "{group}");
         }
     }
 }
@@ -305,25 +238,12 @@ fn an_attribute_of_its_own_everywhere_makes_no_classes() {
         external: false,
         ec2_instance_id: None,
         address: None,
-        registered: crate::Resources {
-            cpu: 10,
-            memory: 10,
-            ..Default::default()
-        },
+        registered: crate::Resources { cpu: 10, memory: 10, ..Default::default() },
         attributes: vec![
-            crate::Attribute {
-                name: "serial".to_owned(),
-                value: Some(n.to_string()),
-            },
-            crate::Attribute {
-                name: "zone".to_owned(),
-                value: Some((n % 3).to_string()),
-            },
+            crate::Attribute { name: "serial".to_owned(), value: Some(n.to_string()) },
+            crate::Attribute { name: "zone".to_owned(), value: Some((n % 3).to_string()) },
         ],
-        agent: crate::AgentInfo {
-            connected: true,
-            ..Default::default()
-        },
+        agent: crate::AgentInfo { connected: true, ..Default::default() },
         tags: crate::Tags::default(),
         registered_at: stdx::Timestamp::EPOCH,
         version: 1,

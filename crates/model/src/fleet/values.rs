@@ -37,17 +37,12 @@ impl Values {
 
     /// The classes that have a value.
     pub fn having(&self, value: &str) -> Option<&ClassSet> {
-        self.iter()
-            .find(|(known, _)| *known == value)
-            .map(|(_, set)| set)
+        self.iter().find(|(known, _)| *known == value).map(|(_, set)| set)
     }
 
     /// The number of the value of a class; none if it does not have the attribute.
     pub fn of(&self, class: u32) -> Option<usize> {
-        let number = usize::try_from(class)
-            .ok()
-            .and_then(|class| self.of.get(class))
-            .copied()?;
+        let number = usize::try_from(class).ok().and_then(|class| self.of.get(class)).copied()?;
         usize::from(number).checked_sub(1)
     }
 
@@ -57,10 +52,7 @@ impl Values {
     }
 
     pub(super) fn insert(&mut self, value: &Arc<str>, class: u32) {
-        let known = self
-            .sets
-            .iter()
-            .position(|(other, set)| other == value && !set.is_empty());
+        let known = self.sets.iter().position(|(other, set)| other == value && !set.is_empty());
         let at = known.or_else(|| self.sets.iter().position(|(_, set)| set.is_empty()));
         let at = at.unwrap_or_else(|| {
             self.sets.push((value.clone(), ClassSet::default()));

@@ -2,7 +2,7 @@
 
 use model::TaskProgress;
 
-use crate::{Failure, Lack, Waiting};
+use crate::{Failure, Lack, Waiting, placement};
 
 /// What can be done about what a service waits for.
 pub(super) fn waiting(waiting: &Waiting) -> Vec<String> {
@@ -24,7 +24,11 @@ pub(super) fn waiting(waiting: &Waiting) -> Vec<String> {
     }
 }
 
-/// What can be done when no instance takes a task: for each kind of lack once.
+/// So much is advised at most when no instance takes a task.
+const ADVICE: usize = 3;
+
+/// What can be done when no instance takes a task: first about what the nearest instance lacks, then
+/// about what most of them do.
 pub(super) fn place(failure: &Failure) -> Vec<String> {
     if failure.shortfalls.is_empty() {
         return vec![
@@ -32,12 +36,17 @@ pub(super) fn place(failure: &Failure) -> Vec<String> {
         ];
     }
     let mut all: Vec<String> = Vec::new();
-    for shortfall in &failure.shortfalls {
+    let nearest = failure.shortfalls.iter().filter(|shortfall| {
+        Some(&shortfall.nearest) == failure.instance.as_ref()
+            && placement::reason(&shortfall.lack) == failure.reason
+    });
+    for shortfall in nearest.chain(&failure.shortfalls) {
         let advice = lacking(&shortfall.lack);
         if !all.contains(&advice) {
             all.push(advice);
         }
     }
+    all.truncate(ADVICE);
     all
 }
 

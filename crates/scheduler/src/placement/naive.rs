@@ -37,16 +37,10 @@ struct Seat<'a> {
 /// What is kept for daemons to come on the instances of the cluster; nothing is kept from a daemon.
 fn kept(state: &State, wish: &Wish<'_>) -> BTreeMap<InstanceId, Resources> {
     let own = match wish.group {
-        Group::Service(key) => state
-            .service(key)
-            .is_some_and(|service| daemon::is(service)),
+        Group::Service(key) => state.service(key).is_some_and(|service| daemon::is(service)),
         Group::Named(..) => false,
     };
-    if own {
-        BTreeMap::new()
-    } else {
-        daemon::reserved(state, wish.cluster)
-    }
+    if own { BTreeMap::new() } else { daemon::reserved(state, wish.cluster) }
 }
 
 impl<'a> Seat<'a> {
@@ -74,17 +68,7 @@ impl<'a> Seat<'a> {
         let slot = fleet.and_then(|fleet| fleet.slot(&instance.key.instance));
         let tag = slot.and_then(|slot| fleet?.seat(slot)).map(|seat| seat.tag);
         let last = (tag.unwrap_or_default(), slot.unwrap_or_default());
-        Self {
-            instance,
-            cpu,
-            memory,
-            gpus,
-            here,
-            placed: 0,
-            never,
-            last,
-            kept,
-        }
+        Self { instance, cpu, memory, gpus, here, placed: 0, never, last, kept }
     }
 
     /// What it lacks for one more task, by the first filter that it does not pass.
@@ -98,17 +82,11 @@ impl<'a> Seat<'a> {
         }
         let cpu = self.cpu.saturating_sub(self.kept.cpu);
         if cpu < needs.cpu {
-            return Some(Lack::Cpu {
-                wants: needs.cpu,
-                has: cpu,
-            });
+            return Some(Lack::Cpu { wants: needs.cpu, has: cpu });
         }
         let memory = self.memory.saturating_sub(self.kept.memory);
         if memory < needs.memory {
-            return Some(Lack::Memory {
-                wants: needs.memory,
-                has: memory,
-            });
+            return Some(Lack::Memory { wants: needs.memory, has: memory });
         }
         // What was placed on this board asks for the same ports.
         let taken = |port| {
@@ -119,10 +97,7 @@ impl<'a> Seat<'a> {
         if let Some(port) = needs.ports.iter().copied().find(|port| taken(*port)) {
             return Some(Lack::Port(port));
         }
-        let (wants, has) = (
-            wish.all_gpus(),
-            u32::try_from(self.gpus.len()).unwrap_or(u32::MAX),
-        );
+        let (wants, has) = (wish.all_gpus(), u32::try_from(self.gpus.len()).unwrap_or(u32::MAX));
         (has < wants).then_some(Lack::Gpu { wants, has })
     }
 }
@@ -146,12 +121,7 @@ impl<'a> Board<'a> {
             .map(|offer| Seat::new(state, offer, &wish, &here, &mut kept))
             .collect();
         let chooser = Chooser::new(&wish.strategy, &seats);
-        Self {
-            state,
-            wish,
-            seats,
-            chooser,
-        }
+        Self { state, wish, seats, chooser }
     }
 
     /// Places one task on the best instance, or tells why it fits nowhere.
@@ -166,10 +136,7 @@ impl<'a> Board<'a> {
     /// Places one task on the instance that the caller chose, or tells why it does not fit there.
     pub fn place_on(&mut self, id: &InstanceId) -> Result<Place, Failure> {
         // They stand in the order of ids.
-        let Ok(at) = self
-            .seats
-            .binary_search_by(|s| s.instance.key.instance.cmp(id))
-        else {
+        let Ok(at) = self.seats.binary_search_by(|s| s.instance.key.instance.cmp(id)) else {
             return Err(failure(id, Lack::Unknown));
         };
         match self.lack(&self.seats[at]) {
@@ -186,26 +153,17 @@ impl<'a> Board<'a> {
         seat.here += 1;
         seat.placed += 1;
         self.chooser.placed(at);
-        let own = |count: &u32| {
-            (0..*count)
-                .filter_map(|_| seat.gpus.pop_front().cloned())
-                .collect()
-        };
+        let own =
+            |count: &u32| (0..*count).filter_map(|_| seat.gpus.pop_front().cloned()).collect();
         let gpus = self.wish.gpus.iter().map(own).collect();
-        Place {
-            instance: seat.instance.key.instance.clone(),
-            gpus,
-        }
+        Place { instance: seat.instance.key.instance.clone(), gpus }
     }
 
     /// The instances from which the strategies may choose freely, by id.
     pub fn choices(&self, chance: &mut dyn Entropy) -> Vec<InstanceId> {
         let feasible = (0..self.seats.len()).filter(|at| self.lack(&self.seats[*at]).is_none());
         let choices = self.chooser.choices(&self.seats, feasible, chance);
-        choices
-            .into_iter()
-            .map(|at| self.seats[at].instance.key.instance.clone())
-            .collect()
+        choices.into_iter().map(|at| self.seats[at].instance.key.instance.clone()).collect()
     }
 
     fn explain(&self) -> Failure {
@@ -227,10 +185,7 @@ impl<'a> Board<'a> {
 /// How many tasks of the group each instance has, if that matters for the choice.
 fn group_counts(state: &State, wish: &Wish<'_>) -> BTreeMap<InstanceId, u32> {
     let mut counts = BTreeMap::new();
-    let spreads = wish
-        .strategy
-        .iter()
-        .any(|s| matches!(s, PlacementStrategy::Spread(_)));
+    let spreads = wish.strategy.iter().any(|s| matches!(s, PlacementStrategy::Spread(_)));
     if !spreads && !wish.rules.distinct {
         return counts;
     }
@@ -246,15 +201,10 @@ fn group_counts(state: &State, wish: &Wish<'_>) -> BTreeMap<InstanceId, u32> {
         Group::Service(key) => state.tasks_of(key).for_each(&mut count),
         Group::Named(group, family) if group.strip_prefix("family:") == Some(family.as_str()) => {
             let family = state.tasks_of_family(wish.cluster, family);
-            family
-                .filter(|t| t.facts.group == group)
-                .for_each(&mut count);
+            family.filter(|t| t.facts.group == group).for_each(&mut count);
         }
         Group::Named(group, _) => {
-            state
-                .tasks(wish.cluster)
-                .filter(|t| t.facts.group == group)
-                .for_each(&mut count);
+            state.tasks(wish.cluster).filter(|t| t.facts.group == group).for_each(&mut count);
         }
     }
     counts

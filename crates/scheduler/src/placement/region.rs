@@ -26,18 +26,12 @@ pub(super) struct Region {
 impl Region {
     /// All of it, or those without a task of the group.
     pub(super) fn whole(distinct: bool) -> Self {
-        Self {
-            here: distinct.then_some(0),
-            ..Self::default()
-        }
+        Self { here: distinct.then_some(0), ..Self::default() }
     }
 
     /// Those with so many tasks of the group.
     pub(super) fn with(self, here: u32) -> Self {
-        Self {
-            here: Some(here),
-            ..self
-        }
+        Self { here: Some(here), ..self }
     }
 
     /// Those of which the value of an attribute has so many tasks.
@@ -87,10 +81,7 @@ impl<'a> Field<'a> {
             return self.places(along, within);
         }
         if let Some(slots) = self.small_level(region) {
-            return Sources {
-                orders: Vec::new(),
-                slots,
-            };
+            return Sources { orders: Vec::new(), slots };
         }
         let levels = region.levels().iter();
         let mut levels = levels.filter_map(|(at, count)| self.spreads.get(*at)?.level(*count, FEW));
@@ -112,10 +103,7 @@ impl<'a> Field<'a> {
             found.push(self.places(along, &within));
         }
         for (at, count) in region.levels() {
-            let level = self
-                .spreads
-                .get(*at)
-                .and_then(|spread| spread.level(*count, usize::MAX));
+            let level = self.spreads.get(*at).and_then(|spread| spread.level(*count, usize::MAX));
             found.extend(level.map(|level| self.sections(along, &level)));
         }
         let classes = self.base.iter().filter(|class| self.is_at(region, *class));
@@ -126,31 +114,19 @@ impl<'a> Field<'a> {
         if let Some(count) = region.here.filter(|count| *count > 0) {
             let slots = self.crowd.and_then(|crowd| crowd.with_count(count));
             let slots = slots.into_iter().flatten().copied().collect();
-            found.push(Sources {
-                orders: Vec::new(),
-                slots,
-            });
+            found.push(Sources { orders: Vec::new(), slots });
         }
-        found
-            .into_iter()
-            .min_by_key(Sources::size)
-            .unwrap_or_default()
+        found.into_iter().min_by_key(Sources::size).unwrap_or_default()
     }
 
     fn everything(&self, along: By) -> Sources<'a> {
-        Sources {
-            orders: vec![by(self.fleet.orders(), along)],
-            slots: Vec::new(),
-        }
+        Sources { orders: vec![by(self.fleet.orders(), along)], slots: Vec::new() }
     }
 
     fn classes(&self, along: By, classes: impl Iterator<Item = u32>) -> Sources<'a> {
         let fleet = self.fleet;
         let orders = classes.filter_map(|class| Some(by(fleet.class(class)?.orders(), along)));
-        Sources {
-            orders: orders.collect(),
-            slots: Vec::new(),
-        }
+        Sources { orders: orders.collect(), slots: Vec::new() }
     }
 
     fn sections(&self, along: By, level: &Level) -> Sources<'a> {
@@ -163,9 +139,7 @@ impl<'a> Field<'a> {
 
     fn section(&self, along: By, division: usize, number: u32, found: &mut Sources<'a>) {
         let fleet = self.fleet;
-        let section = fleet
-            .division_at(division)
-            .and_then(|division| division.section(number));
+        let section = fleet.division_at(division).and_then(|division| division.section(number));
         match section.map(|section| section.members()) {
             Some(Members::Ordered(orders)) => found.orders.push(by(orders, along)),
             Some(Members::Listed(slots)) => found.slots.extend(slots),
@@ -182,9 +156,7 @@ impl<'a> Field<'a> {
                 }
                 Whereabouts::Group(group) => {
                     let crowd = self.fleet.crowd(group);
-                    found
-                        .slots
-                        .extend(crowd.into_iter().flat_map(|crowd| crowd.present()));
+                    found.slots.extend(crowd.into_iter().flat_map(|crowd| crowd.present()));
                 }
             }
         }
@@ -216,10 +188,7 @@ impl<'a> Field<'a> {
     /// Whether the values of a class have as many tasks as they have to, as far as classes tell.
     fn is_at(&self, region: &Region, class: u32) -> bool {
         region.levels().iter().all(|(spread, level)| {
-            let told = self
-                .spreads
-                .get(*spread)
-                .and_then(|spread| spread.of_class(class));
+            let told = self.spreads.get(*spread).and_then(|spread| spread.of_class(class));
             told.is_none_or(|count| count == *level)
         })
     }

@@ -107,10 +107,7 @@ impl<'a> Search<'_, 'a> {
         patience: usize,
     ) -> Result<Option<Candidate>, Impatient> {
         let touched = self.field.touched_candidates(self.wish, region);
-        let listed = sources
-            .slots
-            .iter()
-            .filter_map(|slot| self.one(region, *slot));
+        let listed = sources.slots.iter().filter_map(|slot| self.one(region, *slot));
         let mut best = touched.chain(listed).min_by_key(|found| pick.rank(found));
         let mut left = patience;
         for order in &sources.orders {
@@ -124,10 +121,7 @@ impl<'a> Search<'_, 'a> {
                     self.along(all, pick, region, (&mut left, best.as_ref()))?
                 }
             };
-            best = best
-                .into_iter()
-                .chain(found)
-                .min_by_key(|found| pick.rank(found));
+            best = best.into_iter().chain(found).min_by_key(|found| pick.rank(found));
         }
         Ok(best)
     }
@@ -166,21 +160,13 @@ impl<'a> Search<'_, 'a> {
             return Some(best);
         }
         let left = pick.rank(&best).0;
-        let wanted = model::fleet::AtLeast {
-            first: left,
-            ..self.field.wanted(by)
-        };
+        let wanted = model::fleet::AtLeast { first: left, ..self.field.wanted(by) };
         let equal = |found: &Candidate| pick.rank(found).0 == left;
         let run = |order: &&'a Order| {
-            order
-                .ascending(wanted)
-                .take_while(move |entry| entry.first() == left)
+            order.ascending(wanted).take_while(move |entry| entry.first() == left)
         };
         let entries = sources.orders.iter().flat_map(run);
-        let listed = sources
-            .slots
-            .iter()
-            .filter_map(|slot| self.one(&region, *slot));
+        let listed = sources.slots.iter().filter_map(|slot| self.one(&region, *slot));
         let all = entries
             .filter_map(|entry| self.field.candidate(self.wish, by, &region, entry))
             .chain(listed.filter(|found| !self.field.touched.contains_key(&found.slot)))
@@ -240,18 +226,10 @@ impl<'a> Search<'_, 'a> {
         let field = self.field;
         let wanted = field.wanted(by);
         let sources = field.first(by, region);
-        let reaches: Vec<_> = sources
-            .orders
-            .iter()
-            .map(|order| order.reach(wanted))
-            .collect();
+        let reaches: Vec<_> = sources.orders.iter().map(|order| order.reach(wanted)).collect();
         let places: usize = reaches.iter().map(|reach| reach.places()).sum();
         // Each place has the same chance; one where nothing fits is drawn again.
-        let tries = if sources.slots.is_empty() && places > 0 {
-            TRIES
-        } else {
-            0
-        };
+        let tries = if sources.slots.is_empty() && places > 0 { TRIES } else { 0 };
         for _ in 0..tries {
             let mut drawn = usize::try_from(self.chance.below(places as u64)).unwrap_or(0);
             let mut of = reaches.iter();
@@ -260,27 +238,19 @@ impl<'a> Search<'_, 'a> {
                 drawn -= if found { 0 } else { reach.places() };
                 found
             });
-            let found = reach
-                .and_then(|reach| reach.entry(drawn))
-                .and_then(|entry| {
-                    if field.touched.contains_key(&entry.slot) {
-                        return self.one(region, entry.slot);
-                    }
-                    field.candidate(self.wish, by, region, entry)
-                });
+            let found = reach.and_then(|reach| reach.entry(drawn)).and_then(|entry| {
+                if field.touched.contains_key(&entry.slot) {
+                    return self.one(region, entry.slot);
+                }
+                field.candidate(self.wish, by, region, entry)
+            });
             if found.is_some() {
                 return found;
             }
         }
         let sources = field.thorough(self.wish, by, region);
-        let entries = sources
-            .orders
-            .iter()
-            .flat_map(|order| order.ascending(wanted));
-        let listed = sources
-            .slots
-            .iter()
-            .filter_map(|slot| self.one(region, *slot));
+        let entries = sources.orders.iter().flat_map(|order| order.ascending(wanted));
+        let listed = sources.slots.iter().filter_map(|slot| self.one(region, *slot));
         let all: Vec<Candidate> = entries
             .filter_map(|entry| field.candidate(self.wish, by, region, entry))
             .chain(listed.filter(|found| !field.touched.contains_key(&found.slot)))
@@ -330,12 +300,6 @@ type Last = (Reverse<u32>, Reverse<u32>, u64, u32);
 
 /// What settles the choice among equals.
 fn last(candidate: &Candidate) -> Last {
-    let Candidate {
-        slot,
-        cpu,
-        memory,
-        tag,
-        ..
-    } = *candidate;
+    let Candidate { slot, cpu, memory, tag, .. } = *candidate;
     (Reverse(memory), Reverse(cpu), tag, slot)
 }

@@ -24,17 +24,9 @@ enum Told<'a> {
         usable: Vec<bool>,
     },
     /// By sections, whose tasks the group has counted.
-    Ordered {
-        division: usize,
-        of: &'a Division,
-        counts: Vec<u32>,
-    },
+    Ordered { division: usize, of: &'a Division, counts: Vec<u32> },
     /// By sections: the tasks of each that has any.
-    Listed {
-        division: usize,
-        of: &'a Division,
-        counts: BTreeMap<u32, u32>,
-    },
+    Listed { division: usize, of: &'a Division, counts: BTreeMap<u32, u32> },
 }
 
 /// The sections whose values have so many tasks.
@@ -59,11 +51,7 @@ impl<'a> Spread<'a> {
                 for (count, known) in counts.iter_mut().zip(known) {
                     *count = *known;
                 }
-                Told::Ordered {
-                    division,
-                    of,
-                    counts,
-                }
+                Told::Ordered { division, of, counts }
             }
             Some((division, of)) => {
                 let mut counts = BTreeMap::new();
@@ -72,17 +60,10 @@ impl<'a> Spread<'a> {
                         *counts.entry(seat.section(division)).or_default() += tasks;
                     }
                 }
-                Told::Listed {
-                    division,
-                    of,
-                    counts,
-                }
+                Told::Listed { division, of, counts }
             }
         };
-        Self {
-            name: name.to_owned(),
-            told,
-        }
+        Self { name: name.to_owned(), told }
     }
 
     /// A task was placed on this instance.
@@ -93,17 +74,13 @@ impl<'a> Spread<'a> {
                     *count += 1;
                 }
             }
-            Told::Ordered {
-                division, counts, ..
-            } => {
+            Told::Ordered { division, counts, .. } => {
                 let section = usize::try_from(seat.section(*division)).ok();
                 if let Some(count) = section.and_then(|section| counts.get_mut(section)) {
                     *count += 1;
                 }
             }
-            Told::Listed {
-                division, counts, ..
-            } => {
+            Told::Listed { division, counts, .. } => {
                 *counts.entry(seat.section(*division)).or_default() += 1;
             }
         }
@@ -116,21 +93,13 @@ impl<'a> Spread<'a> {
             Told::Classes { values, counts, .. } => {
                 counts.get(number(*values, class)).copied().unwrap_or(0)
             }
-            Told::Ordered {
-                division, counts, ..
-            } => {
+            Told::Ordered { division, counts, .. } => {
                 let section = section(*division).and_then(|section| usize::try_from(section).ok());
-                section
-                    .and_then(|section| counts.get(section))
-                    .copied()
-                    .unwrap_or(0)
+                section.and_then(|section| counts.get(section)).copied().unwrap_or(0)
             }
-            Told::Listed {
-                division, counts, ..
-            } => section(*division)
-                .and_then(|section| counts.get(&section))
-                .copied()
-                .unwrap_or(0),
+            Told::Listed { division, counts, .. } => {
+                section(*division).and_then(|section| counts.get(&section)).copied().unwrap_or(0)
+            }
         }
     }
 
@@ -164,28 +133,17 @@ impl<'a> Spread<'a> {
     pub(super) fn level(&self, count: u32, most: usize) -> Option<Level> {
         let (division, sections): (usize, Vec<u32>) = match &self.told {
             Told::Classes { .. } => return None,
-            Told::Ordered {
-                division,
-                of,
-                counts,
-            } => {
+            Told::Ordered { division, of, counts } => {
                 let there = |(at, tasks): (usize, &u32)| {
                     let at = (*tasks == count).then(|| u32::try_from(at).ok())??;
-                    of.section(at)
-                        .is_some_and(|section| !section.is_empty())
-                        .then_some(at)
+                    of.section(at).is_some_and(|section| !section.is_empty()).then_some(at)
                 };
                 let all = counts.iter().enumerate().filter_map(there);
                 (*division, all.take(most.saturating_add(1)).collect())
             }
             Told::Listed { .. } if count == 0 => return None,
-            Told::Listed {
-                division, counts, ..
-            } => {
-                let all = counts
-                    .iter()
-                    .filter(|(_, tasks)| **tasks == count)
-                    .map(|(at, _)| *at);
+            Told::Listed { division, counts, .. } => {
+                let all = counts.iter().filter(|(_, tasks)| **tasks == count).map(|(at, _)| *at);
                 (*division, all.take(most.saturating_add(1)).collect())
             }
         };
@@ -202,16 +160,10 @@ fn by_class<'a>(values: Option<&'a Values>, crowd: Option<&Crowd>, base: &ClassS
     for (class, tasks) in crowd.into_iter().flat_map(Crowd::by_class) {
         counts[number(values, class)] += tasks;
     }
-    Told::Classes {
-        values,
-        counts,
-        usable,
-    }
+    Told::Classes { values, counts, usable }
 }
 
 /// The number of the value of a class; of those without, the last.
 fn number(values: Option<&Values>, class: u32) -> usize {
-    values.map_or(0, |values| {
-        values.of(class).unwrap_or_else(|| values.numbers())
-    })
+    values.map_or(0, |values| values.of(class).unwrap_or_else(|| values.numbers()))
 }

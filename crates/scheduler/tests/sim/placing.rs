@@ -121,7 +121,7 @@ fn each_filter_says_what_is_lacking() {
     assert_eq!(reason, "RESOURCE:PORTS");
     assert_eq!(
         detail,
-        "container instance a-away is not connected: start its agent, or wait until it is back; container instance b-drains is draining and takes no tasks; container instance c-external is of another launch type; container instance d-bare has no attribute gpu; container instance e-full has 100 CPU units left and the task wants 128: 28 are missing; 2 others do not fit either."
+        "none of 7 container instances takes it: 1 is not connected, 1 is draining or not in service, 1 is of another launch type, 1 has no attribute gpu, 3 lack something else; g-port comes nearest: it has host port 80/tcp in use."
     );
     // The same one by one, as StartTask tells it.
     let all = ["a-away", "b-drains", "d-bare", "e-full", "f-small", "g-port", "nobody"];
