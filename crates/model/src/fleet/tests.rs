@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod histories;
+
 fn at_least(first: u32, second: u32, gpus: u32) -> AtLeast {
     AtLeast { first, second, gpus }
 }
