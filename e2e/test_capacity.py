@@ -239,10 +239,12 @@ def test_what_contradicts_itself_is_refused(wharf, name):
     refused(ecs.run_task, "InvalidParameterException", "not associated", taskDefinition=Tasks(
         wharf, wharf.images).define(Tasks(wharf, wharf.images).container("exit", 0)),
         capacityProviderStrategy=[{"capacityProvider": name}])
-    refused(ecs.put_cluster_capacity_providers, "InvalidParameterException", "FARGATE is not built",
-            cluster="default", capacityProviders=["FARGATE"], defaultCapacityProviderStrategy=[])
+    mixed = [{"capacityProvider": "FARGATE", "weight": 1}, {"capacityProvider": name, "weight": 1}]
+    refused(ecs.put_cluster_capacity_providers, "InvalidParameterException",
+            "A capacity provider strategy cannot contain a mix of capacity providers using Auto Scaling groups and",
+            cluster="default", capacityProviders=["FARGATE", name], defaultCapacityProviderStrategy=mixed)
     refused(ecs.delete_capacity_provider, "ClientException", "not found", capacityProvider="none")
-    missing = ecs.describe_capacity_providers(capacityProviders=["FARGATE", name])
+    missing = ecs.describe_capacity_providers(capacityProviders=["nobody's", name])
     assert [p["name"] for p in missing["capacityProviders"]] == [name]
     assert missing["failures"][0]["reason"] == "MISSING"
     ecs.delete_capacity_provider(capacityProvider=name)

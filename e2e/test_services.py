@@ -137,7 +137,7 @@ def test_what_is_not_built_is_refused_by_name(tasks, ecs, name):
     for more, says in (
             ({"loadBalancers": [{"containerName": "app", "containerPort": 80, "loadBalancerName": "x"}]}, "loadBalancerName"),
             ({"deploymentController": {"type": "CODE_DEPLOY"}}, "CODE_DEPLOY"),
-            ({"launchType": "FARGATE"}, "FARGATE"),
+            ({"launchType": "FARGATE"}, "does not support launch_type FARGATE"),
             ({"serviceRegistries": [{"registryArn": "arn:x"}]}, "serviceRegistries")):
         with pytest.raises(botocore.exceptions.ClientError, match=says):
             ecs.create_service(serviceName=name, taskDefinition=definition, desiredCount=1, **more)

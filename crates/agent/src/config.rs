@@ -51,6 +51,8 @@ pub struct AgentConfig {
     pub instance_id: Option<String>,
     /// Whether the machine is not an EC2 instance: it registers as `EXTERNAL`.
     pub external: bool,
+    /// Whether it takes tasks of the launch type `FARGATE`, of every cluster.
+    pub fargate: bool,
     /// The version that the agent tells.
     pub version: String,
     /// The build that the agent tells.

@@ -139,6 +139,11 @@ impl From<&acs::RoleCredentials> for Role {
 }
 
 impl Order {
+    /// Whether it runs on Fargate's capacity: kept apart from the node, and of any cluster.
+    pub fn on_fargate(&self) -> bool {
+        self.launch_type.as_deref() == Some("FARGATE")
+    }
+
     /// The last part of the ARN: the task's id.
     pub fn task_id(&self) -> &str {
         task_id(&self.arn)

@@ -15,6 +15,9 @@ use crate::calls::{Calls, is};
 use crate::config::AgentConfig;
 use crate::record::Recorder;
 
+/// The attribute of nodes that take tasks of the launch type `FARGATE`.
+const FARGATE: &str = "wharf.capability.fargate";
+
 /// The record of the instance that this node is.
 pub(crate) const INSTANCE_FILE: &str = "instance.json";
 
@@ -75,6 +78,9 @@ pub(crate) fn request(
     attributes.extend(capabilities.iter().map(|name| attribute(name, None)));
     if config.external {
         attributes.push(attribute("ecs.capability.external", None));
+    }
+    if config.fargate {
+        attributes.push(attribute(FARGATE, None));
     }
     if let Some(driver) = &config.gpus.driver {
         let name = format!("ecs.capability.nvidia-driver-version.{driver}");

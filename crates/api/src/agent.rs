@@ -75,8 +75,8 @@ pub(crate) fn read_register(
     request: RegisterContainerInstanceRequest,
 ) -> Result<RegisterInstance, Error> {
     // The stock agent looks for these words in a ClientException before it makes the cluster itself.
-    let cluster =
-        refer::cluster(state, request.cluster.as_deref()).map_err(|error| client(error.message))?;
+    let cluster = refer::cluster_of_nodes(state, request.cluster.as_deref())
+        .map_err(|error| client(error.message))?;
     let known_as = match request.container_instance_arn.as_deref() {
         None | Some("") => None,
         Some(given) => Some(refer::instance(state.realm(), &cluster, given)?.instance),

@@ -58,6 +58,11 @@ pub(crate) async fn create(
         ));
     }
     let name = refer::cluster_name(door.realm(), given)?;
+    if name.is_fargates() {
+        return Err(invalid(format!(
+            "clusterName: {name} is where nodes are registered that offer Fargate alone; take another."
+        )));
+    }
     let tags = tag_list::read(request.tags.as_ref())?;
     let before = door.snapshot();
     let active = |cluster: &&std::sync::Arc<Cluster>| cluster.status == ClusterStatus::Active;
@@ -160,7 +165,9 @@ pub(crate) fn list(
     state: &State,
     request: &ListClustersRequest,
 ) -> Result<ListClustersResponse, Error> {
-    let page = Page::of_100("ListClusters", request.next_token.as_deref(), request.max_results);
+    let question = ListClustersRequest { next_token: None, max_results: None, ..request.clone() };
+    let token = request.next_token.as_deref();
+    let page = Page::of_100("ListClusters", token, request.max_results).of(&question)?;
     let arns = state
         .clusters()
         .filter(|cluster| cluster.status == ClusterStatus::Active)

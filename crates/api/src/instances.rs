@@ -77,8 +77,10 @@ pub(crate) fn list(
         .filter(|instance| wanted(instance))
         .map(|instance| (instance.key.instance.to_string(), state.realm().instance(&instance.key)))
         .collect();
-    let page =
-        Page::of_100("ListContainerInstances", request.next_token.as_deref(), request.max_results);
+    let question =
+        ListContainerInstancesRequest { next_token: None, max_results: None, ..request.clone() };
+    let token = request.next_token.as_deref();
+    let page = Page::of_100("ListContainerInstances", token, request.max_results).of(&question)?;
     let (arns, next_token) = page.cut(entries, Order::Ascending)?;
     Ok(ListContainerInstancesResponse { container_instance_arns: Some(arns), next_token })
 }
@@ -102,7 +104,7 @@ pub(crate) fn read_deregister(
     state: &State,
     request: &DeregisterContainerInstanceRequest,
 ) -> Result<Command, Error> {
-    let cluster = refer::cluster(state, request.cluster.as_deref())?;
+    let cluster = refer::cluster_of_nodes(state, request.cluster.as_deref())?;
     let given = request.container_instance.as_deref().unwrap_or_default();
     let key = refer::instance(state.realm(), &cluster, given)?;
     Ok(Command::DeregisterInstance { key, force: request.force.unwrap_or(false) })
@@ -145,7 +147,7 @@ pub(crate) fn read_update(
     state: &State,
     request: &UpdateContainerInstancesStateRequest,
 ) -> Result<Vec<Command>, Error> {
-    let cluster = refer::cluster(state, request.cluster.as_deref())?;
+    let cluster = refer::cluster_of_nodes(state, request.cluster.as_deref())?;
     let status = match &request.status {
         Some(ContainerInstanceStatus::Active) => InstanceStatus::Active,
         Some(ContainerInstanceStatus::Draining) => InstanceStatus::Draining,

@@ -40,6 +40,7 @@ mod exec_relay;
 mod exec_session;
 mod exec_ssm;
 mod exec_transcript;
+mod fargate;
 mod fingerprint;
 mod iam;
 mod identity;

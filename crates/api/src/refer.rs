@@ -60,6 +60,14 @@ pub(crate) fn cluster(state: &State, given: Option<&str>) -> Result<ClusterName,
     }
 }
 
+/// The same, or where nodes are registered that offer Fargate alone.
+pub(crate) fn cluster_of_nodes(state: &State, given: Option<&str>) -> Result<ClusterName, Error> {
+    match cluster_name(state.realm(), given)? {
+        name if name.is_fargates() => Ok(name),
+        _ => cluster(state, given),
+    }
+}
+
 fn same_cluster(theirs: &ClusterName, ours: &ClusterName) -> Result<(), Error> {
     if theirs == ours {
         return Ok(());

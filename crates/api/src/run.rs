@@ -6,15 +6,15 @@ use aws::ecs::{
     LaunchType as WireLaunch, PropagateTags, RunTaskRequest, RunTaskResponse, StartTaskRequest,
     StartTaskResponse, TaskOverride, TaskVolumeConfiguration,
 };
-use model::{ClusterName, InstanceId, LaunchType, State};
-use scheduler::{Command, FailureReason, Reply, RunTask};
+use model::{ClusterName, InstanceId, LaunchType, State, TaskDefinition};
+use scheduler::{Command, FailureReason, Reply, Resize, RunTask};
 use store::Committed;
 
 use crate::door::{Door, odd_reply};
 use crate::errors::{self, invalid};
 use crate::overrides;
 use crate::refuse::PARAMETER;
-use crate::{authorize, capacity, fingerprint, network, placement, refer, tag_list, task_view};
+use crate::{authorize, fargate, fingerprint, network, placement, refer, tag_list, task_view};
 
 /// How many tasks one call may start.
 const MOST: u32 = 10;
@@ -89,13 +89,11 @@ fn answer(
 pub(crate) fn read_run(state: &State, request: &RunTaskRequest) -> Result<RunTask, Error> {
     let cluster = refer::cluster(state, request.cluster.as_deref())?;
     let providers = request.capacity_provider_strategy.as_ref();
-    let providers = capacity::read_for(state, &cluster, request.launch_type.as_ref(), providers)?;
-    if request.platform_version.as_deref().is_some_and(|version| !version.is_empty()) {
-        return Err(invalid(
-            "The platform version must be null when specifying an EC2 launch type.",
-        ));
-    }
-    let launch_type = launch_type(request.launch_type.as_ref())?;
+    let (launch_type, providers) =
+        fargate::capacity(state, &cluster, request.launch_type.as_ref(), providers)?;
+    fargate::platform(launch_type, request.platform_version.as_ref())?;
+    let (constraints, strategy) = (&request.placement_constraints, &request.placement_strategy);
+    fargate::chooses_nothing(launch_type, constraints.as_ref(), strategy.as_ref())?;
     let count = u32::try_from(request.count.unwrap_or(1)).ok().filter(|n| (1..=MOST).contains(n));
     let count = count.ok_or_else(|| invalid(format!("count: it must be between 1 and {MOST}.")))?;
     let given = request.task_definition.as_deref().unwrap_or_default();
@@ -112,6 +110,9 @@ pub(crate) fn read_run(state: &State, request: &RunTaskRequest) -> Result<RunTas
     let propagate_from_definition = common.check()?;
     let overrides::Overrides { document, resize } =
         overrides::read(state.realm(), request.overrides.as_ref(), definition)?;
+    if launch_type == LaunchType::Fargate {
+        sized(&resize, definition)?;
+    }
     Ok(RunTask {
         cluster,
         definition: definition.key.clone(),
@@ -122,8 +123,8 @@ pub(crate) fn read_run(state: &State, request: &RunTaskRequest) -> Result<RunTas
         started_by: request.started_by.clone(),
         overrides: document,
         resize,
-        constraints: placement::read_constraints(request.placement_constraints.as_ref())?,
-        strategy: placement::read_strategy(request.placement_strategy.as_ref())?,
+        constraints: placement::read_constraints(constraints.as_ref())?,
+        strategy: placement::read_strategy(strategy.as_ref())?,
         tags: tag_list::read(request.tags.as_ref())?,
         propagate_from_definition,
         enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
@@ -131,6 +132,16 @@ pub(crate) fn read_run(state: &State, request: &RunTaskRequest) -> Result<RunTas
         network,
         client_token: run_token(request)?,
     })
+}
+
+/// A task of Fargate has one of its sizes after overrides too.
+fn sized(resize: &Resize, definition: &TaskDefinition) -> Result<(), Error> {
+    let spec = &definition.spec;
+    let size = resize.cpu.or(spec.cpu).zip(resize.memory.or(spec.memory));
+    match size.and_then(|(cpu, memory)| fargate::wrong_size(cpu, memory)) {
+        Some(wrong) => Err(invalid(wrong)),
+        None => Ok(()),
+    }
 }
 
 fn run_token(request: &RunTaskRequest) -> Result<Option<(String, u64)>, Error> {
@@ -255,9 +266,10 @@ pub(crate) fn launch_type(given: Option<&WireLaunch>) -> Result<LaunchType, Erro
     match given {
         None | Some(WireLaunch::Ec2) => Ok(LaunchType::Ec2),
         Some(WireLaunch::External) => Ok(LaunchType::External),
-        Some(other @ (WireLaunch::Fargate | WireLaunch::ManagedInstances)) => Err(invalid(
-            format!("launchType: {other} is not built yet in Wharf; use EC2 or EXTERNAL."),
-        )),
+        Some(WireLaunch::Fargate) => Ok(LaunchType::Fargate),
+        Some(other @ WireLaunch::ManagedInstances) => Err(invalid(format!(
+            "launchType: {other} is not built yet in Wharf; use EC2, FARGATE or EXTERNAL."
+        ))),
         Some(WireLaunch::Unrecognized(text)) => {
             Err(invalid(format!("launchType: \"{text}\" is no launch type.")))
         }

@@ -15,7 +15,7 @@ use model::{
     ServiceTarget, Stage, State, TrafficRule, TrafficShare,
 };
 
-use crate::{capacity, network, service_method, service_targets, service_view, view};
+use crate::{capacity, fargate, network, service_method, service_targets, service_view, view};
 
 /// A status as ECS spells it.
 pub(crate) fn status(status: ServiceDeploymentStatus) -> Word {
@@ -156,8 +156,13 @@ fn counts(state: &State, service: &Service, id: &DeploymentId) -> (i32, i32, i32
 
 fn summary(state: &State, record: &ServiceDeployment, id: &DeploymentId) -> ServiceRevisionSummary {
     let service = state.service(&record.key.service);
-    let (requested, running, pending) =
-        service.map(|service| counts(state, service, id)).unwrap_or_default();
+    let ended = record.ended_with.iter().find(|counts| counts.revision == *id);
+    let (requested, running, pending) = match ended {
+        // One that is over is told as it ended.
+        Some(c) => (view::count(c.requested), view::count(c.running), view::count(c.pending)),
+        None if record.status.is_over() => (0, 0, 0),
+        None => service.map(|service| counts(state, service, id)).unwrap_or_default(),
+    };
     let moves = record.method.strategy.is_progressive() && !record.status.is_over();
     let is_target = *id == record.target;
     let first = record.sources.first() == Some(id);
@@ -211,6 +216,8 @@ pub(crate) fn revision(state: &State, revision: &ServiceRevision) -> WireRevisio
         cluster_arn: Some(realm.cluster(&service.cluster)),
         task_definition: Some(realm.definition(&revision.definition)),
         launch_type: launched.then(|| view::launch_type(revision.launch_type)),
+        platform_family: fargate::family(revision.launch_type),
+        platform_version: fargate::runs_on(revision.launch_type),
         capacity_provider_strategy: (!launched).then(|| capacity::show(&revision.providers)),
         load_balancers: Some(service_targets::view(realm, &revision.load_balancers)),
         service_registries: Some(Vec::new()),

@@ -20,7 +20,6 @@ const MOST_PERCENT: u32 = 10_000;
 #[derive(Debug, Default)]
 pub(crate) struct Members<'a> {
     service_registries: Option<&'a Vec<ServiceRegistry>>,
-    platform_version: Option<&'a String>,
     role: Option<&'a String>,
     connect: Option<&'a ServiceConnectConfiguration>,
     volumes: Option<&'a Vec<ServiceVolumeConfiguration>>,
@@ -34,7 +33,6 @@ impl<'a> Members<'a> {
     pub(crate) fn of_create(request: &'a CreateServiceRequest) -> Self {
         Self {
             service_registries: request.service_registries.as_ref(),
-            platform_version: request.platform_version.as_ref(),
             role: request.role.as_ref(),
             connect: request.service_connect_configuration.as_ref(),
             volumes: request.volume_configurations.as_ref(),
@@ -48,7 +46,6 @@ impl<'a> Members<'a> {
     pub(crate) fn of_update(request: &'a UpdateServiceRequest) -> Self {
         Self {
             service_registries: request.service_registries.as_ref(),
-            platform_version: request.platform_version.as_ref(),
             role: None,
             connect: request.service_connect_configuration.as_ref(),
             volumes: request.volume_configurations.as_ref(),
@@ -62,11 +59,6 @@ impl<'a> Members<'a> {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let r = PARAMETER;
         r.list("serviceRegistries", self.service_registries, "service discovery is")?;
-        if self.platform_version.is_some_and(|version| !version.is_empty()) {
-            return Err(invalid(
-                "The platform version must be null when specifying an EC2 launch type.",
-            ));
-        }
         r.text("role", self.role, "registering targets by a role of your own is")?;
         let connect = self.connect.filter(|connect| connect.enabled == Some(true));
         r.given("serviceConnectConfiguration", connect, "Service Connect is")?;

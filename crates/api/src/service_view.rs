@@ -8,13 +8,13 @@ use aws::ecs::{
 };
 use model::{
     BreakerThreshold, Deployment, DeploymentConfig, DeploymentController, PropagateTags,
-    RolloutState, Service, State,
+    RevisionKey, RolloutState, Service, State,
 };
 use stdx::Timestamp;
 
 use crate::task_sets::task_set_view;
 use crate::{
-    capacity, network, placement, service_deployments_view, service_kind, service_method,
+    capacity, fargate, network, placement, service_deployments_view, service_kind, service_method,
     service_targets, view,
 };
 
@@ -43,6 +43,9 @@ pub(crate) fn service_view(state: &State, service: &Service, tags: bool, now: Ti
             &service.load_balancers,
         ),
         network_configuration: service.network.as_ref().map(network::show),
+        platform_family: fargate::family(service.launch_type),
+        platform_version: fargate::runs_on(service.launch_type)
+            .map(|_| fargate::show_platform(service.platform)),
         role_arn: service_targets::role(realm, &service.load_balancers),
         service_registries: Some(Vec::new()),
         status: Some(view::service_status(service.status).to_owned()),
@@ -114,7 +117,10 @@ fn deployment(state: &State, service: &Service, deployment: &Deployment) -> Wire
     let tasks = || {
         state.tasks_of(&service.key).filter(|t| t.facts.deployment.as_ref() == Some(&deployment.id))
     };
-    let launched = service.providers.is_empty();
+    let revision = RevisionKey { service: service.key.clone(), deployment: deployment.id.clone() };
+    let revision = state.deployments().revision(&revision);
+    let providers = revision.map_or(&service.providers, |revision| &revision.providers);
+    let launched = providers.is_empty();
     WireDeployment {
         id: Some(deployment.id.to_string()),
         status: Some(view::deployment_status(deployment.status).to_owned()),
@@ -126,8 +132,10 @@ fn deployment(state: &State, service: &Service, deployment: &Deployment) -> Wire
         created_at: Some(deployment.created_at),
         updated_at: Some(deployment.updated_at),
         launch_type: launched.then(|| view::launch_type(deployment.launch_type)),
-        capacity_provider_strategy: (!launched).then(|| capacity::show(&service.providers)),
+        capacity_provider_strategy: (!launched).then(|| capacity::show(providers)),
         network_configuration: deployment.network.as_ref().map(network::show),
+        platform_family: fargate::family(deployment.launch_type),
+        platform_version: fargate::runs_on(deployment.launch_type),
         rollout_state: Some(match deployment.rollout {
             RolloutState::InProgress => DeploymentRolloutState::InProgress,
             RolloutState::Completed => DeploymentRolloutState::Completed,

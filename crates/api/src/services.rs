@@ -9,7 +9,7 @@ use aws::ecs::{
     ServiceField, UpdateServiceRequest, UpdateServiceResponse,
 };
 use model::{
-    DeploymentController, PropagateTags, RolloutMethod, SchedulingStrategy, ServiceKey,
+    DeploymentController, LaunchType, PropagateTags, RolloutMethod, SchedulingStrategy, ServiceKey,
     ServiceStatus, State,
 };
 use scheduler::{Command, CreateService, Reply, UpdateService};
@@ -20,7 +20,7 @@ use crate::errors::{invalid, missing};
 use crate::page::{Order, Page};
 use crate::service_members::{self, Members};
 use crate::service_view::service_view;
-use crate::{capacity, network, placement, refer, run, service_targets, tag_list, view};
+use crate::{capacity, fargate, network, placement, refer, run, service_targets, tag_list, view};
 use crate::{service_kind, service_method};
 
 /// How many services can be described at once.
@@ -100,13 +100,15 @@ pub(crate) fn read_create(
     if scheduling == SchedulingStrategy::Replica {
         service_kind::left_to_sets(controller, request)?;
     }
-    let launch_type = run::launch_type(request.launch_type.as_ref())?;
     let providers = request.capacity_provider_strategy.as_ref();
     let launch = request.launch_type.as_ref();
-    let providers = match controller {
-        DeploymentController::Ecs => capacity::read_for(state, &cluster, launch, providers)?,
-        DeploymentController::External => capacity::read(providers)?,
+    let (launch_type, providers) = match controller {
+        DeploymentController::Ecs => fargate::capacity(state, &cluster, launch, providers)?,
+        DeploymentController::External => (run::launch_type(launch)?, capacity::read(providers)?),
     };
+    let platform = fargate::platform(launch_type, request.platform_version.as_ref())?;
+    let (constraints, strategy) = (&request.placement_constraints, &request.placement_strategy);
+    fargate::chooses_nothing(launch_type, constraints.as_ref(), strategy.as_ref())?;
     let ours = controller == DeploymentController::Ecs;
     if request.desired_count.is_none() && ours && scheduling == SchedulingStrategy::Replica {
         return Err(invalid("desiredCount: a REPLICA service needs it; it may be 0."));
@@ -130,13 +132,14 @@ pub(crate) fn read_create(
         controller,
         desired_count: request.desired_count.map(desired).transpose()?,
         launch_type,
+        platform: platform.unwrap_or_default(),
         providers,
         percents: rollout.percents,
         circuit_breaker: rollout.circuit_breaker,
         method: method.unwrap_or_default(),
         rebalances: placement::read_rebalancing(request.availability_zone_rebalancing.as_ref())?,
-        constraints: placement::read_constraints(request.placement_constraints.as_ref())?,
-        strategy: placement::read_strategy(request.placement_strategy.as_ref())?,
+        constraints: placement::read_constraints(constraints.as_ref())?,
+        strategy: placement::read_strategy(strategy.as_ref())?,
         tags: tag_list::read(request.tags.as_ref())?,
         propagate_tags: propagate(request.propagate_tags.as_ref())?.unwrap_or(PropagateTags::None),
         enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
@@ -166,21 +169,26 @@ pub(crate) fn read_update(
         None => None,
         Some(given) => Some(refer::definition_to_run(state, given)?),
     };
+    let providers = match &request.capacity_provider_strategy {
+        None => None,
+        given => Some(capacity::read(given.as_ref())?),
+    };
+    let launch_type = providers.as_deref().and_then(LaunchType::of_strategy);
+    let launch_type = launch_type.unwrap_or(service.launch_type);
     let given = request.network_configuration.as_ref();
-    let network = network::read(state.realm(), given, service.launch_type)?;
+    let network = network::read(state.realm(), given, launch_type)?;
     let rollout = service_members::read_deployment(request.deployment_configuration.as_ref())?;
     let constraints = request.placement_constraints.as_ref();
     let strategy = request.placement_strategy.as_ref();
+    fargate::chooses_nothing(launch_type, constraints, strategy)?;
     Ok(UpdateService {
         key: Some(key),
         definition: definition.map(|definition| definition.key.clone()),
         controller: service_kind::controller(request.deployment_controller.as_ref())?,
         rebalances: placement::read_rebalancing(request.availability_zone_rebalancing.as_ref())?,
         desired_count: request.desired_count.map(desired).transpose()?,
-        providers: match &request.capacity_provider_strategy {
-            None => None,
-            given => Some(capacity::read(given.as_ref())?),
-        },
+        providers,
+        platform: fargate::platform(launch_type, request.platform_version.as_ref())?,
         percents: rollout.percents,
         circuit_breaker: rollout.circuit_breaker,
         method: service_method::read(&service.method, request.deployment_configuration.as_ref())?,
@@ -271,10 +279,10 @@ pub(crate) fn list(
         .filter(wanted)
         .map(|service| (service.key.service.to_string(), state.realm().service(&service.key)))
         .collect();
-    let page = Page {
-        usual: 10,
-        ..Page::of_100("ListServices", request.next_token.as_deref(), request.max_results)
-    };
+    let question = ListServicesRequest { next_token: None, max_results: None, ..request.clone() };
+    let token = request.next_token.as_deref();
+    let page = Page::of_100("ListServices", token, request.max_results).of(&question)?;
+    let page = Page { usual: 10, ..page };
     let (service_arns, next_token) = page.cut(entries, Order::Ascending)?;
     Ok(ListServicesResponse { service_arns: Some(service_arns), next_token })
 }

@@ -16,7 +16,7 @@ use store::Committed;
 use crate::door::{Door, odd_reply};
 use crate::errors::{invalid, missing};
 use crate::refuse::PARAMETER;
-use crate::{capacity, network, refer, run, service_targets, tag_list, view};
+use crate::{capacity, fargate, network, refer, run, service_targets, tag_list, view};
 
 /// The longest `clientToken`.
 const LONGEST_TOKEN: usize = 36;
@@ -146,19 +146,14 @@ fn read_create(state: &State, request: &CreateTaskSetRequest) -> Result<CreateTa
     let service = service(state, request.cluster.as_deref(), request.service.as_deref())?;
     let r = PARAMETER;
     r.list("serviceRegistries", request.service_registries.as_ref(), "service discovery is")?;
-    if request.platform_version.as_deref().is_some_and(|version| !version.is_empty()) {
-        return Err(invalid(
-            "The platform version must be null when specifying an EC2 launch type.",
-        ));
-    }
     let Some(given) = request.task_definition.as_deref().filter(|given| !given.is_empty()) else {
         return Err(invalid("TaskDefinition can not be blank."));
     };
     let definition = refer::definition_to_run(state, given)?;
     let launch = request.launch_type.as_ref();
-    let launch_type = run::launch_type(launch)?;
     let strategy = request.capacity_provider_strategy.as_ref();
-    let providers = capacity::read_for(state, &service.cluster, launch, strategy)?;
+    let (launch_type, providers) = fargate::capacity(state, &service.cluster, launch, strategy)?;
+    fargate::platform(launch_type, request.platform_version.as_ref())?;
     let given = request.network_configuration.as_ref();
     let network = network::read(state.realm(), given, launch_type)?;
     let external_id = request.external_id.clone().filter(|id| !id.is_empty());
@@ -227,6 +222,8 @@ pub(crate) fn task_set_view(
         created_at: Some(deployment.created_at),
         updated_at: Some(deployment.updated_at),
         launch_type: launched.then(|| view::launch_type(deployment.launch_type)),
+        platform_family: fargate::family(deployment.launch_type),
+        platform_version: fargate::runs_on(deployment.launch_type),
         capacity_provider_strategy: (!launched).then(|| capacity::show(&set.providers)),
         network_configuration: deployment.network.as_ref().map(network::show),
         load_balancers: Some(service_targets::view(realm, &deployment.load_balancers)),

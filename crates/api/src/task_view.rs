@@ -7,10 +7,10 @@ use aws::ecs::{
 };
 use model::{
     ContainerFacts, ContainerName, ContainerProgress, ContainerSpec, ExecAgentStatus, HealthStatus,
-    Instance, State, Task, TaskDefinition,
+    Instance, LaunchType, State, Task, TaskDefinition,
 };
 
-use crate::{network, overrides, view};
+use crate::{fargate, network, overrides, view};
 
 /// The attribute that tells an instance's zone.
 pub(crate) const ZONE: &str = "ecs.availability-zone";
@@ -31,6 +31,8 @@ pub(crate) fn task_view(state: &State, task: &Task, tags: bool) -> Wire {
         value: Some(value),
         ..Attribute::default()
     });
+    // Who uses Fargate has no container instances.
+    let of_cluster = facts.instance_key().filter(|_| facts.launch_type != LaunchType::Fargate);
     Wire {
         attachments: Some(network::attachments(realm, task)),
         attributes: Some(architecture.into_iter().collect()),
@@ -39,12 +41,13 @@ pub(crate) fn task_view(state: &State, task: &Task, tags: bool) -> Wire {
         connectivity: Some(connectivity(instance.map(|i| &**i))),
         connectivity_at: progress.connected_at,
         capacity_provider_name: facts.provider.as_ref().map(ToString::to_string),
-        container_instance_arn: facts.instance_key().map(|key| realm.instance(&key)),
+        container_instance_arn: of_cluster.map(|key| realm.instance(&key)),
         containers: Some(containers(state, task, definition.map(|d| &**d), &overrides)),
         cpu: Some(facts.reserved.cpu.to_string()),
         created_at: Some(facts.created_at),
         desired_status: Some(view::desired_status(progress.desired).to_owned()),
         enable_execute_command: Some(facts.enable_execute_command),
+        ephemeral_storage: fargate::storage(facts.launch_type),
         execution_stopped_at: progress.execution_stopped_at,
         group: Some(facts.group.clone()),
         health_status: Some(view::health(health(task, definition.map(|d| &**d)))),
@@ -53,6 +56,8 @@ pub(crate) fn task_view(state: &State, task: &Task, tags: bool) -> Wire {
         launch_type: Some(view::launch_type(facts.launch_type)),
         memory: Some(facts.reserved.memory.to_string()),
         overrides: Some(complete(overrides, &facts.containers)),
+        platform_family: fargate::family(facts.launch_type),
+        platform_version: fargate::runs_on(facts.launch_type),
         pull_started_at: progress.pull_started_at,
         pull_stopped_at: progress.pull_stopped_at,
         started_at: progress.started_at,

@@ -6,7 +6,7 @@ use aws::ecs::{
     DescribeTasksRequest, DescribeTasksResponse, DesiredStatus as WireDesired, ErrorKind,
     ListTasksRequest, ListTasksResponse, StopTaskRequest, StopTaskResponse, TaskField,
 };
-use model::{ClusterName, DesiredStatus, Family, State, Task};
+use model::{ClusterName, DesiredStatus, Family, LaunchType, State, Task};
 use scheduler::{Command, Reply};
 
 use crate::door::{Door, odd_reply};
@@ -72,6 +72,7 @@ pub(crate) fn describe(
 pub(crate) fn list(state: &State, request: &ListTasksRequest) -> Result<ListTasksResponse, Error> {
     let cluster = refer::cluster(state, request.cluster.as_deref())?;
     PARAMETER.text("daemonName", request.daemon_name.as_ref(), "daemons are")?;
+    check_filters(request)?;
     let desired = match &request.desired_status {
         None | Some(WireDesired::Running) => Some(DesiredStatus::Running),
         Some(WireDesired::Stopped) => Some(DesiredStatus::Stopped),
@@ -101,9 +102,27 @@ pub(crate) fn list(state: &State, request: &ListTasksRequest) -> Result<ListTask
         .filter(wanted)
         .map(|task| (task.facts.key.task.to_string(), state.realm().task(&task.facts.key)))
         .collect();
-    let page = Page::of_100("ListTasks", request.next_token.as_deref(), request.max_results);
+    let question = ListTasksRequest { next_token: None, max_results: None, ..request.clone() };
+    let token = request.next_token.as_deref();
+    let page = Page::of_100("ListTasks", token, request.max_results).of(&question)?;
     let (task_arns, next_token) = page.cut(entries, Order::Ascending)?;
     Ok(ListTasksResponse { task_arns: Some(task_arns), next_token })
+}
+
+/// ECS takes `startedBy` and `serviceName` for answers of their own, which others do not narrow.
+fn check_filters(request: &ListTasksRequest) -> Result<(), Error> {
+    let given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    let beside = given(&request.container_instance) || given(&request.family);
+    let (by, service) = (given(&request.started_by), given(&request.service_name));
+    let alone =
+        |member: &str| Err(invalid(format!("cannot specify {member} with other arguments")));
+    if by && (beside || service || request.launch_type.is_some()) {
+        return alone("startedBy");
+    }
+    if service && beside {
+        return alone("serviceName");
+    }
+    Ok(())
 }
 
 /// The tasks of the narrowest index that the filters allow, held against the others of its kind.
@@ -128,13 +147,12 @@ fn candidates<'a>(
         Some(given) => Some(refer::instance(realm, cluster, given)?),
     };
     Ok(match (service, instance, request.family.as_deref()) {
-        (Some(service), instance, _) => state
-            .tasks_of(&service)
-            .filter(|task| {
-                instance.as_ref().is_none_or(|key| task.facts.instance_key().as_ref() == Some(key))
-            })
-            .collect(),
-        (None, Some(instance), _) => state.tasks_on(&instance).collect(),
+        (Some(service), _, _) => state.tasks_of(&service).collect(),
+        (None, Some(instance), _) => {
+            // Fargate's are on none, as far as anybody is told.
+            let shown = |task: &&Task| task.facts.launch_type != LaunchType::Fargate;
+            state.tasks_on(&instance).filter(shown).collect()
+        }
         (None, None, Some(family)) => {
             state.tasks_of_family(cluster, &Family::from(family)).collect()
         }

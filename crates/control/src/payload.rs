@@ -11,9 +11,10 @@ mod tests;
 mod volumes;
 
 use aws::agent::acs;
-use aws::ecs::{LogDriver, TaskDefinition};
+use aws::ecs::{LaunchType as WireLaunch, LogDriver, TaskDefinition};
 use model::{
-    AccountSetting, ContainerFacts, DesiredStatus, SettingValue, State, Task, TaskFacts, Vpc,
+    AccountSetting, ContainerFacts, DesiredStatus, LaunchType, SettingValue, State, Task,
+    TaskFacts, Vpc,
 };
 
 use crate::merge::{DocumentError, effective};
@@ -105,6 +106,8 @@ fn run(state: &State, task: &Task, minting: Minting<'_>) -> Result<acs::Task, Pa
         memory: document.memory.as_ref().and_then(|text| text.trim().parse().ok()),
         containers,
         volumes: volumes::volumes(&document),
+        // Without it AWS's agent takes it for EC2's.
+        launch_type: (facts.launch_type == LaunchType::Fargate).then_some(WireLaunch::Fargate),
         service_name: facts.service.as_ref().map(ToString::to_string),
         group: Some(facts.group.clone()),
         task_definition_account_id: Some(state.realm().account.clone()),

@@ -13,6 +13,7 @@ mod cluster;
 mod definition;
 mod deployment;
 mod events;
+mod fargate;
 pub mod fleet;
 mod id;
 mod index;
@@ -45,6 +46,7 @@ pub use definition::{
 };
 pub use deployment::*;
 pub use events::*;
+pub use fargate::{FARGATE_CAPABILITY, FARGATE_CLUSTER, FARGATE_PROVIDERS, FargatePlatform};
 pub use id::{
     ClusterName, ContainerName, DefinitionKey, DeploymentId, Family, GpuId, InstanceId,
     InstanceKey, PolicyName, Revision, RoleName, ServiceKey, ServiceName, TaskKey,
@@ -58,7 +60,7 @@ pub use role::{ManagedPolicy, PolicyVersion, Role};
 pub use scaling::*;
 pub use selection::InstanceFacts;
 pub use service::{
-    BreakerThreshold, CircuitBreaker, Deployment, DeploymentConfig, DeploymentController,
+    BreakerThreshold, CapacitySource, CircuitBreaker, Deployment, DeploymentConfig, DeploymentController,
     DeploymentStatus, PropagateTags, RolloutState, SchedulingStrategy, Service, ServiceEvent,
     ServiceStatus,
 };

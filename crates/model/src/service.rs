@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use stdx::Timestamp;
 
 use crate::{
-    DefinitionKey, DeploymentId, LaunchType, NetworkConfiguration, PlacementConstraint,
-    PlacementStrategy, RolloutMethod, ServiceDeploymentId, ServiceKey, ServiceTarget, StrategyItem,
-    Tags, TaskSet,
+    DefinitionKey, DeploymentId, FargatePlatform, LaunchType, NetworkConfiguration,
+    PlacementConstraint, PlacementStrategy, RolloutMethod, ServiceDeploymentId, ServiceKey,
+    ServiceTarget, StrategyItem, Tags, TaskSet,
 };
 
 /// A service. Its running and pending counts are folds over its tasks.
@@ -29,6 +29,9 @@ pub struct Service {
     pub desired_count: u32,
     /// Where its capacity comes from.
     pub launch_type: LaunchType,
+    /// Which version of Fargate's platform it asks for, if it is Fargate's at all.
+    #[serde(default)]
+    pub platform: FargatePlatform,
     /// Which capacity providers get how much; empty for none.
     #[serde(default)]
     pub providers: Vec<StrategyItem>,
@@ -63,6 +66,9 @@ pub struct Service {
     /// The same of its last completed deployment.
     #[serde(default)]
     pub stable_network: Option<NetworkConfiguration>,
+    /// Where the capacity of its last completed deployment came from; none if there was no such one.
+    #[serde(default)]
+    pub stable_capacity: Option<CapacitySource>,
     /// For so long after a task has started, health checks that fail are not held against it.
     #[serde(default)]
     pub health_check_grace: Option<Duration>,
@@ -87,6 +93,17 @@ pub struct Service {
     pub placement_failed_at: Option<Timestamp>,
     /// The number of its next event; events are kept in a ring of [`ServiceEvent::KEPT`].
     pub next_event: u64,
+}
+
+/// Where a service's capacity comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapacitySource {
+    /// Whose nodes.
+    pub launch_type: LaunchType,
+    /// Which version of Fargate's platform, if it is Fargate's.
+    pub platform: FargatePlatform,
+    /// Which capacity providers get how much; empty for none.
+    pub providers: Vec<StrategyItem>,
 }
 
 /// A service's life.
@@ -314,6 +331,22 @@ impl DeploymentConfig {
 }
 
 impl Service {
+    /// Where its capacity comes from now.
+    pub fn capacity(&self) -> CapacitySource {
+        CapacitySource {
+            launch_type: self.launch_type,
+            platform: self.platform,
+            providers: self.providers.clone(),
+        }
+    }
+
+    /// Its capacity comes from there from now on.
+    pub fn draw_from(&mut self, source: CapacitySource) {
+        self.launch_type = source.launch_type;
+        self.platform = source.platform;
+        self.providers = source.providers;
+    }
+
     /// The deployment to reach.
     pub fn primary(&self) -> Option<&Deployment> {
         self.deployments.iter().find(|d| d.status == DeploymentStatus::Primary)

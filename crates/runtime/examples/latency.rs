@@ -145,6 +145,7 @@ async fn measure(engine: &Embedded, dir: &Path, name: &str, gap: u64) {
             limits: Limits { memory_bytes: Some(512 << 20), ..Limits::default() },
             pid: runtime::PidMode::default(),
             ipc: runtime::IpcMode::default(),
+            hardened: false,
         };
         engine.create_sandbox(&sandbox).await.expect("the sandbox is made");
         create.push(monotonic() - begin);

@@ -16,6 +16,7 @@ pub(crate) fn sandbox(id: &str) -> SandboxSpec {
         limits: Limits::default(),
         pid: PidMode::default(),
         ipc: IpcMode::default(),
+        hardened: false,
     }
 }
 

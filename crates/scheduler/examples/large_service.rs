@@ -178,6 +178,7 @@ fn service() -> Command {
         controller: DeploymentController::Ecs,
         desired_count: Some(TASKS),
         launch_type: LaunchType::Ec2,
+        platform: model::FargatePlatform::default(),
         providers: Vec::new(),
         percents: (None, None),
         circuit_breaker: None,

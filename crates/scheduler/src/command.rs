@@ -4,11 +4,11 @@ mod reports;
 
 use model::{
     AgentInfo, Attribute, Change, CircuitBreaker, ClusterName, ContainerName, DefinitionKey,
-    DeploymentController, DeploymentId, Document, ExecLogging, Family, HealthStatus, Insights,
-    InstanceId, InstanceKey, InstanceStatus, LaunchType, NetworkConfiguration, PlacementConstraint,
-    PlacementStrategy, PropagateTags, Resource, Resources, RolloutMethod, Scale,
-    SchedulingStrategy, ServiceKey, ServiceTarget, StrategyItem, Tags, TargetKey, TaskId, TaskKey,
-    TaskSpec,
+    DeploymentController, DeploymentId, Document, ExecLogging, Family, FargatePlatform,
+    HealthStatus, Insights, InstanceId, InstanceKey, InstanceStatus, LaunchType,
+    NetworkConfiguration, PlacementConstraint, PlacementStrategy, PropagateTags, Resource,
+    Resources, RolloutMethod, Scale, SchedulingStrategy, ServiceKey, ServiceTarget, StrategyItem,
+    Tags, TargetKey, TaskId, TaskKey, TaskSpec,
 };
 use std::net::IpAddr;
 use std::time::Duration;
@@ -382,6 +382,8 @@ pub struct CreateService {
     pub desired_count: Option<u32>,
     /// Where capacity comes from.
     pub launch_type: LaunchType,
+    /// Which version of Fargate's platform it asks for, if it is Fargate's at all.
+    pub platform: FargatePlatform,
     /// Which capacity providers get how much; empty for none.
     pub providers: Vec<StrategyItem>,
     /// `(maximum, minimum)` percent where given.
@@ -455,6 +457,8 @@ pub struct UpdateService {
     pub desired_count: Option<u32>,
     /// Which capacity providers get how much.
     pub providers: Option<Vec<StrategyItem>>,
+    /// Which version of Fargate's platform it asks for.
+    pub platform: Option<FargatePlatform>,
     /// `(maximum, minimum)` percent.
     pub percents: (Option<u32>, Option<u32>),
     /// The circuit breaker.

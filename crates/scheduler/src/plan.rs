@@ -136,6 +136,7 @@ const fn helped_by_a_stop(reason: FailureReason) -> bool {
     match reason {
         FailureReason::Cpu
         | FailureReason::Memory
+        | FailureReason::Capacity
         | FailureReason::Ports
         | FailureReason::Gpu
         | FailureReason::Interface

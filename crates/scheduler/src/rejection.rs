@@ -188,6 +188,8 @@ pub enum FailureReason {
     Constraint,
     /// `MemberOf placement constraint unsatisfied.`
     MemberOf,
+    /// `Capacity is unavailable at this time. …`: no node that offers Fargate takes it.
+    Capacity,
     /// `EMPTY`: the cluster has no instance at all (ECS refuses the call; the door does so).
     NoInstances,
 }

@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use model::{
-    DeploymentId, HostPort, InstanceId, LaunchType, NetworkMode, Place, Protocol, Realm,
-    ServiceName, Target, TargetKind, TaskId, TaskProgress, Verdict,
+    DefinitionKey, DeploymentId, HostPort, InstanceId, LaunchType, NetworkMode, Place, Protocol,
+    Realm, ServiceName, Target, TargetKind, TaskId, TaskProgress, Verdict,
 };
 
 use crate::{Failure, FailureReason, Lack, Misfit, Rejection, Waiting};
@@ -60,7 +60,7 @@ pub fn stopped<'a>(tasks: impl ExactSizeIterator<Item = &'a TaskId>) -> String {
 }
 
 fn listed<'a>(tasks: impl Iterator<Item = &'a TaskId>) -> String {
-    tasks.fold(String::new(), |text, task| text + " (task " + task.as_str() + ")")
+    tasks.fold(String::new(), |text, task| text + " (task " + &task.to_string() + ")")
 }
 
 /// A task's health checks fail.
@@ -134,6 +134,10 @@ pub fn task_ended(task: &TaskId, progress: &TaskProgress) -> String {
 
 /// A service could not place a task.
 pub fn unplaced(failure: &Failure) -> String {
+    if failure.reason == FailureReason::Capacity {
+        let (reason, detail) = self::failure(failure);
+        return format!("{UNPLACED}. Reason: {reason}. {SEE} {detail}");
+    }
     let start = format!("{UNPLACED} because no container instance met all of its requirements.");
     let Some(instance) = &failure.instance else {
         return format!("{start} Reason: No Container Instances were found in your cluster. {SEE}");
@@ -155,7 +159,7 @@ pub fn unplaced(failure: &Failure) -> String {
         FailureReason::MemberOf => {
             "encountered error \"MemberOf placement constraint unsatisfied.\"."
         }
-        FailureReason::NoInstances => "is missing.",
+        FailureReason::NoInstances | FailureReason::Capacity => "is missing.",
     };
     let more = nearest.map(|lack| format!(" It {}.", self::lack(lack))).unwrap_or_default();
     format!("{start} The closest matching (container-instance {instance}) {lacks} {SEE}{more}")
@@ -238,16 +242,25 @@ pub fn never_started(reason: &str) -> bool {
 pub fn failure(failure: &Failure) -> (String, String) {
     let reason = self::reason(failure.reason);
     let all = failure.shortfalls.iter().fold(0_usize, |all, s| all + s.instances as usize);
-    if all > TOLD {
+    if all > TOLD && failure.reason != FailureReason::Capacity {
         return (reason.to_owned(), lacks::classes(failure, all) + ".");
     }
     let mut detail = String::new();
+    // Who uses Fargate has no container instances.
+    let fargate = failure.reason == FailureReason::Capacity;
+    let who = if fargate { "node" } else { "container instance" };
     for (instance, lack) in failure.detail.iter().take(TOLD) {
         let separator = if detail.is_empty() { "" } else { "; " };
-        _ = write!(detail, "{separator}container instance {instance} {}", self::lack(lack));
+        _ = write!(detail, "{separator}{who} {instance} {}", self::lack(lack));
     }
-    if all == 0 {
-        detail.push_str("register a container instance first");
+    match all {
+        0 if fargate => detail.push_str(
+            "no node takes tasks of the launch type FARGATE: `wharf up` does where the machine has \
+             user namespaces (its log says why not), and `wharf agent --fargate` adds one",
+        ),
+        0 => detail.push_str("register a container instance first"),
+        n if n > TOLD => _ = write!(detail, "; {} others do not fit either", n - TOLD),
+        _ => {}
     }
     (reason.to_owned(), detail + ".")
 }
@@ -268,6 +281,7 @@ pub const fn reason(reason: FailureReason) -> &'static str {
         FailureReason::Constraint => "DistinctInstance placement constraint unsatisfied.",
         FailureReason::MemberOf => "MemberOf placement constraint unsatisfied.",
         FailureReason::NoInstances => "No Container Instances were found in your cluster.",
+        FailureReason::Capacity => CAPACITY_UNAVAILABLE,
     }
 }
 
@@ -283,6 +297,15 @@ pub(crate) const NETWORK_MISSING: &str =
 /// A task without a network of its own is told where to have one.
 pub(crate) const NETWORK_UNFIT: &str =
     "Network Configuration is not valid for the given networkMode of this task definition.";
+
+/// A task of the launch type `FARGATE` is asked for, of a definition that is not for it.
+pub(crate) fn not_for_fargate(definition: &DefinitionKey) -> String {
+    format!(
+        "Task definition does not support launch_type FARGATE. Register a revision of {} whose \
+         requiresCompatibilities names FARGATE.",
+        definition.family
+    )
+}
 
 /// A task has waited for capacity long enough.
 pub(crate) const CAPACITY_UNAVAILABLE: &str = "Capacity is unavailable at this time. Please try again later or in a different availability zone";

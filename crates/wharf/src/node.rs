@@ -19,7 +19,7 @@ use shell::{Clock, Shutdown, SystemClock};
 use stdx::Timestamp;
 
 use crate::checks;
-use crate::node_options::NodeOptions;
+use crate::node_options::{Fargate, NodeOptions};
 use crate::places::Places;
 
 /// MiB that the node itself needs, at least.
@@ -158,13 +158,15 @@ pub(crate) async fn start(
         oci_runtime: oci_runtime.clone(),
         users: settings.options.users().context("read --userns-range")?,
     };
-    let (runtime, version) = engine(&settings.runtime, places, &clock, wanted).await?;
+    let Engine { runtime, version, hardened } =
+        engine(&settings.runtime, places, &clock, wanted).await?;
+    let fargate = takes_fargate(settings.options.fargate(), hardened)?;
     let network = network.await.context("set up the network of the containers")?;
     let network = network.context("set up the network of the containers")?;
     let transport = HttpTransport::new(settings.connection.clone(), clock.clone())
         .context("make an HTTP client")?;
     let transport = NodeDoor(transport);
-    let config = config(settings, version, places, clock)?;
+    let config = AgentConfig { fargate, ..config(settings, version, places, clock)? };
     Agent::start(config, runtime, Arc::new(network), transport, shutdown)
         .await
         .context("start the agent")
@@ -186,8 +188,8 @@ pub(crate) async fn stop_all(places: &Places, grace: Duration) -> Result<usize> 
         docker.clear().await.context("remove what is left of containers on Docker Engine")?;
         return stopped.context("stop the tasks");
     }
-    let (runtime, _) = engine(&choice, places, &clock, Wanted::default()).await?;
-    agent::teardown(&data, runtime, Arc::new(network), grace).await.context("stop the tasks")
+    let engine = engine(&choice, places, &clock, Wanted::default()).await?;
+    agent::teardown(&data, engine.runtime, Arc::new(network), grace).await.context("stop the tasks")
 }
 
 /// The file that tells what ran a data folder's containers last.
@@ -259,13 +261,36 @@ struct Wanted {
     users: Option<UserNamespaces>,
 }
 
-/// What runs containers, and its version as it is told to the server.
+/// What runs containers.
+struct Engine {
+    runtime: Arc<dyn Runtime>,
+    /// Its version as it is told to the server.
+    version: String,
+    /// Whether it can give tasks user namespaces of their own, else why not.
+    hardened: Result<(), String>,
+}
+
+/// Whether this node takes tasks of Fargate, as it is told to and can.
+fn takes_fargate(wanted: Fargate, hardened: Result<(), String>) -> Result<bool> {
+    match (wanted, hardened) {
+        (Fargate::Off, _) => Ok(false),
+        (Fargate::Auto | Fargate::On | Fargate::Only, Ok(())) => Ok(true),
+        (Fargate::Auto, Err(why)) => {
+            tracing::info!(why, "This node takes no tasks of the launch type FARGATE.");
+            Ok(false)
+        }
+        (Fargate::On | Fargate::Only, Err(why)) => bail!(
+            "--fargate: tasks of the launch type FARGATE are kept in user namespaces of their own, which this machine can not give them.\n{why}"
+        ),
+    }
+}
+
 async fn engine(
     choice: &RuntimeChoice,
     places: &Places,
     clock: &Arc<dyn Clock>,
     Wanted { warm_slots, oci_runtime, users }: Wanted,
-) -> Result<(Arc<dyn Runtime>, String)> {
+) -> Result<Engine> {
     if choice.kind == RuntimeKind::Docker {
         if let Some(program) = &oci_runtime {
             anyhow::bail!(
@@ -273,7 +298,8 @@ async fn engine(
                 program.display()
             );
         }
-        if users.is_some() {
+        // Asked for by itself, and not for the sake of tasks of Fargate alone.
+        if users.is_some_and(|users| !users.is_for_hardened()) {
             anyhow::bail!(
                 "--userns is for --runtime embedded; Docker Engine has its own setting for it (userns-remap)"
             );
@@ -281,7 +307,11 @@ async fn engine(
         let docker = docker(choice, places, clock).await?;
         // In the words of the ECS agent.
         let version = format!("DockerVersion: {}", docker.version());
-        return Ok((Arc::new(docker), version));
+        let hardened = Err(
+            "Docker Engine decides about user namespaces (userns-remap); use --runtime embedded"
+                .to_owned(),
+        );
+        return Ok(Engine { runtime: Arc::new(docker), version, hardened });
     }
     let images = ImageStore::open(places.folder("images")?, clock.clone())
         .context("open the images of this machine")?;
@@ -298,7 +328,9 @@ async fn engine(
     })
     .await
     .context("open the container engine")?;
-    Ok((Arc::new(runtime), concat!("wharf ", env!("CARGO_PKG_VERSION")).to_owned()))
+    let hardened = runtime.hardened();
+    let version = concat!("wharf ", env!("CARGO_PKG_VERSION")).to_owned();
+    Ok(Engine { runtime: Arc::new(runtime), version, hardened })
 }
 
 /// The network of a data folder.
@@ -341,6 +373,7 @@ fn config(
         gpus: agent::gpu::Gpus::default(),
         instance_id: settings.instance_id,
         external: false,
+        fargate: false,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         hash: "wharf".to_owned(),
         runtime_version,

@@ -8,6 +8,19 @@ use agent::{CleanUp, PullBehavior};
 use anyhow::{Context, Error, Result, bail};
 use runtime::UserNamespaces;
 
+/// Whether a node takes tasks of the launch type `FARGATE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Fargate {
+    /// If it can.
+    Auto,
+    /// It does, or does not start.
+    On,
+    /// It does, and takes no others: it is no container instance of a cluster.
+    Only,
+    /// No.
+    Off,
+}
+
 /// Settings of a node, by the ECS agent's names.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Node")]
@@ -70,6 +83,10 @@ pub(crate) struct NodeOptions {
     /// The user and group ids that tasks' user namespaces are given, 65536 to a task
     #[arg(long, value_name = "BASE:SIZE", env = "WHARF_USERNS_RANGE", default_value_t = default_range(), value_parser = range)]
     userns_range: String,
+    /// Take tasks of the launch type FARGATE, of every cluster, each in a user namespace of its own:
+    /// auto (`wharf up`: if this machine can), on, off, or only, and then nothing else
+    #[arg(long, value_name = "MODE", env = "WHARF_FARGATE", num_args = 0..=1, require_equals = true, default_missing_value = "on")]
+    pub(crate) fargate: Option<Fargate>,
     /// Keep containers on bridges from this machine's instance metadata, 169.254.169.254
     #[arg(long, env = "ECS_AWSVPC_BLOCK_IMDS", num_args = 0..=1, default_value = "false", default_missing_value = "true", value_name = "BOOL")]
     pub(crate) block_instance_metadata: bool,
@@ -80,11 +97,19 @@ impl NodeOptions {
     pub(crate) fn users(&self) -> Result<Option<UserNamespaces>> {
         let (base, size) = ids(&self.userns_range)?;
         let users = |strict| UserNamespaces::new(base, size, strict).map_err(Error::msg).map(Some);
-        match self.userns.as_str() {
-            "on" => users(false),
-            "strict" => users(true),
-            _ => Ok(None),
+        match (self.userns.as_str(), self.fargate()) {
+            ("on", _) => users(false),
+            ("strict", _) => users(true),
+            (_, Fargate::Off) => Ok(None),
+            (_, Fargate::Auto | Fargate::On | Fargate::Only) => {
+                Ok(users(false)?.map(UserNamespaces::for_hardened))
+            }
         }
+    }
+
+    /// Whether it takes tasks of Fargate.
+    pub(crate) fn fargate(&self) -> Fargate {
+        self.fargate.unwrap_or(Fargate::Off)
     }
 
     /// Puts the settings into the agent's configuration.

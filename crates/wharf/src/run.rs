@@ -13,7 +13,7 @@ use store::Store;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::node::{self, AgentArgs, NodeSettings, RuntimeChoice};
-use crate::node_options::NodeOptions;
+use crate::node_options::{Fargate, NodeOptions};
 use crate::places::Places;
 use crate::settings::Settings;
 use crate::{checks, pull, server};
@@ -31,13 +31,15 @@ pub(crate) async fn up(settings: Settings, options: NodeOptions) -> Result<()> {
     let default = Command::CreateCluster { name: "default".into(), tags: Tags::default() };
     server.store.submit(default).await.context("make the cluster `default`")?;
     execution_role(&server.store).await?;
+    let mut options = options;
+    let fargate = *options.fargate.get_or_insert(Fargate::Auto);
     let node = NodeSettings {
         connection: Connection {
             endpoint: server.endpoint.clone(),
             region: settings.region.clone(),
             credentials: server.root_key.credentials(),
         },
-        cluster: "default".to_owned(),
+        cluster: joins(fargate, "default"),
         attributes: vec![(
             "ecs.availability-zone".to_owned(),
             Some(format!("{}a", settings.region)),
@@ -112,6 +114,14 @@ pub(crate) async fn server(settings: Settings) -> Result<()> {
     server.served.await.context("wait for the server")?.context("serve")
 }
 
+/// The cluster that a node joins: its own, unless all that it does is to take tasks of Fargate.
+fn joins(fargate: Fargate, cluster: &str) -> String {
+    match fargate {
+        Fargate::Only => model::FARGATE_CLUSTER.to_owned(),
+        Fargate::Auto | Fargate::On | Fargate::Off => cluster.to_owned(),
+    }
+}
+
 /// The node alone.
 pub(crate) async fn agent(args: AgentArgs) -> Result<()> {
     let places = Places::of(&args.data_dir)?;
@@ -119,7 +129,7 @@ pub(crate) async fn agent(args: AgentArgs) -> Result<()> {
     let target = Target { data_dir: None, endpoint_url: Some(args.server.clone()) };
     let settings = NodeSettings {
         connection: Connection::find(&target)?,
-        cluster: args.cluster.clone(),
+        cluster: joins(args.options.fargate(), &args.cluster),
         attributes: args.attributes.iter().map(|text| node::attribute(text)).collect(),
         tags: args.tags.clone(),
         subnet: args.subnet.clone(),

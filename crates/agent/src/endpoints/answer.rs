@@ -346,7 +346,7 @@ impl Answering {
             return protection::says_nothing(arn);
         }
         let Some(role) = self.directory.role_of(&task) else { return protection::no_role(arn) };
-        match timeout(PATIENCE, self.call(arn, &role, wish)).await {
+        match timeout(PATIENCE, self.call(&task, &role, wish)).await {
             Ok(Ok((tasks, failures))) => protection::answered(arn, tasks, failures),
             Ok(Err(error)) => protection::failed(arn, &error),
             Err(_) => protection::too_late(arn),
@@ -355,13 +355,13 @@ impl Answering {
 
     async fn call(
         &self,
-        arn: &str,
+        task: &TaskMeta,
         role: &RoleCredentials,
         wish: Option<protection::Wish>,
     ) -> Result<(Option<Vec<ecs::ProtectedTask>>, Option<Vec<ecs::Failure>>), aws::ClientError>
     {
-        let cluster = Some(self.around.cluster.clone());
-        let tasks = Some(vec![arn.to_owned()]);
+        let cluster = Some(task.cluster.clone());
+        let tasks = Some(vec![task.arn.clone()]);
         let Some(wish) = wish else {
             let request = ecs::GetTaskProtectionRequest { cluster, tasks };
             let said = self.around.server.get_protection(role, request).await?;

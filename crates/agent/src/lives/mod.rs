@@ -273,6 +273,7 @@ impl World {
             file_systems: BTreeMap::new(),
             gpus: self.gpus.clone(),
             external: true,
+            fargate: false,
             version: "0.1.0".to_owned(),
             hash: "abc".to_owned(),
             runtime_version: "embedded 0.1.0".to_owned(),

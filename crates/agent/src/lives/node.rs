@@ -24,6 +24,7 @@ async fn a_new_agent_finds_again_what_runs_and_tells_what_has_ended() {
         limits: ContainerLimits::default(),
         pid: runtime::PidMode::default(),
         ipc: runtime::IpcMode::default(),
+        hardened: false,
     };
     world.containers.fake.create_sandbox(&stray).await.unwrap();
 

@@ -102,7 +102,11 @@ fn environment(image: &[String], launch: &Launch, at: &Circumstances<'_>) -> Vec
 }
 
 /// What is ordered of program, user and environment.
-pub(super) fn launch(definition: &ecs::ContainerDefinition, region: &str) -> Launch {
+pub(super) fn launch(
+    definition: &ecs::ContainerDefinition,
+    region: &str,
+    on_fargate: bool,
+) -> Launch {
     let list = |words: &Option<Vec<String>>| words.clone().filter(|words| !words.is_empty());
     let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let environment: Vec<(String, String)> = definition
@@ -113,7 +117,7 @@ pub(super) fn launch(definition: &ecs::ContainerDefinition, region: &str) -> Lau
         .filter(|(name, _)| !name.is_empty())
         .collect();
     let defaults = [
-        ("AWS_EXECUTION_ENV", "AWS_ECS_EC2"),
+        ("AWS_EXECUTION_ENV", if on_fargate { "AWS_ECS_FARGATE" } else { "AWS_ECS_EC2" }),
         ("AWS_REGION", region),
         ("AWS_DEFAULT_REGION", region),
     ];

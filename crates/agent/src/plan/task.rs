@@ -62,6 +62,7 @@ pub fn task(order: &Order, node: &NodeFacts) -> Result<TaskPlan, Refusal> {
         limits: limits(order),
         pid: pid_mode(order)?,
         ipc: ipc_mode(order)?,
+        hardened: order.on_fargate(),
     };
     Ok(TaskPlan {
         order: order.clone(),
@@ -197,7 +198,7 @@ fn one(
         Some(check) => health::probe(name, check)?,
         None => None,
     };
-    let mut launch = container::launch(definition, &node.region);
+    let mut launch = container::launch(definition, &node.region, order.on_fargate());
     devices::fill(&mut template, &mut launch, (order, name), node)?;
     let stop_timeout = seconds(definition.stop_timeout).unwrap_or(node.stop_timeout);
     let bridge = matches!(network, NetworkPlan::Bridge | NetworkPlan::Runtime);

@@ -23,7 +23,8 @@ pub(super) fn snapshot(view: &TaskView, cluster: &str) -> TaskMeta {
     TaskMeta {
         id: view.plan.id.clone(),
         arn: order.arn.clone(),
-        cluster: cluster.to_owned(),
+        // Such a task may be of another cluster than the node is; AWS tells its ARN.
+        cluster: if order.on_fargate() { order.cluster.clone() } else { cluster.to_owned() },
         family: order.family.clone(),
         revision: order.version.clone(),
         service_name: order.service.clone(),

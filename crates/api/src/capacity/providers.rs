@@ -12,8 +12,8 @@ use aws::ecs::{
     UpdateCapacityProviderResponse,
 };
 use model::{
-    AutoScalingGroupName, CapacityProvider, ManagedScaling, ProviderName, Realm, State,
-    StrategyItem,
+    AutoScalingGroupName, CapacityProvider, FARGATE_PROVIDERS, ManagedScaling, ProviderName, Realm,
+    State, StrategyItem,
 };
 use scheduler::capacity::NewProvider;
 use scheduler::{CapacityCommand, CapacityRejection, Command, Rejection};
@@ -25,6 +25,9 @@ use crate::errors::{self, invalid, missing};
 use crate::page::{Order, Page};
 use crate::refuse::PARAMETER;
 use crate::{refer, tag_list, view};
+
+/// How many capacity providers can be described at once.
+const MOST_DESCRIBED: usize = 100;
 
 pub(crate) async fn create(
     door: &Door,
@@ -72,7 +75,8 @@ pub(crate) async fn update(
 ) -> Result<UpdateCapacityProviderResponse, Error> {
     let managed = request.managed_instances_provider.as_ref();
     PARAMETER.given("managedInstancesProvider", managed, "Managed Instances are")?;
-    let name = named(request.name.as_deref().unwrap_or_default())?;
+    let name = named(request.name.as_deref().unwrap_or_default());
+    reserved(&name, "updated")?;
     let Some(given) = &request.auto_scaling_group_provider else {
         return Err(invalid("autoScalingGroupProvider: say what is to change."));
     };
@@ -103,7 +107,8 @@ pub(crate) async fn delete(
     door: &Door,
     request: DeleteCapacityProviderRequest,
 ) -> Result<DeleteCapacityProviderResponse, Error> {
-    let name = named(request.capacity_provider.as_deref().unwrap_or_default())?;
+    let name = named(request.capacity_provider.as_deref().unwrap_or_default());
+    reserved(&name, "deleted")?;
     let before = door.snapshot();
     door.submit(Command::Capacity(CapacityCommand::DeleteProvider(name.clone()))).await?;
     let shown = before.capacity().provider(&name).map(|provider| Wire {
@@ -131,13 +136,27 @@ pub(crate) fn describe(
     let tags = include.contains(&CapacityProviderField::Tags);
     let realm = state.realm();
     let book = state.capacity();
+    let theirs = match request.cluster.as_deref() {
+        None => None,
+        Some(given) => {
+            let name = refer::cluster(state, Some(given))?;
+            state.cluster(&name).map(|cluster| cluster.capacity_providers.clone())
+        }
+    };
+    let asked = |name: &ProviderName| theirs.as_ref().is_none_or(|some| some.contains(name));
     let given = request.capacity_providers.as_deref().unwrap_or_default();
+    if given.len() > MOST_DESCRIBED {
+        return Err(invalid(format!(
+            "capacityProviders: at most {MOST_DESCRIBED} can be described at once."
+        )));
+    }
     if !given.is_empty() {
         let (mut found, mut failures) = (Vec::new(), Vec::new());
         for given in given {
-            // AWS's own are described as what they are here: missing.
-            let provider = named(given).ok().and_then(|name| book.provider(&name));
-            match provider {
+            let name = named(given);
+            match book.provider(&name) {
+                _ if !asked(&name) => failures.push(missing(arn(realm, given))),
+                _ if name.is_fargate() => found.push(fargate_view(realm, name.as_str())),
                 Some(provider) => found.push(provider_view(realm, state, provider, tags)),
                 None => failures.push(missing(arn(realm, given))),
             }
@@ -149,18 +168,16 @@ pub(crate) fn describe(
         });
     }
     let token = request.next_token.as_deref();
+    let question =
+        DescribeCapacityProvidersRequest { next_token: None, max_results: None, ..request.clone() };
     let page = Page::of_100("DescribeCapacityProviders", token, request.max_results);
-    let theirs = match request.cluster.as_deref() {
-        None => None,
-        Some(given) => {
-            let name = refer::cluster(state, Some(given))?;
-            state.cluster(&name).map(|cluster| cluster.capacity_providers.clone())
-        }
-    };
+    let page = Page { usual: 10, most: 10, ..page.of(&question)? };
+    let ours = FARGATE_PROVIDERS.into_iter().filter(|name| asked(&ProviderName::from(*name)));
     let all = book
         .providers()
-        .filter(|provider| theirs.as_ref().is_none_or(|some| some.contains(&provider.name)))
+        .filter(|provider| asked(&provider.name))
         .map(|provider| (provider.name.to_string(), provider_view(realm, state, provider, tags)))
+        .chain(ours.map(|name| (name.to_owned(), fargate_view(realm, name))))
         .collect();
     let (providers, next_token) = page.cut(all, Order::Ascending)?;
     Ok(DescribeCapacityProvidersResponse {
@@ -178,7 +195,7 @@ pub(crate) async fn put_cluster(
     let providers = request.capacity_providers.as_deref().unwrap_or_default();
     let command = CapacityCommand::PutClusterProviders {
         cluster: cluster.clone(),
-        providers: providers.iter().map(|given| named(given)).collect::<Result<_, _>>()?,
+        providers: providers.iter().map(|given| named(given)).collect(),
         strategy: strategy::read(request.default_capacity_provider_strategy.as_ref())?,
     };
     let state = door.submit(Command::Capacity(command)).await?.state;
@@ -196,14 +213,14 @@ pub(crate) fn of_cluster(
     strategy: Option<&Vec<CapacityProviderStrategyItem>>,
 ) -> Result<Option<OfCluster>, Error> {
     let providers = providers.unwrap_or_default();
-    let providers = providers.iter().map(|given| named(given)).collect::<Result<Vec<_>, _>>()?;
+    let providers: Vec<_> = providers.iter().map(|given| named(given)).collect();
     let strategy = strategy::read(strategy)?;
     if providers.is_empty() && strategy.is_empty() {
         return Ok(None);
     }
     let refused = |refusal| errors::rejection(state.realm(), &Rejection::Capacity(refusal));
     for name in &providers {
-        if state.capacity().provider(name).is_none() {
+        if !name.is_fargate() && state.capacity().provider(name).is_none() {
             return Err(refused(CapacityRejection::NoProvider(name.clone())));
         }
     }
@@ -315,6 +332,28 @@ fn arn(realm: &Realm, given: &str) -> String {
         return given.to_owned();
     }
     format!("arn:{partition}:ecs:{region}:{account}:capacity-provider/{given}")
+}
+
+/// What is there in every account is neither changed nor deleted.
+fn reserved(name: &ProviderName, what: &str) -> Result<(), Error> {
+    match name.is_fargate() {
+        true => Err(invalid(format!(
+            "The capacity provider {name} is reserved and cannot be {what}. Clusters have it, or \
+             have it no more, by PutClusterCapacityProviders."
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// One of Fargate's as it is described.
+fn fargate_view(realm: &Realm, name: &str) -> Wire {
+    Wire {
+        capacity_provider_arn: Some(arn(realm, name)),
+        name: Some(name.to_owned()),
+        status: Some(CapacityProviderStatus::Active),
+        tags: Some(Vec::new()),
+        ..Wire::default()
+    }
 }
 
 fn provider_view(realm: &Realm, state: &State, provider: &CapacityProvider, tags: bool) -> Wire {

@@ -7,9 +7,6 @@ use model::{ClusterName, ProviderName, State, StrategyItem};
 
 use crate::errors::invalid;
 
-/// The providers that AWS has in every account, and Wharf does not.
-const FARGATE: [&str; 2] = ["FARGATE", "FARGATE_SPOT"];
-
 /// The largest weight, and the largest base.
 const MOST_WEIGHT: u32 = 1_000;
 const MOST_BASE: u32 = 100_000;
@@ -49,22 +46,16 @@ fn read_item(item: &Wire, alone: bool) -> Result<StrategyItem, Error> {
     }
     let weight = within("weight", item.weight, u32::from(alone), MOST_WEIGHT)?;
     let base = within("base", item.base, 0, MOST_BASE)?;
-    Ok(StrategyItem { provider: named(name)?, weight, base })
+    Ok(StrategyItem { provider: named(name), weight, base })
 }
 
 /// A provider by its name or ARN.
-pub(crate) fn named(given: &str) -> Result<ProviderName, Error> {
+pub(crate) fn named(given: &str) -> ProviderName {
     let name = match given.split_once(":capacity-provider/") {
         Some((_, name)) if given.starts_with("arn:") => name,
         _ => given,
     };
-    if FARGATE.contains(&name) {
-        return Err(invalid(format!(
-            "capacityProvider: {name} is not built yet in Wharf; create a capacity provider over an \
-             Auto Scaling group, or use launchType EC2 or EXTERNAL."
-        )));
-    }
-    Ok(name.into())
+    name.into()
 }
 
 fn within(member: &str, given: Option<i32>, absent: u32, most: u32) -> Result<u32, Error> {
@@ -106,7 +97,6 @@ mod tests {
             item("a", Some(-1), None),
             item("a", Some(1_001), None),
             item("a", None, Some(100_001)),
-            item("FARGATE", Some(1), None),
         ] {
             assert!(read(vec![bad.clone()]).is_err(), "{bad:?}");
         }

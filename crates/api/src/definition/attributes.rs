@@ -207,7 +207,7 @@ pub(super) fn as_wire(spec: &TaskSpec) -> Vec<Attribute> {
 }
 
 /// Whether an image lies in an ECR registry, ours or AWS's own.
-fn is_ecr(image: &str) -> bool {
+pub(super) fn is_ecr(image: &str) -> bool {
     let host = image.split('/').next().unwrap_or_default();
     host.contains(".dkr.ecr.") && image.contains('/')
 }

@@ -7,7 +7,7 @@ use aws::ecs::{
 };
 use model::Realm;
 
-use super::{health, roles, size};
+use super::{fargate, health, roles, size};
 use crate::errors::client;
 
 /// Fills in the defaults. The request has passed validation.
@@ -17,6 +17,7 @@ pub(super) fn fill(
 ) -> Result<TaskDefinition, Error> {
     let role = |given: Option<String>| roles::arn(realm, given.as_deref()).map_err(client);
     let own = request.network_mode == Some(NetworkMode::Awsvpc);
+    let fargate = fargate::obstacle(&request).is_none();
     let host = own || request.network_mode == Some(NetworkMode::Host);
     let containers = request.container_definitions.unwrap_or_default();
     let sized = |text: Option<String>, read: fn(&str) -> Option<u32>| match text {
@@ -35,10 +36,10 @@ pub(super) fn fill(
         ipc_mode: request.ipc_mode,
         volumes: Some(request.volumes.unwrap_or_default().into_iter().map(volume).collect()),
         placement_constraints: Some(request.placement_constraints.unwrap_or_default()),
-        compatibilities: Some(if own {
-            vec![Compatibility::Ec2]
-        } else {
-            vec![Compatibility::External, Compatibility::Ec2]
+        compatibilities: Some(match (own, fargate) {
+            (true, true) => vec![Compatibility::Ec2, Compatibility::Fargate],
+            (true, false) => vec![Compatibility::Ec2],
+            (false, _) => vec![Compatibility::External, Compatibility::Ec2],
         }),
         requires_compatibilities: request.requires_compatibilities.filter(|list| !list.is_empty()),
         runtime_platform: request.runtime_platform,

@@ -10,6 +10,7 @@ mod attributes;
 mod container;
 mod devices;
 mod document;
+mod fargate;
 mod health;
 mod linux;
 mod log_driver;

@@ -33,9 +33,9 @@ pub(super) fn derive(definition: &TaskDefinition) -> Result<TaskSpec, Error> {
 }
 
 fn compatibilities(definition: &TaskDefinition) -> Vec<LaunchType> {
-    definition
-        .requires_compatibilities
-        .iter()
+    // Nothing required is everything that it fits.
+    let fits = definition.requires_compatibilities.as_ref().or(definition.compatibilities.as_ref());
+    fits.into_iter()
         .flatten()
         .filter_map(|compatibility| match compatibility {
             Compatibility::Ec2 => Some(LaunchType::Ec2),

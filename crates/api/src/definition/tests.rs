@@ -174,7 +174,7 @@ fn a_task_is_refused_in_ecs_words() {
             json!({"networkMode": "awsvpc", "requiresCompatibilities": ["EXTERNAL"]}),
             "EXTERNAL instances do not support networkMode=awsvpc",
         ),
-        (json!({"requiresCompatibilities": ["FARGATE"]}), "FARGATE is not built yet"),
+        (json!({"requiresCompatibilities": ["FARGATE"]}), "Fargate only supports network mode"),
         (json!({"taskRoleArn": "arn:aws:iam::999999999999:role/x"}), "Role is not valid"),
         (json!({"executionRoleArn": "a b"}), "Role is not valid"),
         (json!({"pidMode": "none"}), "'pidMode'"),
@@ -263,7 +263,7 @@ fn a_container_is_refused_in_ecs_words() {
         (json!({"portMappings": [{"containerPort": 80, "name": "-x"}]}), "portMappings.name"),
         (
             json!({"portMappings": [{"containerPort": 80, "hostPort": 80}, {"containerPort": 81, "hostPort": 80}]}),
-            "host port 80 is asked for more than once",
+            "TCP host port '80' is mapped multiple times in task.",
         ),
         (
             json!({"mountPoints": [{"sourceVolume": "x", "containerPath": "/a"}]}),
@@ -304,6 +304,12 @@ fn what_a_container_asks_of_its_node_is_refused_by_name() {
         (json!({"linuxParameters": {"devices": [{"hostPath": "null"}]}}), "absolute paths"),
         (json!({"ulimits": [{"name": "nofile", "softLimit": 2, "hardLimit": 1}]}), "ulimits"),
         (
+            json!({"ulimits": [
+                {"name": "core", "softLimit": 1, "hardLimit": 1}, {"name": "core", "softLimit": 2, "hardLimit": 2},
+            ]}),
+            "the limit core is given twice",
+        ),
+        (
             json!({"systemControls": [{"namespace": "vm.swappiness", "value": "1"}]}),
             "systemControls",
         ),
@@ -325,7 +331,7 @@ fn what_a_container_asks_of_its_node_is_refused_by_name() {
         ),
         (
             json!({"dependsOn": [{"containerName": "x", "condition": "START"}]}),
-            "there is no container 'x'",
+            "Cannot depend on container + 'x' because it does not exist",
         ),
         (json!({"dependsOn": [{"containerName": "web", "condition": "START"}]}), "in a circle"),
     ] {
@@ -419,7 +425,17 @@ fn containers_are_held_against_one_another() {
     let of = |containers: Value| json!({"family": "web", "containerDefinitions": containers});
     let waits = |on: &str, condition: &str| json!({"dependsOn": [{"containerName": on, "condition": condition}]});
     for (body, words) in [
-        (of(json!([container("a", json!({})), container("a", json!({}))])), "used more than once"),
+        (
+            of(json!([container("a", json!({})), container("a", json!({}))])),
+            "Container names must be unique within a Task Definition.",
+        ),
+        (
+            of(json!([
+                container("a", json!({"links": ["b"]})),
+                container("b", json!({"links": ["a"]}))
+            ])),
+            "Container links should not have a cycle",
+        ),
         (
             of(json!([container("a", waits("b", "START")), container("b", waits("a", "START"))])),
             "in a circle",

@@ -13,7 +13,7 @@ use aws::ecs::{
 };
 use model::Realm;
 
-use super::{container, log_driver, ports, roles, size, volumes};
+use super::{container, fargate, log_driver, ports, roles, size, volumes};
 use crate::errors::client;
 use crate::placement::read_definition_constraints;
 use crate::refer::is_name;
@@ -88,7 +88,7 @@ pub(super) fn request(realm: &Realm, request: &RegisterTaskDefinitionRequest) ->
         container::check(definition, &surroundings)?;
         let name = definition.name.as_deref().unwrap_or_default();
         if !names.insert(name) {
-            return Err(client(format!("Container name '{name}' is used more than once.")));
+            return Err(client("Container names must be unique within a Task Definition."));
         }
     }
     if !containers.iter().any(|c| c.essential.unwrap_or(true)) {
@@ -143,9 +143,14 @@ fn compatibilities(request: &RegisterTaskDefinitionRequest) -> Result<(), Error>
                 ));
             }
             Compatibility::Ec2 | Compatibility::External => {}
-            Compatibility::Fargate | Compatibility::ManagedInstances => {
+            Compatibility::Fargate => {
+                if let Some(obstacle) = fargate::obstacle(request) {
+                    return Err(client(obstacle));
+                }
+            }
+            Compatibility::ManagedInstances => {
                 return Err(client(format!(
-                    "requiresCompatibilities: {wanted} is not built yet in Wharf; use EC2 or EXTERNAL."
+                    "requiresCompatibilities: {wanted} is not built yet in Wharf; use EC2, FARGATE or EXTERNAL."
                 )));
             }
             Compatibility::Unrecognized(text) => {

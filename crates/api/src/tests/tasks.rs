@@ -67,7 +67,6 @@ async fn clusters_come_and_go_with_what_clients_rely_upon() {
 async fn a_cluster_refuses_by_name_what_is_not_built() {
     let bench = Bench::new();
     for (body, member) in [
-        (json!({"capacityProviders": ["FARGATE"]}), "FARGATE"),
         (json!({"configuration": {"executeCommandConfiguration": {"kmsKeyId": "k"}}}), "kmsKeyId"),
         (json!({"serviceConnectDefaults": {"namespace": "x"}}), "serviceConnectDefaults"),
     ] {
@@ -331,7 +330,7 @@ async fn a_run_refuses_what_it_can_not_honour() {
         (json!({"launchType": "FARGATE"}), "FARGATE"),
         (
             json!({"capacityProviderStrategy": [{"capacityProvider": "FARGATE"}]}),
-            "FARGATE is not built",
+            "FARGATE is not associated with the cluster",
         ),
         (json!({"count": 0}), "count"),
         (json!({"count": 11}), "count"),

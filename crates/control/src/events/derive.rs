@@ -212,6 +212,10 @@ impl With<'_> {
     }
 
     fn tell_instance(&mut self, cursor: String, instance: &Instance, status: Option<&str>) {
+        // Nodes of Fargate's are no container instances.
+        if instance.key.cluster.is_fargates() {
+            return;
+        }
         let mut detail = self.parts.describe.instance(self.state, instance);
         in_words(&mut detail);
         detail["updatedAt"] = json!(self.now.rfc3339());

@@ -25,7 +25,9 @@ pub(super) fn container(
     let id = task.facts.containers.iter().find(|c| c.name.as_str() == name).map(|c| c.id.as_str());
     let host = docker::host_config(document, definition, log_options(task, definition));
     let mut environment = environment(definition);
-    environment.insert("AWS_EXECUTION_ENV".to_owned(), "AWS_ECS_EC2".to_owned());
+    let fargate = task.facts.launch_type == model::LaunchType::Fargate;
+    let runs_on = if fargate { "AWS_ECS_FARGATE" } else { "AWS_ECS_EC2" };
+    environment.insert("AWS_EXECUTION_ENV".to_owned(), runs_on.to_owned());
     let has_execution_role = document.execution_role_arn.is_some();
     let linked = document.network_mode.is_none()
         || document.network_mode == Some(aws::ecs::NetworkMode::Bridge);

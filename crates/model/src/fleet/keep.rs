@@ -42,6 +42,11 @@ impl Fleets {
         self.fleets.get(cluster)
     }
 
+    /// All of them, by their clusters.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&ClusterName, &Arc<Fleet>)> {
+        self.fleets.iter()
+    }
+
     fn change(&mut self, cluster: &ClusterName) -> Option<&mut Fleet> {
         self.fleets.get_mut(cluster).map(Arc::make_mut)
     }
@@ -83,7 +88,9 @@ impl Fleets {
     }
 
     fn forget_node(&mut self, instance: &Instance) {
-        let Some(node) = instance.ec2_instance_id.as_deref().map(NodeId::from) else { return };
+        let Some(node) = instance.ec2_instance_id.as_deref().map(NodeId::from) else {
+            return;
+        };
         if let Some(keys) = self.by_node.get_mut(&node) {
             keys.remove(&instance.key);
             if keys.is_empty() {
@@ -95,8 +102,12 @@ impl Fleets {
     /// An instance has so much left now.
     pub(crate) fn resize(&mut self, key: &InstanceKey, left: (u32, u32, u32)) {
         // Looked at first, so that nothing is copied for nothing.
-        let Some(fleet) = self.fleets.get(&key.cluster) else { return };
-        let Some(slot) = fleet.slot(&key.instance) else { return };
+        let Some(fleet) = self.fleets.get(&key.cluster) else {
+            return;
+        };
+        let Some(slot) = fleet.slot(&key.instance) else {
+            return;
+        };
         if fleet.seat(slot).is_none_or(|seat| (seat.cpu, seat.memory, seat.gpus) == left) {
             return;
         }
@@ -155,8 +166,12 @@ impl Fleet {
     }
 
     fn delete(&mut self, key: &InstanceKey) {
-        let Some(slot) = self.slots.remove(&key.instance) else { return };
-        let Some(seat) = self.seat(slot).cloned() else { return };
+        let Some(slot) = self.slots.remove(&key.instance) else {
+            return;
+        };
+        let Some(seat) = self.seat(slot).cloned() else {
+            return;
+        };
         self.forget_crowds(slot, &seat);
         self.leave(slot, &seat, false);
         self.set(slot, None);
@@ -225,7 +240,9 @@ impl Fleet {
 
     /// A seat has other amounts left: of its class and its sections it stays.
     fn reseat(&mut self, slot: u32, change: impl FnOnce(&mut Seat)) {
-        let Some(before) = self.seat(slot).cloned() else { return };
+        let Some(before) = self.seat(slot).cloned() else {
+            return;
+        };
         let mut seat = Seat::clone(&before);
         change(&mut seat);
         if seat.standing == Standing::Ready {
@@ -246,12 +263,16 @@ impl Fleet {
 
 impl Fleet {
     pub(super) fn count(&mut self, slot: u32, group: &str, by: (i64, i64)) {
-        let Some(seat) = self.seat(slot).cloned() else { return };
+        let Some(seat) = self.seat(slot).cloned() else {
+            return;
+        };
         let sections = self.counted(&seat);
         if !self.crowds.contains_key(group) {
             self.crowds.insert(group.into(), Arc::default());
         }
-        let Some(crowd) = self.crowds.get_mut(group) else { return };
+        let Some(crowd) = self.crowds.get_mut(group) else {
+            return;
+        };
         let crowd = Arc::make_mut(crowd);
         crowd.add(Spot { slot, class: seat.class, sections: &sections }, by);
         if crowd.is_gone() {

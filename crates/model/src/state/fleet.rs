@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::State;
 use crate::fleet::{Fleet, Offer, Standing};
 use crate::{
-    CapacityChange, ClusterName, DesiredStatus, Instance, InstanceId, InstanceKey, InstanceStatus,
-    NodeState, SchedulingStrategy, Service, ServiceKey, Task,
+    CapacityChange, ClusterName, DesiredStatus, FARGATE_CAPABILITY, Instance, InstanceId,
+    InstanceKey, InstanceStatus, NodeState, SchedulingStrategy, Service, ServiceKey, Task,
 };
 
 type ClusterPlace<'a> = (&'a ClusterName, &'a InstanceId);
@@ -37,6 +37,12 @@ impl State {
             SchedulingStrategy::Daemon => drop(self.daemons.insert(service.key.clone())),
             SchedulingStrategy::Replica => drop(self.daemons.remove(&service.key)),
         }
+    }
+
+    /// The fleets that may take tasks of the launch type `FARGATE`, with the clusters of their
+    /// instances: those in which one offers it, in the order of their names.
+    pub fn fleets_of_fargate(&self) -> impl Iterator<Item = (&ClusterName, &Arc<Fleet>)> {
+        self.fleets.all().filter(|(_, fleet)| fleet.knows(FARGATE_CAPABILITY))
     }
 
     /// Whether an instance takes tasks.
@@ -127,7 +133,9 @@ impl State {
     }
 
     fn resize(&mut self, key: &InstanceKey) {
-        let Some(instance) = self.instances.get(key).cloned() else { return };
+        let Some(instance) = self.instances.get(key).cloned() else {
+            return;
+        };
         let (cpu, memory) = self.left(&instance);
         let gpus = self.gpus_left(&instance);
         self.fleets.resize(key, (cpu, memory, gpus));
@@ -159,6 +167,8 @@ impl State {
 /// What a task counts: among those that are wanted to run, which are spread and kept apart, and among
 /// those that are not over.
 fn weight(task: Option<&Task>) -> (i64, i64) {
-    let Some(task) = task.filter(|task| task.holds_resources()) else { return (0, 0) };
+    let Some(task) = task.filter(|task| task.holds_resources()) else {
+        return (0, 0);
+    };
     (i64::from(task.progress.desired == DesiredStatus::Running), 1)
 }

@@ -194,9 +194,17 @@ impl Embedded {
             _lock: lock,
         });
         inner.adopt_all().await?;
-        inner.check_users().await?;
+        inner.try_users().await?;
         slots::refill_later(&inner, false);
         Ok(Self { inner })
+    }
+
+    /// Whether this node can give sandboxes user namespaces of their own.
+    ///
+    /// # Errors
+    /// Why it can not, in words.
+    pub fn hardened(&self) -> Result<(), String> {
+        self.inner.ranges.hardened()
     }
 }
 
@@ -231,7 +239,7 @@ impl Inner {
         let now = self.config.clock.now().as_millis();
         let parent = &self.config.cgroup_parent;
         let group = format!("{parent}/{now:x}-{}-{number}", std::process::id());
-        let SlotKind { network, pid, ipc } = kind;
+        let SlotKind { network, pid, ipc, hardened: _ } = kind;
         let lease = self.ranges.lease(kind)?;
         let users = lease.as_ref().map(Lease::range);
         let birth = Birth { group: group.clone(), network, pid, ipc, users };

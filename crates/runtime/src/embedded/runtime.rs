@@ -348,7 +348,7 @@ impl Inner {
                 }
             }
         }
-        self.ranges.check_container(container)?;
+        self.ranges.check_container(container, sandbox.spec.hardened)?;
         let lower = self.config.images.layers(&container.image).map_err(|error| match error {
             ImageError::NotFound { reference, .. } => {
                 RuntimeError::NotFound { what: "image", id: reference }

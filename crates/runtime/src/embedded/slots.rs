@@ -24,17 +24,20 @@ pub(crate) struct SlotKind {
     pub(crate) network: NetworkMode,
     pub(crate) pid: PidMode,
     pub(crate) ipc: IpcMode,
+    /// Whether it must have a user namespace of its own.
+    pub(crate) hardened: bool,
 }
 
 impl SlotKind {
     /// What a sandbox needs.
     pub(crate) fn of(spec: &SandboxSpec) -> Self {
-        Self { network: spec.network, pid: spec.pid, ipc: spec.ipc }
+        let SandboxSpec { network, pid, ipc, hardened, .. } = *spec;
+        Self { network, pid, ipc, hardened }
     }
 
     /// What is kept ready: the namespaces that nearly every sandbox has.
     pub(crate) fn usual(network: NetworkMode) -> Self {
-        Self { network, pid: PidMode::Container, ipc: IpcMode::Container }
+        Self { network, pid: PidMode::Container, ipc: IpcMode::Container, hardened: false }
     }
 }
 
@@ -86,7 +89,10 @@ impl Slots {
     pub(crate) fn take(&self, kind: SlotKind) -> Option<Waiting> {
         let fits = kind.pid == PidMode::Container
             && matches!(kind.ipc, IpcMode::Container | IpcMode::None);
-        if fits { guard(self.ready(kind.network)).pop_front() } else { None }
+        let mut ready = guard(self.ready(kind.network));
+        // Either all that are ready have ids of their own, or none has.
+        let holds = !kind.hardened || ready.front().is_some_and(|(_, slot)| slot.lease.is_some());
+        if fits && holds { ready.pop_front() } else { None }
     }
 
     fn ready(&self, network: NetworkMode) -> &Mutex<VecDeque<Waiting>> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::slots::SlotKind;
 use super::{Inner, guard, system};
@@ -22,7 +22,18 @@ const HIGHEST: u32 = 1 << 31;
 pub struct UserNamespaces {
     base: u32,
     sandboxes: u32,
-    strict: bool,
+    whose: Whose,
+}
+
+/// Which sandboxes have user namespaces of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// Those that are to be hardened, if this node can do it at all.
+    Hardened,
+    /// All but those that ask for something of the node's.
+    Most,
+    /// All: what asks for something of the node's is refused.
+    All,
 }
 
 impl UserNamespaces {
@@ -49,8 +60,23 @@ impl UserNamespaces {
         }
         match size / RANGE {
             0 => Err(format!("{shown} is too small: every task needs {RANGE} ids")),
-            sandboxes => Ok(Self { base, sandboxes, strict }),
+            sandboxes => {
+                let whose = if strict { Whose::All } else { Whose::Most };
+                Ok(Self { base, sandboxes, whose })
+            }
         }
+    }
+
+    /// Gives ids to hardened sandboxes alone. A node that can not do that starts all the same, and
+    /// refuses such sandboxes: [`super::Embedded::hardened`] tells why.
+    #[must_use]
+    pub const fn for_hardened(self) -> Self {
+        Self { whose: Whose::Hardened, ..self }
+    }
+
+    /// Whether they are for hardened sandboxes alone.
+    pub fn is_for_hardened(&self) -> bool {
+        self.whose == Whose::Hardened
     }
 
     /// Whether somebody else has been given some of these ids: an entry of `/etc/subuid` or
@@ -78,7 +104,7 @@ impl UserNamespaces {
 
 impl Default for UserNamespaces {
     fn default() -> Self {
-        Self { base: Self::DEFAULT_BASE, sandboxes: 2048, strict: false }
+        Self { base: Self::DEFAULT_BASE, sandboxes: 2048, whose: Whose::Most }
     }
 }
 
@@ -107,6 +133,8 @@ struct Given {
 pub(crate) struct Ranges {
     config: Option<UserNamespaces>,
     given: Arc<Mutex<Given>>,
+    // Why this node has none though hardened sandboxes were to have some.
+    lacks: Arc<OnceLock<String>>,
 }
 
 /// A range for as long as this is kept.
@@ -132,24 +160,44 @@ impl Drop for Lease {
 impl Ranges {
     /// None are given away without a configuration.
     pub(crate) fn new(config: Option<UserNamespaces>) -> Self {
-        Self { config, given: Arc::default() }
+        Self { config, given: Arc::default(), lacks: Arc::default() }
     }
 
     /// Refuses what a strict node does not have.
     pub(crate) fn check_sandbox(&self, spec: &SandboxSpec) -> Result<(), RuntimeError> {
-        match keeps_the_nodes(SlotKind::of(spec)) {
-            Some(what) => self.refuse(spec.id.as_str(), what),
-            None => Ok(()),
+        let what = keeps_the_nodes(SlotKind::of(spec));
+        if spec.hardened {
+            self.hardened().map_err(|why| not_hardened(spec.id.as_str(), why))?;
+            return what.map_or(Ok(()), |what| Err(not_hardened(spec.id.as_str(), shares(what))));
+        }
+        what.map_or(Ok(()), |what| self.refuse(spec.id.as_str(), what))
+    }
+
+    /// Whether sandboxes can have user namespaces of their own, else why not.
+    pub(crate) fn hardened(&self) -> Result<(), String> {
+        match (self.config, self.lacks.get()) {
+            (Some(_), None) => Ok(()),
+            (_, Some(why)) => Err(why.clone()),
+            (None, None) => Err("this node was started without user namespaces".to_owned()),
         }
     }
 
     /// The same for a container.
-    pub(crate) fn check_container(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
-        if spec.privileged { self.refuse(spec.id.as_str(), "all privileges") } else { Ok(()) }
+    pub(crate) fn check_container(
+        &self,
+        spec: &ContainerSpec,
+        hardened: bool,
+    ) -> Result<(), RuntimeError> {
+        let id = spec.id.as_str();
+        match (spec.privileged, hardened) {
+            (false, _) => Ok(()),
+            (true, false) => self.refuse(id, "all privileges"),
+            (true, true) => Err(not_hardened(id, shares("all privileges"))),
+        }
     }
 
     fn refuse(&self, id: &str, what: &str) -> Result<(), RuntimeError> {
-        if self.config.is_none_or(|config| !config.strict) {
+        if self.config.is_none_or(|config| config.whose != Whose::All) {
             return Ok(());
         }
         Err(RuntimeError::Unsupported {
@@ -164,9 +212,10 @@ impl Ranges {
     /// Ids for a new sandbox; none if it is to be in the node's user namespace. Those given back last
     /// come last.
     pub(crate) fn lease(&self, kind: SlotKind) -> Result<Option<Lease>, RuntimeError> {
-        let Some(config) = self.config.filter(|_| keeps_the_nodes(kind).is_none()) else {
-            return Ok(None);
+        let due = |config: &UserNamespaces| {
+            keeps_the_nodes(kind).is_none() && (kind.hardened || config.whose != Whose::Hardened)
         };
+        let Some(config) = self.config.filter(due) else { return Ok(None) };
         let mut given = guard(&self.given);
         let after = given.latest.saturating_sub(config.base) / RANGE + u32::from(given.latest > 0);
         let bases = (0..config.sandboxes)
@@ -191,14 +240,35 @@ impl Ranges {
     }
 }
 
+fn shares(what: &str) -> String {
+    format!("it asks for {what}")
+}
+
+fn not_hardened(id: &str, why: String) -> RuntimeError {
+    RuntimeError::Unsupported { what: format!("keep {id} in a user namespace of its own"), why }
+}
+
 fn cannot(why: String) -> RuntimeError {
     RuntimeError::Unsupported { what: "run containers in user namespaces (--userns)".into(), why }
 }
 
 impl Inner {
+    /// Tries it. A node whose hardened sandboxes alone would have user namespaces goes on without.
+    pub(super) async fn try_users(&self) -> Result<(), RuntimeError> {
+        let optional = self.config.users.is_some_and(|users| users.whose == Whose::Hardened);
+        match self.check_users().await {
+            Err(error) if optional => {
+                // Nobody has set it before: this is done once.
+                _ = self.ranges.lacks.set(stdx::chain(&error));
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
     /// Tries on this node what user namespaces need: ids that are nobody's, the namespace itself, and
     /// that the state folder's file system can be idmapped.
-    pub(super) async fn check_users(&self) -> Result<(), RuntimeError> {
+    async fn check_users(&self) -> Result<(), RuntimeError> {
         let Some(config) = self.config.users else { return Ok(()) };
         if let Some(program) = &self.config.oci_runtime {
             return Err(cannot(format!(
@@ -221,7 +291,8 @@ impl Inner {
                 "{who}: choose ids that nobody has by --userns-range BASE:SIZE"
             )));
         }
-        let (mut connection, slot) = self.bear(SlotKind::usual(NetworkMode::Private))?;
+        let (mut connection, slot) =
+            self.bear(SlotKind { hardened: true, ..SlotKind::usual(NetworkMode::Private) })?;
         let why = "the kernel makes none (is user.max_user_namespaces 0?)";
         let pause = match connection.ask(&Request::Status).await {
             Ok(Reply::Status { pause, .. }) => pause,
@@ -246,7 +317,7 @@ mod tests {
     use super::*;
 
     fn kind(network: NetworkMode, pid: PidMode, ipc: IpcMode) -> SlotKind {
-        SlotKind { network, pid, ipc }
+        SlotKind { network, pid, ipc, hardened: false }
     }
 
     #[test]
@@ -304,5 +375,23 @@ mod tests {
             assert!(ranges.lease(host).unwrap().is_none());
         }
         assert!(Ranges::new(None).lease(usual).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_hardened_has_ids_or_is_refused() {
+        let config = UserNamespaces::new(100_000, 3 * RANGE, false).unwrap().for_hardened();
+        let ranges = Ranges::new(Some(config));
+        let usual = kind(NetworkMode::Private, PidMode::Container, IpcMode::Container);
+        assert!(ranges.lease(usual).unwrap().is_none(), "others keep the node's");
+        assert!(ranges.lease(SlotKind { hardened: true, ..usual }).unwrap().is_some());
+        let hardened = SandboxSpec { hardened: true, ..crate::testing::sandbox("a") };
+        assert!(ranges.check_sandbox(&hardened).is_ok());
+        let host = SandboxSpec { network: NetworkMode::Host, ..hardened.clone() };
+        let refused = ranges.check_sandbox(&host).unwrap_err();
+        assert!(stdx::chain(&refused).contains("asks for the node's network"), "{refused}");
+        ranges.lacks.set("Linux 5.4 is too old".to_owned()).unwrap();
+        let refused = ranges.check_sandbox(&hardened).unwrap_err();
+        assert!(stdx::chain(&refused).contains("Linux 5.4"), "{refused}");
+        assert!(Ranges::new(None).check_sandbox(&hardened).is_err());
     }
 }

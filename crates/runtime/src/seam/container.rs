@@ -25,6 +25,10 @@ pub struct SandboxSpec {
     pub pid: PidMode,
     /// Whose shared memory and semaphores a container sees.
     pub ipc: IpcMode,
+    /// Whether it is refused rather than made without a user namespace of its own, or with anything
+    /// of the node's.
+    #[serde(default)]
+    pub hardened: bool,
 }
 
 /// The process namespace of a sandbox's containers (ECS `pidMode`).

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::{
-    AgentInfo, Attribute, Change, Instance, InstanceKey, InstanceStatus, ServiceKey, StopCode, Task,
+    AgentInfo, Attribute, Change, FARGATE_CAPABILITY, Instance, InstanceKey, InstanceStatus,
+    ServiceKey, StopCode, Task,
 };
 
 use super::{active_cluster, progress, reports, run_task, targets};
@@ -25,7 +26,11 @@ pub(super) fn register(
     desk: &mut Desk<'_>,
     register: &RegisterInstance,
 ) -> Result<Reply, Rejection> {
-    active_cluster(desk.state, &register.cluster)?;
+    if register.cluster.is_fargates() {
+        fargates(register)?;
+    } else {
+        active_cluster(desk.state, &register.cluster)?;
+    }
     let instance = register.known_as.clone().unwrap_or_else(|| desk.ids.hex32().into());
     let key = InstanceKey { cluster: register.cluster.clone(), instance };
     let external = register.attributes.iter().any(|a| a.name == EXTERNAL);
@@ -57,6 +62,14 @@ pub(super) fn register(
     Ok(Reply::Instance(Box::new(next)))
 }
 
+/// Where nodes stand that offer Fargate alone, nobody else stands.
+fn fargates(register: &RegisterInstance) -> Result<(), Rejection> {
+    if register.attributes.iter().any(|a| a.name == FARGATE_CAPABILITY) {
+        return Ok(());
+    }
+    Err(Rejection::ClusterNotFound(register.cluster.clone()))
+}
+
 /// Where its published ports are reached: what it says, else from where it asks.
 fn address(register: &RegisterInstance) -> Option<IpAddr> {
     let said = register.attributes.iter().find(|a| a.name == ADDRESS);
@@ -67,7 +80,9 @@ fn address(register: &RegisterInstance) -> Option<IpAddr> {
 /// sent again is gone.
 fn merged(before: &[Attribute], sent: &[Attribute]) -> Vec<Attribute> {
     let capability = |name: &str| {
-        name.starts_with("ecs.capability.") || name.starts_with("com.amazonaws.ecs.capability.")
+        ["ecs.", "com.amazonaws.ecs.", "wharf."]
+            .iter()
+            .any(|whose| name.strip_prefix(whose).is_some_and(|n| n.starts_with("capability.")))
     };
     let kept = before
         .iter()
@@ -81,7 +96,7 @@ pub(super) fn set_status(
     key: &InstanceKey,
     status: InstanceStatus,
 ) -> Result<Reply, Rejection> {
-    active_cluster(desk.state, &key.cluster)?;
+    stands(desk, key)?;
     let before = find(desk, key)?;
     if before.status == status {
         return Ok(Reply::Instance(Box::new(Instance::clone(before))));
@@ -101,7 +116,7 @@ pub(super) fn deregister(
     key: &InstanceKey,
     force: bool,
 ) -> Result<Reply, Rejection> {
-    active_cluster(desk.state, &key.cluster)?;
+    stands(desk, key)?;
     let instance = find(desk, key)?;
     let tasks: Vec<&Task> = desk.state.tasks_on(key).filter(|t| t.holds_resources()).collect();
     if !force && !tasks.is_empty() {
@@ -166,6 +181,14 @@ pub(super) fn disconnect_all(desk: &mut Desk<'_>) -> Result<Reply, Rejection> {
         desk.put(Change::PutInstance(Arc::new(next)));
     }
     Ok(Reply::Done)
+}
+
+/// Whether instances may be asked for something there.
+fn stands(desk: &Desk<'_>, key: &InstanceKey) -> Result<(), Rejection> {
+    match key.cluster.is_fargates() {
+        true => Ok(()),
+        false => active_cluster(desk.state, &key.cluster).map(|_| ()),
+    }
 }
 
 fn services_on(desk: &Desk<'_>, key: &InstanceKey) -> BTreeSet<ServiceKey> {

@@ -68,9 +68,10 @@ pub(super) fn allot(
     facts: &mut TaskFacts,
     instance: &InstanceId,
 ) -> Result<(), Failure> {
+    let cluster = facts.host.as_ref().unwrap_or(&facts.key.cluster).clone();
     let Some(network) = &mut facts.network else { return Ok(()) };
     let vpc = Vpc::of(desk.state.realm());
-    let key = InstanceKey { cluster: facts.key.cluster.clone(), instance: instance.clone() };
+    let key = InstanceKey { cluster, instance: instance.clone() };
     let zone = desk.state.instance(&key).and_then(|i| i.attribute(ZONE).flatten());
     let named = &network.configuration.subnets;
     let mut subnets: Vec<_> = named.iter().filter_map(|id| vpc.subnet(id)).collect();

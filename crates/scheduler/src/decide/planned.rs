@@ -14,7 +14,7 @@ use super::run_task::{containers, counted, stamp, told_to_stop};
 use super::{instances, interfaces, progress, targets, waiting};
 use crate::complaints::complain;
 use crate::desk::Desk;
-use crate::placement::{Board, Wish};
+use crate::placement::{Board, Boards, Wish};
 use crate::replicas::{self, BATCH, Tally, Terms};
 use crate::{
     Failure, Forget, Rejection, Reply, StopCause, daemon, failures, rollout, task_sets, timing,
@@ -50,10 +50,10 @@ pub(super) fn launch(
     for (provider, count) in counted(shared) {
         template.provider.clone_from(&provider);
         let wish = Wish { provider: provider.as_ref(), ..terms.wish(&service) };
-        let mut board = Board::new(desk.state, wish);
+        let mut board = Boards::new(desk.state, wish);
         for _ in 0..count {
             let failure = match board.place(desk.ids) {
-                Ok(place) => match stamp(desk, &template, place) {
+                Ok(spot) => match stamp(desk, &template, spot) {
                     Ok(key) => {
                         placed.push(key);
                         continue;
@@ -99,7 +99,7 @@ fn daemons(
             break;
         }
         let found = board.place_on(&instance.key.instance);
-        match found.and_then(|place| stamp(desk, &template, place)) {
+        match found.and_then(|place| stamp(desk, &template, place.into())) {
             Ok(task) => placed.push(task),
             Err(failure) => failures.push(failure),
         }

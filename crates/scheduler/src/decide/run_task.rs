@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use model::{
-    Change, ContainerFacts, DesiredStatus, InstanceId, LaunchType, PlacementTerms, ProviderName,
-    StopCode, Tags, TaskDefinition, TaskFacts, TaskKey, TaskSpec, TaskStatus,
+    Change, ContainerFacts, DesiredStatus, InstanceId, LaunchType, PlacementStrategy,
+    PlacementTerms, ProviderName, StopCode, Tags, TaskDefinition, TaskFacts, TaskKey, TaskSpec,
+    TaskStatus,
 };
 
 use super::tokens::Use;
 use super::{interfaces, targets, waiting};
 use crate::desk::Desk;
-use crate::placement::{self, Board, Group, Place, Rules, Wish};
+use crate::placement::{self, Board, Boards, Group, Rules, Spot, Wish};
 use crate::{Failure, Rejection, Reply, Resize, RunTask, words};
 
 /// The most tasks, or instances, of one call: an ECS limit.
@@ -42,10 +43,10 @@ pub(super) fn run(desk: &mut Desk<'_>, run: &RunTask) -> Result<Reply, Rejection
             provider: provider.as_ref(),
             ..wish(run, &definition, &template, rules.clone())
         };
-        let mut board = Board::new(desk.state, wish);
+        let mut board = Boards::new(desk.state, wish);
         for _ in 0..count {
             let failure = match board.place(desk.ids) {
-                Ok(place) => match stamp(desk, &template, place) {
+                Ok(spot) => match stamp(desk, &template, spot) {
                     Ok(key) => {
                         placed.push(key);
                         continue;
@@ -87,7 +88,7 @@ pub(super) fn start(
     let (mut placed, mut failures) = (Vec::new(), Vec::new());
     for instance in instances {
         let place = board.place_on(instance);
-        match place.and_then(|place| stamp(desk, &template, place)) {
+        match place.and_then(|place| stamp(desk, &template, place.into())) {
             Ok(key) => placed.push(key),
             Err(failure) => failures.push(failure),
         }
@@ -130,15 +131,13 @@ pub(super) fn compatible(
     definition: &TaskDefinition,
     launch_type: LaunchType,
 ) -> Result<(), Rejection> {
-    if launch_type == LaunchType::Fargate {
-        return Err(Rejection::NotBuilt(
-            "the launch type FARGATE (use EC2, with a container instance of the cluster)"
-                .to_owned(),
-        ));
-    }
     let for_types = &definition.spec.compatibilities;
-    if for_types.is_empty() || for_types.contains(&launch_type) {
+    let fargate = launch_type == LaunchType::Fargate;
+    if for_types.contains(&launch_type) || for_types.is_empty() && !fargate {
         return Ok(());
+    }
+    if fargate {
+        return Err(Rejection::Refused(words::not_for_fargate(&definition.key)));
     }
     let named: Vec<&str> = for_types.iter().map(|t| words::launch_type(*t)).collect();
     Err(Rejection::Incompatible {
@@ -168,7 +167,15 @@ fn wish<'a>(
         more_attributes: &run.resize.attributes,
         rules,
         group: Group::Named(&template.group, &definition.key.family),
-        strategy: placement::run_strategy(&run.strategy),
+        strategy: strategy(run),
+    }
+}
+
+/// How to choose. Fargate's tasks are spread, as a service's are.
+fn strategy(run: &RunTask) -> Vec<PlacementStrategy> {
+    match run.launch_type {
+        LaunchType::Fargate => placement::service_strategy(&[]),
+        LaunchType::Ec2 | LaunchType::External => placement::run_strategy(&run.strategy),
     }
 }
 
@@ -219,7 +226,7 @@ pub(super) fn containers(spec: &TaskSpec) -> Vec<ContainerFacts> {
 fn terms(run: &RunTask, definition: &TaskDefinition) -> PlacementTerms {
     PlacementTerms {
         constraints: run.constraints.clone(),
-        strategy: placement::run_strategy(&run.strategy),
+        strategy: strategy(run),
         attributes: run.resize.attributes.clone(),
         gpus: resized(&definition.spec, &run.resize).gpus(),
     }
@@ -256,8 +263,9 @@ pub(super) fn stamp_waiting(
 pub(super) fn give(
     desk: &mut Desk<'_>,
     facts: &mut TaskFacts,
-    place: Place,
+    Spot { host, place }: Spot,
 ) -> Result<(), Failure> {
+    facts.host = host;
     interfaces::allot(desk, facts, &place.instance)?;
     facts.instance = Some(place.instance);
     facts.reserved.gpus = place.gpus.iter().flatten().cloned().collect();
@@ -275,10 +283,10 @@ pub(super) fn give(
 pub(super) fn stamp(
     desk: &mut Desk<'_>,
     template: &TaskFacts,
-    place: Place,
+    spot: Spot,
 ) -> Result<TaskKey, Failure> {
     let mut facts = template.clone();
-    give(desk, &mut facts, place)?;
+    give(desk, &mut facts, spot)?;
     Ok(make(desk, facts))
 }
 

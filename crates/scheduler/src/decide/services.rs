@@ -1,8 +1,8 @@
 //! CreateService, UpdateService and DeleteService.
 
 use model::{
-    Change, DefinitionKey, Deployment, DeploymentController, Service, ServiceKey, ServiceStatus,
-    TaskDefinition,
+    Change, DefinitionKey, Deployment, DeploymentController, LaunchType, Service, ServiceKey,
+    ServiceStatus, TaskDefinition,
 };
 
 use super::run_task::compatible;
@@ -43,6 +43,7 @@ pub(super) fn create(desk: &mut Desk<'_>, create: &CreateService) -> Result<Repl
         controller: create.controller,
         desired_count,
         launch_type: create.launch_type,
+        platform: create.platform,
         providers: create.providers.clone(),
         config,
         method: create.method.clone(),
@@ -56,6 +57,7 @@ pub(super) fn create(desk: &mut Desk<'_>, create: &CreateService) -> Result<Repl
         load_balancers: create.load_balancers.clone(),
         network: create.network.clone(),
         stable_network: None,
+        stable_capacity: None,
         health_check_grace: create.health_check_grace,
         enable_ecs_managed_tags: create.enable_ecs_managed_tags,
         enable_execute_command: create.enable_execute_command,
@@ -132,7 +134,9 @@ pub(super) fn update(desk: &mut Desk<'_>, update: &UpdateService) -> Result<Repl
     if let Some(providers) = &update.providers {
         waiting::providers(desk.state, &key.cluster, providers, |_| 0, 0)?;
         next.providers.clone_from(providers);
+        next.launch_type = LaunchType::of_strategy(providers).unwrap_or(next.launch_type);
     }
+    next.platform = update.platform.unwrap_or(next.platform);
     next.method = update.method.clone().unwrap_or(next.method);
     next.health_check_grace = update.health_check_grace.or(next.health_check_grace);
     if before.controller == DeploymentController::Ecs {
@@ -161,7 +165,7 @@ fn redeploy(
     let aims = update.load_balancers.as_ref().unwrap_or(&before.load_balancers);
     let moved = *aims != before.load_balancers;
     let definition = definition_for(desk, wanted, changed)?;
-    compatible(definition, before.launch_type)?;
+    compatible(definition, next.launch_type)?;
     let network = interfaces::of_update(&definition.spec, update.network.as_ref(), before)?;
     if changed || moved {
         targets::fit(desk.state, &definition.spec, aims, &before.load_balancers)?;
@@ -169,7 +173,7 @@ fn redeploy(
     let moved = moved || network != primary.network;
     if changed || moved || update.force_new_deployment {
         let deployment = rollout::deployment(desk, wanted.clone(), next.desired_count);
-        let (launch_type, load_balancers) = (before.launch_type, aims.clone());
+        let (launch_type, load_balancers) = (next.launch_type, aims.clone());
         let deployment = Deployment { launch_type, load_balancers, network, ..deployment };
         next.network.clone_from(&deployment.network);
         next.load_balancers.clone_from(aims);

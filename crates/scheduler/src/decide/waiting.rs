@@ -107,7 +107,7 @@ pub(super) fn place(desk: &mut Desk<'_>, key: &TaskKey) -> Result<Reply, Rejecti
         None => return Err(Rejection::Stale),
     };
     let mut facts = TaskFacts::clone(&task.facts);
-    match found.and_then(|place| give(desk, &mut facts, place)) {
+    match found.and_then(|place| give(desk, &mut facts, place.into())) {
         Ok(()) => {
             facts.terms = None;
             desk.put(Change::PutTask(Arc::new(facts)));

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use model::fleet::Fleet;
-use model::{GpuId, InstanceId, State};
+use model::{GpuId, InstanceId, LaunchType, State};
 use stdx::Entropy;
 
 use super::field::{Field, STRATEGIES};
 use super::filter::{self, Lacks, failure};
 use super::region::Region;
 use super::search::Search;
-use super::{Place, Wish};
+use super::{Place, Wish, fargate};
 use crate::{Failure, Lack};
 
 /// The instances of a cluster as one call sees them. What it places it remembers.
@@ -25,6 +25,14 @@ pub struct Board<'a> {
 
 /// Whether one task finds a place at all, and if not, why.
 pub fn somewhere(state: &State, wish: &Wish<'_>) -> Result<(), Failure> {
+    match wish.launch_type {
+        LaunchType::Fargate => fargate::somewhere(state, wish),
+        LaunchType::Ec2 | LaunchType::External => within(state, wish),
+    }
+}
+
+/// The same, in the wish's cluster alone.
+pub(super) fn within(state: &State, wish: &Wish<'_>) -> Result<(), Failure> {
     let Some(fleet) = state.fleet(wish.cluster) else {
         return Err(Lacks::default().into_failure());
     };
@@ -42,7 +50,9 @@ impl<'a> Board<'a> {
 
     /// Places one task on the best instance, or tells why it fits nowhere.
     pub fn place(&mut self, chance: &mut dyn Entropy) -> Result<Place, Failure> {
-        let Some(field) = &self.field else { return Err(Lacks::default().into_failure()) };
+        let Some(field) = &self.field else {
+            return Err(Lacks::default().into_failure());
+        };
         let mut search = Search { field, wish: &self.wish, chance };
         let strategies = &self.wish.strategy;
         let strategies = strategies.get(..STRATEGIES).unwrap_or(strategies);

@@ -7,7 +7,9 @@ use model::fleet::{
     AtLeast, ClassSet, Crowd, EXTERNAL, Entry, Fleet, NODE_GROUP, Seat, Selection, Standing,
     Values, Within,
 };
-use model::{HostPort, LaunchType, PlacementStrategy, Resources, SpreadField, State};
+use model::{
+    FARGATE_CAPABILITY, HostPort, LaunchType, PlacementStrategy, Resources, SpreadField, State,
+};
 
 use super::region::Region;
 use super::spread::Spread;
@@ -211,7 +213,9 @@ impl<'a> Field<'a> {
         if !ask && wish.needs.ports.is_empty() && self.keepers.is_empty() {
             return true;
         }
-        let Some(seat) = self.fleet.seat(slot) else { return false };
+        let Some(seat) = self.fleet.seat(slot) else {
+            return false;
+        };
         let kept = self.kept(seat, slot);
         found.cpu.saturating_sub(kept.cpu) >= self.needs.0
             && found.memory.saturating_sub(kept.memory) >= self.needs.1
@@ -272,7 +276,9 @@ impl<'a> Field<'a> {
 
     /// A task was placed on this instance.
     pub(super) fn place(&mut self, slot: u32) {
-        let Some(seat) = self.fleet.seat(slot) else { return };
+        let Some(seat) = self.fleet.seat(slot) else {
+            return;
+        };
         let here = self.here(slot);
         let touched = self.touched.entry(slot).or_insert_with(|| Touched {
             class: seat.class,
@@ -294,8 +300,13 @@ impl<'a> Field<'a> {
 
 /// The classes of which an instance may do, and whether some of it only an instance can tell.
 fn select(state: &State, fleet: &Fleet, wish: &Wish<'_>) -> (Selection, bool) {
-    let external = if wish.launch_type == LaunchType::External { "true" } else { "false" };
-    let mut all = Selection::exactly(fleet.having(EXTERNAL, external).cloned().unwrap_or_default());
+    let external =
+        |value| Selection::exactly(fleet.having(EXTERNAL, value).cloned().unwrap_or_default());
+    let mut all = match wish.launch_type {
+        LaunchType::Ec2 => external("false"),
+        LaunchType::External => external("true"),
+        LaunchType::Fargate => fleet.required(FARGATE_CAPABILITY),
+    };
     if let Some(wanted) = wish.provider {
         let mut theirs = ClassSet::default();
         for (group, classes) in fleet.values(NODE_GROUP).into_iter().flat_map(Values::iter) {
@@ -312,7 +323,7 @@ fn select(state: &State, fleet: &Fleet, wish: &Wish<'_>) -> (Selection, bool) {
         let selected = expression.query().map(|query| fleet.select(query));
         selected.unwrap_or_else(|| Selection::exactly(ClassSet::default()))
     });
-    let mut uncertain = false;
+    let mut uncertain = !all.is_certain();
     for one in needed.chain(expressions) {
         uncertain |= !one.is_certain();
         all = all.and(&one);

@@ -155,8 +155,12 @@ pub(crate) fn unfit(state: &State, instance: &Instance, wish: &Wish<'_>) -> Opti
     {
         return Some(Lack::Provider(wanted.clone()));
     }
-    let external = wish.launch_type == LaunchType::External;
-    if instance.external != external {
+    let of_type = match wish.launch_type {
+        LaunchType::Ec2 => !instance.external,
+        LaunchType::External => instance.external,
+        LaunchType::Fargate => instance.offers_fargate(),
+    };
+    if !of_type {
         return Some(Lack::LaunchType);
     }
     let missing = |needed: &&String| !has(instance, needed);

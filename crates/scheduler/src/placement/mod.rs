@@ -7,6 +7,7 @@
 //! of what they have left; [`naive`] looks at every instance instead, and decides the same.
 
 mod board;
+mod fargate;
 mod field;
 mod filter;
 pub mod naive;
@@ -21,6 +22,7 @@ use model::{
 };
 
 pub use board::{Board, somewhere};
+pub(crate) use fargate::{Boards, Spot};
 pub(crate) use filter::{failure, merge, reason, unfit};
 
 #[cfg(test)]
@@ -30,7 +32,7 @@ mod tests;
 pub(crate) const ZONE: &str = "ecs.availability-zone";
 
 /// What is to be placed, and how.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Wish<'a> {
     /// Where.
     pub cluster: &'a ClusterName,

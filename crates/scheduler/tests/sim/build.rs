@@ -80,6 +80,7 @@ pub(crate) fn create(name: &str, definition: &str, desired: u32) -> CreateServic
         desired_count: Some(desired),
         rebalances: Some(false),
         launch_type: LaunchType::Ec2,
+        platform: model::FargatePlatform::default(),
         percents: (None, None),
         circuit_breaker: None,
         method: model::RolloutMethod::default(),

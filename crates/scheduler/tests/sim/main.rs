@@ -8,6 +8,7 @@ mod capacity;
 mod daemons;
 mod deployments;
 mod drains;
+mod fargate;
 mod gpus;
 mod group_scaling;
 mod histories;

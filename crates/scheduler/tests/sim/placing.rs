@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use model::{
-    Attribute, HostPort, InstanceId, InstanceKey, InstanceStatus, LaunchType, PlacementConstraint,
+    Attribute, HostPort, InstanceId, InstanceKey, InstanceStatus, PlacementConstraint,
     PlacementStrategy, Protocol, SpreadField, State, Tags,
 };
 use proptest::prelude::*;
 use scheduler::{
-    Command, ContainerResize, Failure, FailureReason, Lack, RegisterInstance, Rejection, Reply,
-    Resize, RunTask, words,
+    Command, ContainerResize, Failure, FailureReason, Lack, RegisterInstance, Reply, Resize,
+    RunTask, words,
 };
 
 use crate::build::{self, CLUSTER, run, spec, spec_with_port};
@@ -195,16 +195,6 @@ fn distinct_tasks_keep_apart() {
     let group = Some("batch".to_owned());
     let (placed, _) = place(&mut world, RunTask { constraints, group, ..run(&web, 3) });
     assert_eq!(placed.len(), 3);
-}
-
-#[test]
-fn what_is_not_built_is_refused_by_name() {
-    let mut world = World::new(1);
-    join(&mut world, "one", 4096, 4096, &[]);
-    let web = world.define("web", spec("web"), Image::Good);
-    let launch_type = LaunchType::Fargate;
-    let refused = world.submit(&Command::RunTask(RunTask { launch_type, ..run(&web, 1) }));
-    assert!(matches!(refused, Err(Rejection::NotBuilt(what)) if what.contains("FARGATE")));
 }
 
 /// The instances that are left when each strategy narrows what the one before has left.

@@ -42,11 +42,14 @@ pub(super) const MEMBERS: &[Member] = &[
         "requiresCompatibilities[]=EXTERNAL",
         Task(r#"{"requiresCompatibilities":["EXTERNAL"]}"#),
     ),
-    Member::no(
+    Member::yes(
         "requiresCompatibilities[]=FARGATE",
-        "FARGATE is not built yet",
-        Task(r#"{"requiresCompatibilities":["FARGATE"]}"#),
-    ),
+        Task(
+            r#"{"requiresCompatibilities":["FARGATE"],"networkMode":"awsvpc","cpu":"256","memory":"512"}"#,
+        ),
+    )
+    .on(Standing::Honoured, Standing::Lacking(TASK_NETWORK), Standing::Lacking(TASK_NETWORK))
+    .note("[Fargate](fargate.md): nodes that offer it."),
     Member::no(
         "requiresCompatibilities[]=MANAGED_INSTANCES",
         "MANAGED_INSTANCES is not built yet",

@@ -81,7 +81,7 @@ pub(super) fn put_cluster(
     strategy: &[StrategyItem],
 ) -> Result<Reply, Rejection> {
     let cluster = crate::decide::active_cluster(desk.state, name)?.clone();
-    for provider in providers {
+    for provider in providers.iter().filter(|name| !name.is_fargate()) {
         find(desk, provider)?;
     }
     check_strategy(strategy, providers)?;
@@ -131,6 +131,14 @@ pub fn check_strategy(
                 item.provider
             ));
         }
+    }
+    let fargate = strategy.iter().filter(|item| item.provider.is_fargate()).count();
+    if fargate > 0 && fargate < strategy.len() {
+        return refuse(
+            "A capacity provider strategy cannot contain a mix of capacity providers using Auto \
+             Scaling groups and Fargate providers. Specify one or the other and try again."
+                .to_owned(),
+        );
     }
     if strategy.iter().filter(|item| item.base > 0).count() > 1 {
         return refuse("Only one item of a capacity provider strategy can have a base.".to_owned());
