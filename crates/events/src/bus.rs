@@ -18,11 +18,19 @@ use crate::rules::{Event, Rule};
 /// So many deliveries wait for one target at most; what comes beside them is given up at once.
 pub const MOST_WAITING: usize = 10_000;
 
+/// So many cursors are moved at most before they are made durable.
+const MOST_OWED: usize = 50_000;
+
 /// What [`Keeps::keep`] gives back.
 pub type Kept<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
 /// Keeps events so that they can be read later.
 pub trait Keeps: Send + Sync + Debug {
+    /// Whether anything is kept at all: if not, and no rule takes events, none need be made.
+    fn keeps(&self) -> bool {
+        true
+    }
+
     /// Keeps them; an event may come twice.
     fn keep<'a>(&'a self, events: &'a [Event]) -> Kept<'a>;
 }
@@ -51,6 +59,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     next: AtomicU64,
     load: Load,
+    /// Cursors that were moved and are not durable yet.
+    owed: Mutex<BTreeMap<String, Option<u64>>>,
     queue: UnboundedSender<Vec<(u64, Delivery)>>,
     rest: Mutex<Option<Rest>>,
 }
@@ -86,6 +96,10 @@ pub struct BusConfig {
 struct Silent;
 
 impl Keeps for Silent {
+    fn keeps(&self) -> bool {
+        false
+    }
+
     fn keep<'a>(&'a self, _: &'a [Event]) -> Kept<'a> {
         Box::pin(async { Ok(()) })
     }
@@ -139,6 +153,7 @@ impl Bus {
             clock: config.clock,
             next: AtomicU64::new(next),
             load: Arc::new(Mutex::new(load)),
+            owed: Mutex::default(),
             queue,
             rest: Mutex::new(Some(Rest { deliveries, queued })),
         }));
@@ -166,8 +181,14 @@ impl Bus {
         courier.run(deliveries, queued, shutdown).await;
     }
 
+    /// Whether anybody would notice an event: it would be kept, or a rule might take it.
+    pub fn listens(&self) -> bool {
+        self.0.keeper.keeps() || self.0.rules.rules().iter().any(|rule| rule.pattern.is_some())
+    }
+
     /// Publishes events, in order, and moves cursors: together or not at all, but that what was kept
-    /// stays kept. When it answers they are durable.
+    /// stays kept. When it answers, deliveries are durable and the cursors with them. Where there is
+    /// nothing to deliver the cursors are durable with the next delivery, or by [`Bus::save`].
     ///
     /// # Errors
     ///
@@ -182,17 +203,41 @@ impl Bus {
         }
         let rules = self.0.rules.rules();
         let deliveries = self.0.matched(events, &rules);
-        if deliveries.is_empty() && cursors.is_empty() {
+        let owed = {
+            let mut owed = self.0.owed.lock().unwrap_or_else(PoisonError::into_inner);
+            owed.extend(cursors);
+            owed.len()
+        };
+        if deliveries.is_empty() && owed < MOST_OWED {
             return Ok(());
         }
+        self.write(deliveries).await
+    }
+
+    /// Makes the cursors durable that were moved since they last were.
+    ///
+    /// # Errors
+    ///
+    /// If they could not be; they are owed still.
+    pub async fn save(&self) -> Result<(), PublishError> {
+        if self.0.owed.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            return Ok(());
+        }
+        self.write(Vec::new()).await
+    }
+
+    /// Writes deliveries, and all cursors that are owed.
+    async fn write(&self, deliveries: Vec<(u64, Delivery)>) -> Result<(), PublishError> {
+        let owed = std::mem::take(&mut *self.0.owed.lock().unwrap_or_else(PoisonError::into_inner));
         let outbox = self.0.outbox.clone();
         let putting = tokio::task::spawn_blocking(move || {
-            let put = outbox.put(&deliveries, &cursors);
-            (put, deliveries)
+            let put = outbox.put(&deliveries, &owed);
+            (put, deliveries, owed)
         });
-        let (put, deliveries) = putting.await.map_err(|_| OutboxError::Closed)?;
+        let (put, deliveries, owed) = putting.await.map_err(|_| OutboxError::Closed)?;
         if let Err(error) = put {
             self.0.unload(&deliveries);
+            self.0.owe(owed);
             return Err(error.into());
         }
         if !deliveries.is_empty() && self.0.queue.send(deliveries).is_err() {
@@ -203,6 +248,14 @@ impl Bus {
 }
 
 impl Inner {
+    /// Cursors that could not be written. Those that were moved again meanwhile are newer.
+    fn owe(&self, cursors: BTreeMap<String, Option<u64>>) {
+        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, number) in cursors {
+            owed.entry(name).or_insert(number);
+        }
+    }
+
     /// What did not get into the outbox waits for nothing.
     fn unload(&self, deliveries: &[(u64, Delivery)]) {
         let mut load = self.load.lock().unwrap_or_else(PoisonError::into_inner);

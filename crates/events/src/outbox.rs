@@ -148,7 +148,11 @@ impl Outbox {
     /// # Errors
     ///
     /// If they are not durable; then nothing of them is there.
-    pub(crate) fn put(&self, deliveries: &[(u64, Delivery)], cursors: &[Cursor]) -> Result<()> {
+    pub(crate) fn put<'a>(
+        &self,
+        deliveries: &[(u64, Delivery)],
+        cursors: impl IntoIterator<Item = (&'a String, &'a Option<u64>)>,
+    ) -> Result<()> {
         self.write(true, |table, told| {
             for (number, delivery) in deliveries {
                 table.insert(number, encode(delivery).as_slice())?;
@@ -209,13 +213,14 @@ mod tests {
         let path = dir.path().join("outbox.redb");
         let (outbox, contents) = Outbox::open(&path).unwrap();
         assert!(contents.deliveries.is_empty() && contents.cursors.is_empty());
-        let cursors = [("task/a".to_owned(), Some(3)), ("task/b".to_owned(), Some(1))];
+        let cursors =
+            BTreeMap::from([("task/a".to_owned(), Some(3)), ("task/b".to_owned(), Some(1))]);
         outbox
             .put(&[(1, delivery("a")), (2, delivery("b")), (3, delivery("c"))], &cursors)
             .unwrap();
         let tried = Delivery { attempts: 1, ..delivery("b") };
         outbox.settle(&[1], &[(2, tried.clone())]).unwrap();
-        outbox.put(&[], &[("task/b".to_owned(), None)]).unwrap();
+        outbox.put(&[], &BTreeMap::from([("task/b".to_owned(), None)])).unwrap();
         drop(outbox);
         let (_, contents) = Outbox::open(&path).unwrap();
         assert_eq!(contents.deliveries, BTreeMap::from([(2, tried), (3, delivery("c"))]));

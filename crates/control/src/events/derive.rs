@@ -3,10 +3,9 @@
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_events.html>
 
 use std::collections::{BTreeMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use events::{Cursor, Envelope, Event};
+use events::{Cursor, Event};
 use model::{
     BusChange, Change, Deployment, EventRule, Instance, InstanceKey, ProviderName, Realm,
     RolloutState, ScalingActivity, ScalingChange, Service, ServiceEvent, ServiceKey, State, Task,
@@ -16,47 +15,107 @@ use serde_json::{Value, json};
 use stdx::Timestamp;
 
 use super::Parts;
+use super::cursors::{self, BEGUN, Cursors};
+use super::render::{Kind, event, instance_event, of_instance, task_event};
 
-const ECS: &str = "aws.ecs";
 /// The source of what AWS has no events for.
 const WHARF: &str = "wharf";
-/// The cursor that says that there are cursors.
-const BEGUN: &str = "begun";
+/// When more than this waits to be told, of each task only the newest state is.
+pub(super) const BEHIND: usize = 5_000;
+/// So many cursors are moved for each event that is told, at most: there may be nobody who listens.
+const CURSORS_AN_EVENT: usize = 16;
 
-/// What is told of something, with the cursor that says so.
-type Told = (Option<Event>, Cursor);
+/// What is to be told. What tasks and instances are like is written down when it is told, and not while
+/// it waits: there may be very many.
+#[derive(Debug)]
+enum Told {
+    /// This, with the cursor that says so.
+    Said(Option<Box<Event>>, Cursor),
+    /// A task's step. The first time ever it is only remembered.
+    Task { key: TaskKey, progress: Arc<TaskProgress>, quiet: bool },
+    /// An instance, with its cursor's name.
+    Instance(Arc<Instance>, String),
+}
 
 /// Works out what is to be told.
 #[derive(Debug)]
 pub(super) struct Teller {
-    told: BTreeMap<String, u64>,
+    cursors: Cursors,
     instances: BTreeMap<InstanceKey, Arc<Instance>>,
     waiting: VecDeque<Told>,
 }
 
 impl Teller {
-    pub(super) fn new(told: BTreeMap<String, u64>) -> Self {
-        Self { told, instances: BTreeMap::new(), waiting: VecDeque::new() }
+    /// With the cursors that lie in the outbox.
+    pub(super) fn new(names: BTreeMap<String, u64>, state: &State) -> Self {
+        let (cursors, gone) = Cursors::read(names, state);
+        let waiting = gone.into_iter().map(|name| Told::Said(None, (name, None))).collect();
+        Self { cursors, instances: BTreeMap::new(), waiting }
     }
 
-    /// So many of what is to be told; none if there is nothing.
-    pub(super) fn take(&mut self, most: usize) -> Option<(Vec<Event>, Vec<Cursor>)> {
-        let some: Vec<Told> = self.waiting.drain(..most.min(self.waiting.len())).collect();
-        if some.is_empty() {
+    /// How much waits to be told.
+    pub(super) fn backlog(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// About so many of what is to be told; none if there is nothing.
+    pub(super) fn take(
+        &mut self,
+        parts: &Parts,
+        state: &State,
+        most: usize,
+    ) -> Option<(Vec<Event>, Vec<Cursor>)> {
+        if self.waiting.is_empty() {
             return None;
         }
-        let (events, cursors): (Vec<_>, Vec<_>) = some.into_iter().unzip();
-        Some((events.into_iter().flatten().collect(), cursors))
+        let (behind, listens) = (self.backlog() > BEHIND, parts.bus.listens());
+        let now = parts.clock.now();
+        let (mut events, mut moved) = (Vec::new(), Vec::new());
+        while events.len() < most && moved.len() < most * CURSORS_AN_EVENT {
+            match self.waiting.pop_front() {
+                None => break,
+                Some(Told::Said(event, cursor)) => {
+                    events.extend(event.map(|event| *event));
+                    moved.push(cursor);
+                }
+                Some(Told::Task { key, progress, quiet }) => {
+                    let Some(task) = state.task(&key) else { continue };
+                    let progress = if behind { task.progress.clone() } else { progress };
+                    if !self.cursors.move_task(&key, progress.version) {
+                        continue;
+                    }
+                    let (name, version) = (cursors::of_task(&key), progress.version);
+                    if listens && !quiet {
+                        let task = Task { facts: task.facts.clone(), progress };
+                        events.push(task_event(parts, state, &task, now, &name));
+                    }
+                    moved.push((name, Some(version)));
+                }
+                Some(Told::Instance(instance, name)) => {
+                    if listens {
+                        events.push(instance_event(parts, state, &instance, None, now));
+                    }
+                    moved.push((name, Some(instance.version)));
+                }
+            }
+        }
+        Some((events, moved))
     }
 
     /// Compares everything with the cursors. The first time ever nothing is told: what is true then
     /// was so before anybody listened.
     pub(super) fn catch_up(&mut self, parts: &Parts, state: &State) {
-        let silent = self.told.insert(BEGUN.to_owned(), 1).is_none();
+        let silent = self.cursors.move_to(BEGUN, 1);
         let begins = self.waiting.len();
+        for task in state.all_tasks() {
+            let (key, progress) = (&task.facts.key, &task.progress);
+            if self.cursors.is_behind(key, progress.version) {
+                let (key, progress) = (key.clone(), progress.clone());
+                self.waiting.push_back(Told::Task { key, progress, quiet: silent });
+            }
+        }
         let now = parts.clock.now();
         let mut with = With { parts, state, now, teller: self };
-        state.all_tasks().for_each(|task| with.task(&task.facts.key, &task.progress));
         state.all_instances().for_each(|instance| with.instance(instance));
         for service in state.all_services() {
             with.service(service);
@@ -64,40 +123,31 @@ impl Teller {
             said.iter().rev().for_each(|event| with.said(&service.key, event));
         }
         state.bus().rules().for_each(|rule| with.rule(rule));
+        for key in self.cursors.missing_tasks(state) {
+            self.forget_task(&key);
+        }
         self.forget_missing(state);
         if silent {
-            self.waiting.range_mut(begins..).for_each(|told| told.0 = None);
-            self.waiting.push_back((None, (BEGUN.to_owned(), Some(1))));
+            self.waiting.range_mut(begins..).for_each(silence);
+            self.waiting.push_back(Told::Said(None, (BEGUN.to_owned(), Some(1))));
         }
     }
 
-    /// Cursors of what is no more.
+    /// Cursors of what is no more, beside tasks.
     fn forget_missing(&mut self, state: &State) {
-        let there = |cursor: &str| {
-            let mut parts = cursor.splitn(4, '/');
-            let (kind, a, b) = (parts.next(), parts.next(), parts.next());
-            match (kind, a, b) {
-                (Some("task"), Some(a), Some(b)) => {
-                    state.task(&TaskKey { cluster: a.into(), task: b.into() }).is_some()
-                }
-                (Some("instance"), Some(a), Some(b)) => {
-                    state.instance(&InstanceKey { cluster: a.into(), instance: b.into() }).is_some()
-                }
-                (Some("rule"), Some(a), None) => state.bus().rule(&a.into()).is_some(),
-                (Some(BEGUN), None, None) => true,
-                (_, Some(a), Some(b)) => {
-                    state.service(&ServiceKey { cluster: a.into(), service: b.into() }).is_some()
-                }
-                _ => false,
-            }
-        };
-        let gone: Vec<String> = self.told.keys().filter(|cursor| !there(cursor)).cloned().collect();
-        gone.into_iter().for_each(|cursor| self.forget(&cursor));
+        let gone = self.cursors.missing(state);
+        gone.iter().for_each(|cursor| self.forget(cursor));
+    }
+
+    fn forget_task(&mut self, key: &TaskKey) {
+        if self.cursors.forget_task(key) {
+            self.waiting.push_back(Told::Said(None, (cursors::of_task(key), None)));
+        }
     }
 
     fn forget(&mut self, cursor: &str) {
-        if self.told.remove(cursor).is_some() {
-            self.waiting.push_back((None, (cursor.to_owned(), None)));
+        if self.cursors.forget(cursor) {
+            self.waiting.push_back(Told::Said(None, (cursor.to_owned(), None)));
         }
     }
 
@@ -107,8 +157,12 @@ impl Teller {
         let mut with = With { parts, state, now, teller: self };
         for change in changes {
             match change {
-                Change::PutProgress(key, progress) => with.task(key, progress),
-                Change::DeleteTask(key) => with.teller.forget(&format!("task/{key}")),
+                Change::PutProgress(key, progress) => {
+                    let (key, progress) = (key.clone(), progress.clone());
+                    let step = Told::Task { key, progress, quiet: false };
+                    with.teller.waiting.push_back(step);
+                }
+                Change::DeleteTask(key) => with.teller.forget_task(key),
                 Change::PutInstance(instance) => with.instance(instance),
                 Change::DeleteInstance(key) => with.instance_gone(key),
                 Change::PutService(service) => with.service(service),
@@ -142,6 +196,17 @@ impl Teller {
     }
 }
 
+/// Leaves of what is to be told only the cursor.
+fn silence(told: &mut Told) {
+    match told {
+        Told::Said(event, _) => *event = None,
+        Told::Task { quiet, .. } => *quiet = true,
+        Told::Instance(instance, name) => {
+            *told = Told::Said(None, (std::mem::take(name), Some(instance.version)));
+        }
+    }
+}
+
 /// A teller with what it looks at.
 struct With<'a> {
     parts: &'a Parts,
@@ -153,79 +218,32 @@ struct With<'a> {
 impl With<'_> {
     /// Whether a cursor is behind a number, and moves it there.
     fn is_new(&mut self, cursor: &str, number: u64) -> bool {
-        match self.teller.told.get(cursor) {
-            Some(told) if *told >= number => false,
-            _ => {
-                self.teller.told.insert(cursor.to_owned(), number);
-                true
-            }
-        }
+        self.teller.cursors.move_to(cursor, number)
     }
 
     /// What is to be told.
     fn tell(&mut self, cursor: String, number: u64, kind: Kind<'_>, detail: Value) {
-        let realm = self.state.realm();
-        let envelope = Envelope {
-            id: id(kind.detail_type, &cursor, number),
-            detail_type: kind.detail_type,
-            source: kind.source,
-            account: &realm.account,
-            region: &realm.region,
-            time: kind.time,
-            resources: vec![kind.resource],
-        };
-        let mut event = envelope.with(detail);
-        event.only = kind.only;
-        self.teller.waiting.push_back((Some(event), (cursor, Some(number))));
-    }
-
-    fn task(&mut self, key: &TaskKey, progress: &Arc<TaskProgress>) {
-        let cursor = format!("task/{key}");
-        let Some(task) = self.state.task(key) else { return };
-        if !self.is_new(&cursor, progress.version) {
-            return;
-        }
-        let task = Task { facts: task.facts.clone(), progress: progress.clone() };
-        let mut detail = self.parts.describe.task(self.state, &task);
-        in_words(&mut detail);
-        detail["updatedAt"] = json!(self.now.rfc3339());
-        let kind = Kind::ecs("ECS Task State Change", self.state.realm().task(key), self.now);
-        self.tell(cursor, progress.version, kind, detail);
+        let event = event(self.state.realm(), kind, &cursor, number, detail);
+        self.teller.waiting.push_back(Told::Said(Some(Box::new(event)), (cursor, Some(number))));
     }
 
     fn instance(&mut self, instance: &Arc<Instance>) {
-        let cursor = format!("instance/{}", instance.key);
+        let cursor = of_instance(&instance.key);
         self.teller.instances.insert(instance.key.clone(), instance.clone());
-        if !self.is_new(&cursor, instance.version) {
-            return;
+        if self.is_new(&cursor, instance.version) {
+            self.teller.waiting.push_back(Told::Instance(instance.clone(), cursor));
         }
-        self.tell_instance(cursor, instance, None);
     }
 
     fn instance_gone(&mut self, key: &InstanceKey) {
-        let cursor = format!("instance/{key}");
+        let cursor = of_instance(key);
         if let Some(before) = self.teller.instances.remove(key) {
             let gone = Instance { version: before.version + 1, ..Instance::clone(&before) };
-            self.tell_instance(cursor.clone(), &gone, Some("INACTIVE"));
+            let event = instance_event(self.parts, self.state, &gone, Some("INACTIVE"), self.now);
+            let cursor = (cursor.clone(), Some(gone.version));
+            self.teller.waiting.push_back(Told::Said(Some(Box::new(event)), cursor));
         }
         self.teller.forget(&cursor);
-    }
-
-    fn tell_instance(&mut self, cursor: String, instance: &Instance, status: Option<&str>) {
-        // Nodes of Fargate's are no container instances.
-        if instance.key.cluster.is_fargates() {
-            return;
-        }
-        let mut detail = self.parts.describe.instance(self.state, instance);
-        in_words(&mut detail);
-        detail["updatedAt"] = json!(self.now.rfc3339());
-        detail["clusterArn"] = json!(self.state.realm().cluster(&instance.key.cluster));
-        if let Some(status) = status {
-            (detail["status"], detail["agentConnected"]) = (json!(status), json!(false));
-        }
-        let arn = self.state.realm().instance(&instance.key);
-        let kind = Kind::ecs("ECS Container Instance State Change", arn, self.now);
-        self.tell(cursor, instance.version, kind, detail);
     }
 
     fn service(&mut self, service: &Arc<Service>) {
@@ -364,57 +382,7 @@ impl With<'_> {
     }
 }
 
-/// What kind of event something is.
-struct Kind<'a> {
-    detail_type: &'a str,
-    source: &'a str,
-    resource: String,
-    time: Timestamp,
-    only: Option<String>,
-}
-
-impl<'a> Kind<'a> {
-    const fn ecs(detail_type: &'a str, resource: String, time: Timestamp) -> Self {
-        Self { detail_type, source: ECS, resource, time, only: None }
-    }
-}
-
 fn provider_arn(realm: &Realm, name: &ProviderName) -> String {
     let Realm { partition, region, account, .. } = realm;
     format!("arn:{partition}:ecs:{region}:{account}:capacity-provider/{name}")
-}
-
-/// The id of an event: the same whenever the same is told.
-fn id(kind: &str, cursor: &str, number: u64) -> String {
-    let half = |salt: u8| {
-        let mut hasher = DefaultHasher::new();
-        (salt, kind, cursor, number).hash(&mut hasher);
-        hasher.finish()
-    };
-    let (high, low) = (half(1), half(2));
-    format!(
-        "{:08x}-{:04x}-8{:03x}-{:04x}-{:012x}",
-        high >> 32,
-        (high >> 16) & 0xffff,
-        high & 0xfff,
-        0x8000 | ((low >> 48) & 0x3fff),
-        low & 0xffff_ffff_ffff
-    )
-}
-
-/// Instants of the wire are seconds since 1970; those of events are words.
-fn in_words(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            members.remove("tags");
-            for (name, value) in members.iter_mut() {
-                match value.as_f64().filter(|_| name.ends_with("At")) {
-                    Some(seconds) => *value = json!(Timestamp::from_secs_f64(seconds).rfc3339()),
-                    None => in_words(value),
-                }
-            }
-        }
-        Value::Array(all) => all.iter_mut().for_each(in_words),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
 }

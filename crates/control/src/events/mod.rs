@@ -4,11 +4,17 @@
 //!
 //! Events are derived from what the store has published: nobody else emits any. How far each task,
 //! instance and service has been told of is a cursor in the bus's outbox, moved in the transaction that
-//! takes the events. So after a crash, or when batches came faster than they could be followed, what is
-//! true now is compared with the cursors: of each thing the newest state is told, and only states in
-//! between are left out. An event that is told twice has the same id.
+//! takes the events which a rule delivers, and within seconds otherwise. So after a crash, or when batches
+//! came faster than they could be followed, what is true now is compared with the cursors: of each thing
+//! the newest state is told, and only states in between are left out. An event that is told twice has the
+//! same id.
+//!
+//! Nobody waits for events, so they give way: what is behind is told with pauses, and of each task only
+//! the newest state.
 
+mod cursors;
 mod derive;
+mod render;
 mod rules;
 mod schedule;
 #[cfg(test)]
@@ -26,6 +32,7 @@ use shell::{Clock, Shutdown};
 use store::{Batch, Store};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use derive::Teller;
 
@@ -37,6 +44,8 @@ const TOGETHER: Duration = Duration::from_millis(50);
 const MOST: usize = 500;
 /// After a failure of the bus.
 const PAUSE: Duration = Duration::from_secs(1);
+/// So often it is made durable how far everything has been told of, if no delivery does so before.
+const SAVE: Duration = Duration::from_secs(5);
 
 /// Describes what events are about, as ECS's own operations do.
 pub trait Describe: Send + Sync + Debug {
@@ -64,25 +73,40 @@ pub async fn run(parts: Parts, cursors: BTreeMap<String, u64>, mut shutdown: Shu
     tokio::spawn(schedule::run(parts.store.clone(), parts.clock.clone(), shutdown.clone()));
     let mut changes = parts.store.changes();
     let mut last = parts.store.revision();
-    let mut teller = Teller::new(cursors);
-    let state = parts.store.snapshot();
-    teller.catch_up(&parts, &state);
-    loop {
-        if !tell(&parts, &mut teller, &mut shutdown).await {
-            return;
+    // With a million tasks it takes a moment, and requests come meanwhile.
+    let beginning = tokio::task::spawn_blocking({
+        let parts = parts.clone();
+        move || {
+            let state = parts.store.snapshot();
+            let mut teller = Teller::new(cursors, &state);
+            teller.catch_up(&parts, &state);
+            teller
         }
-        let first = tokio::select! {
-            () = shutdown.wait() => return,
-            batch = changes.recv() => batch,
-        };
+    });
+    let Ok(mut teller) = beginning.await else { return };
+    let mut saves = tokio::time::interval(SAVE);
+    saves.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let begun = Instant::now();
+        if !tell(&parts, &mut teller, &mut shutdown).await {
+            break;
+        }
         let mut batches = Vec::new();
         let mut lagged = false;
-        match first {
-            Ok(batch) => batches.push(batch),
-            Err(RecvError::Lagged(_)) => lagged = true,
-            Err(RecvError::Closed) => return,
+        if teller.backlog() == 0 {
+            tokio::select! {
+                () = shutdown.wait() => break,
+                _ = saves.tick() => save(&parts).await,
+                batch = changes.recv() => match batch {
+                    Ok(batch) => batches.push(batch),
+                    Err(RecvError::Lagged(_)) => lagged = true,
+                    Err(RecvError::Closed) => break,
+                },
+            }
+            tokio::time::sleep(TOGETHER).await;
+        } else if teller.backlog() > derive::BEHIND {
+            tokio::time::sleep(begun.elapsed()).await;
         }
-        tokio::time::sleep(TOGETHER).await;
         lagged |= drain(&mut changes, &mut batches);
         // First the number: the state is at least as new.
         let revision = parts.store.revision();
@@ -95,6 +119,15 @@ pub async fn run(parts: Parts, cursors: BTreeMap<String, u64>, mut shutdown: Shu
         for batch in batches.iter().filter(|batch| batch.revision > last) {
             teller.batch(&parts, &state, &batch.changes);
         }
+    }
+    save(&parts).await;
+}
+
+/// Makes durable how far everything has been told of.
+async fn save(parts: &Parts) {
+    if let Err(error) = parts.bus.save().await {
+        let error = stdx::chain(&error);
+        tracing::error!(error, "How far events have been told is not written; it is tried again.");
     }
 }
 
@@ -111,9 +144,10 @@ fn drain(changes: &mut Receiver<Arc<Batch>>, batches: &mut Vec<Arc<Batch>>) -> b
     lagged
 }
 
-/// Publishes what is to be told; false if shutdown comes first.
+/// Publishes some of what is to be told; false if shutdown comes first.
 async fn tell(parts: &Parts, teller: &mut Teller, shutdown: &mut Shutdown) -> bool {
-    while let Some((events, cursors)) = teller.take(MOST) {
+    let taken = teller.take(parts, &parts.store.snapshot(), MOST);
+    if let Some((events, cursors)) = taken {
         loop {
             match parts.bus.publish(&events, cursors.clone()).await {
                 Ok(()) => break,

@@ -94,6 +94,10 @@ fn stream(event: &Event) -> &'static str {
 }
 
 impl Keeps for History {
+    fn keeps(&self) -> bool {
+        self.days != 0
+    }
+
     fn keep<'a>(&'a self, events: &'a [Event]) -> Kept<'a> {
         Box::pin(async move {
             if self.days == 0 {
