@@ -2,6 +2,9 @@
 //!
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
 use crate::SecretString;
 use crate::crypto::{Digest32, hmac, sha256_hex};
 
@@ -32,8 +35,40 @@ impl Scope {
     }
 }
 
-/// `HMAC(HMAC(HMAC(HMAC("AWS4" + secret, date), region), service), "aws4_request")`.
+/// So many derived keys are kept by each thread.
+const KEPT: usize = 16;
+
+thread_local! {
+    /// The keys that were derived last, the newest first: one holds for a day, and most requests are
+    /// signed with one of few.
+    static DERIVED: RefCell<VecDeque<Derived>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// A signing key, and what it is derived from.
+struct Derived {
+    secret: SecretString,
+    date: String,
+    scope: Scope,
+    key: Digest32,
+}
+
+/// The signing key of a secret for a day and a scope.
 pub(crate) fn signing_key(secret: &SecretString, date: &str, scope: &Scope) -> Digest32 {
+    DERIVED.with_borrow_mut(|kept| {
+        let same = |it: &Derived| it.date == date && it.scope == *scope && it.secret == *secret;
+        if let Some(at) = kept.iter().position(same) {
+            return kept[at].key;
+        }
+        let key = derive(secret, date, scope);
+        kept.truncate(KEPT - 1);
+        let (secret, date, scope) = (secret.clone(), date.to_owned(), scope.clone());
+        kept.push_front(Derived { secret, date, scope, key });
+        key
+    })
+}
+
+/// `HMAC(HMAC(HMAC(HMAC("AWS4" + secret, date), region), service), "aws4_request")`.
+fn derive(secret: &SecretString, date: &str, scope: &Scope) -> Digest32 {
     let mut first = Vec::with_capacity(4 + secret.reveal().len());
     first.extend_from_slice(b"AWS4");
     first.extend_from_slice(secret.reveal().as_bytes());

@@ -22,6 +22,8 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_secs(65);
 /// A frame from an agent is never larger.
 const MOST_BYTES: usize = 1 << 20;
+/// What agents say here is short. The buffer is there as long as the session, and there are thousands.
+const READ_BYTES: usize = 4 << 10;
 
 /// `GET /acs/ws`.
 pub(crate) async fn connect(
@@ -39,6 +41,7 @@ pub(crate) async fn connect(
     };
     upgrade
         .max_message_size(MOST_BYTES)
+        .read_buffer_size(READ_BYTES)
         .on_upgrade(move |socket| async move {
             let (number, nudged) = control.sessions.begin(&key);
             let (cluster, arn) = (query.cluster.clone(), query.container_instance_arn.clone());

@@ -24,6 +24,8 @@ use crate::measure::{self, Reports};
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// The contract's bound on a message.
 const MOST_BYTES: usize = 2 << 20;
+/// The buffer is there as long as the session, and there are thousands; a long message is read in parts.
+const READ_BYTES: usize = 8 << 10;
 
 /// `GET /tcs/ws`.
 pub(crate) async fn connect(
@@ -40,6 +42,7 @@ pub(crate) async fn connect(
     }
     upgrade
         .max_message_size(MOST_BYTES)
+        .read_buffer_size(READ_BYTES)
         .on_upgrade(move |socket| session(control, socket))
         .into_response()
 }
