@@ -228,6 +228,10 @@ impl With<'_> {
     }
 
     fn instance(&mut self, instance: &Arc<Instance>) {
+        // Nodes of Fargate's are no container instances.
+        if instance.key.cluster.is_fargates() {
+            return;
+        }
         let cursor = of_instance(&instance.key);
         self.teller.instances.insert(instance.key.clone(), instance.clone());
         if self.is_new(&cursor, instance.version) {
