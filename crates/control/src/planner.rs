@@ -2,7 +2,8 @@
 //! what ought to happen.
 //!
 //! It takes no input beside the state, keeps nothing between rounds, and retries nothing inside: the
-//! next round is the retry.
+//! next round is the retry. After a look it rests for as long as that took, so that a large cluster
+//! under load leaves the machine to what it has planned; a loop that was idle looks at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use scheduler::{Command, Rejection};
 use shell::{Clock, Shutdown};
 use stdx::{Entropy, Timestamp};
 use store::{Store, SubmitError};
+use tokio::time::Instant;
 
 /// Without a change the loop looks again after so long at the latest.
 const TICK: Duration = Duration::from_secs(5);
@@ -19,6 +21,10 @@ const TICK: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 /// After a failure of the store.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
+/// A rest is no longer than this, however long the look took,
+const LONGEST_REST: Duration = Duration::from_millis(250);
+/// and one that would be shorter than the runtime's timer can tell is none.
+const SHORTEST_REST: Duration = Duration::from_millis(1);
 
 /// What became of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,27 +48,41 @@ pub(crate) async fn run(
     mut shutdown: Shutdown,
 ) {
     let mut changed = store.subscribe();
-    loop {
+    while !shutdown.is_stopping() {
         changed.mark_unchanged();
-        let wait = match round(&store, clock.as_ref(), chance.next_u64(), keep).await {
-            Round::Progress => continue,
+        let begun = Instant::now();
+        let plan = scheduler::plan_keeping(&store.snapshot(), clock.now(), chance.next_u64(), keep);
+        let looked = Instant::now();
+        let wait = match carry_out(&store, plan).await {
+            Round::Progress => Duration::ZERO,
             Round::Settled(at) => at.map_or(TICK, |at| at.since(clock.now()).min(TICK)),
             Round::Overtaken => PAUSE,
             Round::Failed => LONG_PAUSE,
         };
-        tokio::select! {
-            () = shutdown.wait() => return,
-            () = tokio::time::sleep(wait) => {}
-            gone = changed.changed() => if gone.is_err() { return },
+        if !wait.is_zero() {
+            tokio::select! {
+                () = shutdown.wait() => return,
+                () = tokio::time::sleep(wait) => {}
+                gone = changed.changed() => if gone.is_err() { return },
+            }
         }
-        if shutdown.is_stopping() {
-            return;
+        let rested = looked + rest(looked - begun);
+        if rested > Instant::now() {
+            tokio::select! {
+                () = shutdown.wait() => return,
+                () = tokio::time::sleep_until(rested) => {}
+            }
         }
     }
 }
 
-async fn round(store: &Store, clock: &dyn Clock, seed: u64, keep: Keep) -> Round {
-    let plan = scheduler::plan_keeping(&store.snapshot(), clock.now(), seed, keep);
+/// For how long the loop rests after a look that took so long.
+fn rest(took: Duration) -> Duration {
+    if took < SHORTEST_REST { Duration::ZERO } else { took.min(LONGEST_REST) }
+}
+
+/// Submits what was planned.
+async fn carry_out(store: &Store, plan: scheduler::Plan) -> Round {
     for reason in &plan.report {
         tracing::debug!(?reason, "Planned.");
     }
@@ -93,5 +113,18 @@ async fn submit(store: &Store, command: Command) -> Round {
             tracing::error!(?command, %error, "A planned command failed.");
             Round::Failed
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quick_look_is_followed_by_the_next_at_once_and_a_long_one_by_a_rest() {
+        for (took, rested) in [(0, 0), (400, 0), (999, 0), (1_000, 1_000), (90_000, 90_000)] {
+            assert_eq!(rest(Duration::from_micros(took)), Duration::from_micros(rested));
+        }
+        assert_eq!(rest(Duration::from_secs(3)), LONGEST_REST);
     }
 }

@@ -9,5 +9,5 @@ mod entropy;
 mod shutdown;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use entropy::OsEntropy;
+pub use entropy::{EntropyPool, OsEntropy};
 pub use shutdown::{Shutdown, ShutdownTrigger, shutdown};

@@ -19,6 +19,7 @@ mod step;
 mod take;
 pub mod trial;
 mod world;
+mod writer;
 
 pub use image::Image;
 pub use step::{Lie, Script, Step};

@@ -10,10 +10,10 @@ use scheduler::{Command, Rejection};
 use stdx::{Entropy, Timestamp};
 use store::SubmitError;
 
-use crate::checks;
 use crate::server::{NoRoles, Origin, Server, Session, Storage};
 use crate::step::small;
 use crate::world::{Happening, Mutation, Refusal, World};
+use crate::writer::Decided;
 
 /// The planning loop's own times, as `control` has them.
 const TICK: Duration = Duration::from_secs(5);
@@ -57,7 +57,7 @@ impl World {
     }
 
     /// The power is back, and some of what the disk had not written is lost.
-    fn restore_power(&mut self) {
+    pub(crate) fn restore_power(&mut self) {
         let percent = [0, 20, 50, 80, 100].get(small::<usize>(&mut self.chance, 5));
         if let Storage::Disk(disk) = &self.storage {
             disk.reboot(percent.copied().unwrap_or(0), u64::MAX, &mut self.chance);
@@ -74,66 +74,8 @@ impl World {
         self.agenda.after(back_after, Happening::Starts);
     }
 
-    /// Queues a command for the writer.
-    pub(crate) fn submit(&mut self, origin: Origin, command: Command) {
-        let Some(server) = &mut self.server else { return };
-        if server.queue.is_empty() {
-            let soon = Duration::from_millis(u64::from(self.chance.below(3) == 0));
-            self.agenda.after(soon, Happening::Round(self.life));
-        }
-        server.queue.push((origin, command));
-    }
-
-    /// The writer takes what waits: decide, decide, commit, publish, answer.
-    pub(crate) fn round(&mut self, life: u64) {
-        let now = self.server_now();
-        let Some(server) = self.server.as_mut().filter(|_| self.life == life) else { return };
-        let queue = std::mem::take(&mut server.queue);
-        let mut decided = Vec::with_capacity(queue.len());
-        for (origin, command) in queue {
-            self.commands += 1;
-            let before = server.rounds.draft().clone();
-            let from = server.rounds.pending();
-            let result = server.rounds.decide(&command, now, &mut server.ids);
-            let after = server.rounds.draft();
-            let verdict = match &result {
-                Ok(_) => {
-                    let changes = server.rounds.changes().get(from..).unwrap_or_default();
-                    checks::decision(&before, after, &command, changes)
-                }
-                Err(SubmitError::Bug(what)) => Err(format!("the decision on {what} panicked")),
-                Err(_) if before != *after => Err("what is refused changes nothing".to_owned()),
-                Err(_) => Ok(()),
-            };
-            if let Err(what) = verdict {
-                return self.fail(format!("{command:?}: {what}"));
-            }
-            decided.push((origin, command, result));
-        }
-        self.under_way = Some(Arc::new(server.rounds.draft().clone()));
-        match server.rounds.commit() {
-            Ok(batch) => {
-                self.under_way = None;
-                let changes = batch.map(|batch| batch.changes).unwrap_or_default();
-                self.publish(&changes);
-                self.answer(decided, None);
-            }
-            Err(_) if !self.storage.has_power() => {
-                self.note(|| "the power goes while the writer writes".to_owned());
-                let back = Duration::from_millis(200 + self.chance.below(20_000));
-                self.end_server(back);
-                self.restore_power();
-            }
-            Err(error) => {
-                self.under_way = None;
-                self.note(|| format!("the round is undone: {}", stdx::chain(&error)));
-                self.answer(decided, Some(()));
-            }
-        }
-    }
-
     /// Everybody sees what is durable: sessions are told what concerns them, the loop wakes.
-    fn publish(&mut self, changes: &[Change]) {
+    pub(crate) fn publish(&mut self, changes: &[Change]) {
         let Some(server) = &mut self.server else { return };
         let state = server.state();
         self.published = Arc::clone(&state);
@@ -209,11 +151,7 @@ impl World {
         }
     }
 
-    fn answer(
-        &mut self,
-        decided: Vec<(Origin, Command, Result<scheduler::Reply, SubmitError>)>,
-        undone: Option<()>,
-    ) {
+    pub(crate) fn answer(&mut self, decided: Vec<Decided>, undone: Option<()>) {
         for (origin, command, result) in decided {
             let result = match undone {
                 Some(()) => Err(Refusal::Away),

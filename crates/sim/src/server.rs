@@ -10,7 +10,9 @@ use model::{InstanceKey, Realm, State, TaskKey};
 use scheduler::Command;
 use stdx::{SeededEntropy, Timestamp};
 use store::disk::Disk;
-use store::{EngineError, MemoryEngine, RedbEngine, Rounds};
+use store::{Engine, EngineError, MemoryEngine, RedbEngine, Rounds};
+
+use crate::writer::{Decided, Writing};
 
 /// Whose answer a command's is.
 #[derive(Clone, Debug)]
@@ -54,7 +56,12 @@ pub(crate) struct Planning {
 /// A server that runs.
 #[derive(Debug)]
 pub(crate) struct Server {
+    pub(crate) engine: Box<dyn Engine>,
     pub(crate) rounds: Rounds,
+    /// The answers of the round under way.
+    pub(crate) decided: Vec<Decided>,
+    /// The round before, while it is being written.
+    pub(crate) writing: Option<Writing>,
     pub(crate) ids: SeededEntropy,
     pub(crate) queue: Vec<(Origin, Command)>,
     pub(crate) sessions: BTreeMap<InstanceKey, Session>,
@@ -75,12 +82,15 @@ pub(crate) enum Storage {
 impl Storage {
     /// Starts a server over what is kept.
     pub(crate) fn open(&self, realm: Realm, seed: u64) -> Result<Server, EngineError> {
-        let engine: Box<dyn store::Engine> = match self {
+        let mut engine: Box<dyn Engine> = match self {
             Self::Memory(engine) => Box::new(engine.clone()),
             Self::Disk(disk) => Box::new(RedbEngine::over(disk.clone())?),
         };
         Ok(Server {
-            rounds: Rounds::open(engine, realm)?,
+            rounds: Rounds::open(engine.as_mut(), realm)?,
+            engine,
+            decided: Vec::new(),
+            writing: None,
             ids: SeededEntropy::new(seed),
             queue: Vec::new(),
             sessions: BTreeMap::new(),

@@ -71,6 +71,10 @@ pub(crate) enum Happening {
     ServerHears(usize, u64),
     /// The writer takes what waits. With the life of the server.
     Round(u64),
+    /// The disk writes the round that is sealed.
+    Writes(u64),
+    /// The server hears what became of it: why it failed, if it did.
+    Written(u64, Result<(), String>),
     /// The planning loop looks, unless it was told otherwise since.
     Look(u64, u64),
     /// The server starts.
@@ -308,6 +312,8 @@ impl World {
             Happening::AgentHears(node, session) => self.agent_hears(node, session),
             Happening::ServerHears(node, session) => self.server_hears(node, session),
             Happening::Round(life) => self.round(life),
+            Happening::Writes(life) => self.writes(life),
+            Happening::Written(life, written) => self.written(life, written),
             Happening::Look(life, alarm) => self.look(life, alarm),
             Happening::Starts => self.start_server(),
             Happening::OnNode(node, event) => self.on_node(node, event),

@@ -1,12 +1,14 @@
 //! The one writer and its engines.
 //!
-//! Commands queue up; the writer drains the queue, lets `scheduler::decide` answer each against the
-//! state as it then stands, commits all changes of the round in one durable write, and only then
-//! publishes the new state and answers: group commit. Readers take snapshots and never wait.
+//! Commands queue up; the writer drains the queue and lets `scheduler::decide` answer each against the
+//! state as it then stands. The committer makes all changes of such a round durable in one write, and
+//! only then publishes the new state and answers: group commit. Meanwhile the writer decides the next
+//! round upon this one; should this one fail, both are undone. Readers take snapshots and never wait.
 //!
 //! Invariants: nobody sees what is not durable; what was acknowledged is there after any crash; this
 //! room does not know what a command means; no other room knows an engine.
 
+mod committer;
 pub mod disk;
 mod engine;
 mod memory;
@@ -26,14 +28,29 @@ pub use engine::{Engine, EngineError, Write};
 pub use memory::MemoryEngine;
 pub use record::writes;
 pub use redb_engine::RedbEngine;
-pub use rounds::Rounds;
+pub use rounds::{Rounds, Sealed};
 pub use writer::Stats;
+
+use committer::Committer;
+use writer::{Mail, Request, Writer};
 
 /// A handle on the writer. Cheap to clone; the writer ends when the last one is gone.
 #[derive(Clone, Debug)]
 pub struct Store {
     shared: Arc<Shared>,
-    queue: std::sync::mpsc::Sender<writer::Request>,
+    line: Arc<Line>,
+}
+
+/// The way to the writer, which says when it is not used any more: the committer has one too, so that
+/// the channel alone would not tell.
+#[derive(Debug)]
+struct Line(std::sync::mpsc::Sender<Mail>);
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // A writer that has ended needs no telling.
+        drop(self.0.send(Mail::Close));
+    }
 }
 
 /// What readers look at.
@@ -86,39 +103,58 @@ pub enum StoreError {
     /// The engine could not give its records.
     #[error("load the state")]
     Load(#[source] EngineError),
-    /// The writer's thread could not be started.
+    /// A thread of the writer could not be started.
     #[error("start the writer")]
     Thread(#[source] std::io::Error),
 }
 
 impl Store {
-    /// Loads what the engine holds and starts the writer.
+    /// Loads what the engine holds and starts the writer and the committer.
     pub fn open(
-        engine: Box<dyn Engine>,
+        mut engine: Box<dyn Engine>,
         realm: Realm,
         clock: Arc<dyn shell::Clock>,
         entropy: Box<dyn stdx::Entropy>,
     ) -> Result<Self, StoreError> {
-        let rounds = Rounds::open(engine, realm).map_err(StoreError::Load)?;
+        let rounds = Rounds::open(engine.as_mut(), realm).map_err(StoreError::Load)?;
         let shared = Arc::new(Shared {
             state: ArcSwap::new(rounds.snapshot().clone()),
             revision: watch::Sender::new(rounds.revision()),
             changes: broadcast::Sender::new(1024),
             stats: writer::Counters::default(),
         });
-        let (queue, requests) = std::sync::mpsc::channel();
-        let writer = writer::Writer { rounds, clock, entropy, shared: shared.clone() };
-        std::thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(move || writer.run(&requests))
-            .map_err(StoreError::Thread)?;
-        Ok(Self { shared, queue })
+        let (queue, mail) = std::sync::mpsc::channel();
+        let (work, works) = std::sync::mpsc::channel();
+        let (written, heard) = std::sync::mpsc::channel();
+        let committer = Committer {
+            engine,
+            shared: shared.clone(),
+            work: works,
+            written,
+            mail: queue.clone(),
+            untidy: false,
+        };
+        let writer = Writer {
+            rounds,
+            clock,
+            entropy,
+            shared: shared.clone(),
+            mail,
+            work,
+            written: heard,
+            decided: Vec::new(),
+            closing: false,
+        };
+        spawn("store-committer", move || committer.run())?;
+        spawn("store-writer", move || writer.run())?;
+        Ok(Self { shared, line: Arc::new(Line(queue)) })
     }
 
     /// Decides a command, makes its changes durable and answers.
     pub async fn submit(&self, command: Command) -> Result<Committed, SubmitError> {
         let (answer, answered) = oneshot::channel();
-        self.queue.send(writer::Request { command, answer }).map_err(|_| SubmitError::Closed)?;
+        let request = Mail::Request(Request { command, answer });
+        self.line.0.send(request).map_err(|_| SubmitError::Closed)?;
         answered.await.map_err(|_| SubmitError::Closed)?
     }
 
@@ -146,4 +182,9 @@ impl Store {
     pub fn stats(&self) -> Stats {
         self.shared.stats.read()
     }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.spawn(work).map(drop).map_err(StoreError::Thread)
 }

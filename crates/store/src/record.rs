@@ -67,15 +67,17 @@ pub fn writes(changes: &[Change]) -> Result<Vec<Write>, EngineError> {
             last.insert(key(&address), (!change.is_delete()).then_some(change));
         }
     }
+    // One buffer for all: a record is copied once, into an allocation of its own size.
+    let mut buffer = Vec::with_capacity(2048);
+    let mut encode = |key: &str, change: &Change| {
+        buffer.clear();
+        rmp_serde::encode::write_named(&mut buffer, change)
+            .map_err(|e| EngineError::io(format!("encode the record {key}"), e))?;
+        Ok(buffer.as_slice().to_vec())
+    };
     last.into_iter()
         .map(|(key, change)| {
-            let value = match change {
-                None => None,
-                Some(change) => Some(
-                    rmp_serde::to_vec_named(change)
-                        .map_err(|e| EngineError::io(format!("encode the record {key}"), e))?,
-                ),
-            };
+            let value = change.map(|change| encode(&key, change)).transpose()?;
             Ok(Write { key, value })
         })
         .collect()

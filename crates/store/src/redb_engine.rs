@@ -18,8 +18,10 @@ use crate::{Engine, EngineError, Write};
 const RECORDS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("records");
 const FACTS: TableDefinition<'static, &str, u64> = TableDefinition::new("facts");
 const FORMAT: u64 = 1;
-/// The state is in memory already; the file's cache only helps its writer.
-const CACHE_BYTES: usize = 8 << 20;
+/// The state is in memory already; the file's cache only helps its writer. Half of it takes the pages
+/// that a commit changes: a round on a large state changes thousands, and what finds no place is
+/// written, read again for its checksum, and written again. A small file never fills it.
+const CACHE_BYTES: usize = 64 << 20;
 
 /// With fewer records than this a second thread is not worth its start.
 const WORTH_A_THREAD: u64 = 20_000;

@@ -1,38 +1,92 @@
-//! The writer without its thread: decide, decide, commit. The thread turns this wheel with the real
-//! clock; a simulation turns it by hand.
+//! The writer without its threads: decide, decide, seal; and while a sealed round is being written,
+//! decide the next one upon it. The threads turn this wheel with the real clock and a real engine; a
+//! simulation turns it by hand.
+//!
+//! One sealed round at most is on its way to the engine. When that has been written it is
+//! [`Rounds::durable`]; when it could not be, [`Rounds::undo`] takes it back together with whatever was
+//! decided upon it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{Change, Loading, Realm, State};
 use scheduler::{Command, Reply};
-use stdx::{Entropy, Timestamp, chain};
+use stdx::{Entropy, Timestamp};
 
 use crate::{Batch, Engine, EngineError, SubmitError, record};
 
-/// The state as it is durable, the state as the round under way will make it, and the engine.
+/// After so much deciding a round goes out as soon as it may, though more commands wait: a commit has
+/// its price however small it is, and nobody should wait long for one.
+const RIPE_AFTER: Duration = Duration::from_millis(8);
+/// A round that has to wait for the one before takes no more after so much deciding.
+const FULL_AFTER: Duration = Duration::from_millis(25);
+/// Nor after so many commands,
+const MOST_COMMANDS: usize = 2048;
+/// or so many changes.
+const MOST_CHANGES: usize = 8192;
+
+/// The state as it is durable, the round that is being written, and the state as the round under way
+/// will make it.
 #[derive(Debug)]
 pub struct Rounds {
-    engine: Box<dyn Engine>,
     durable: Arc<State>,
+    revision: u64,
+    writing: Option<Sealed>,
     draft: State,
     changes: Vec<Change>,
-    revision: u64,
-    unrepaired: bool,
+    commands: usize,
+    begun: Option<Timestamp>,
+}
+
+/// A round that is decided and nothing is added to any more. Nobody may see it, nor be answered from
+/// it, before it is durable.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    batch: Arc<Batch>,
+    state: Arc<State>,
+}
+
+impl Sealed {
+    /// What it changes.
+    pub fn batch(&self) -> &Arc<Batch> {
+        &self.batch
+    }
+
+    /// The state that it makes.
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    /// Makes it durable.
+    ///
+    /// # Errors
+    ///
+    /// It could not be encoded or written: [`Rounds::undo`] is due.
+    pub fn write(&self, engine: &mut dyn Engine) -> Result<(), EngineError> {
+        engine.commit(self.batch.revision, &record::writes(&self.batch.changes)?)
+    }
 }
 
 impl Rounds {
-    /// Loads what the engine holds.
+    /// Loads what the engine holds. The same engine is to write the rounds.
     ///
     /// # Errors
     ///
     /// The engine could not give its records.
-    pub fn open(mut engine: Box<dyn Engine>, realm: Realm) -> Result<Self, EngineError> {
+    pub fn open(engine: &mut dyn Engine, realm: Realm) -> Result<Self, EngineError> {
         let mut loading = Loading::new(realm);
         let revision = engine.load(&mut |change| loading.take(change))?;
         let draft = loading.finish();
-        let (durable, changes) = (Arc::new(draft.clone()), Vec::new());
-        Ok(Self { engine, durable, draft, changes, revision, unrepaired: false })
+        Ok(Self {
+            durable: Arc::new(draft.clone()),
+            revision,
+            writing: None,
+            draft,
+            changes: Vec::new(),
+            commands: 0,
+            begun: None,
+        })
     }
 
     /// The state as it is durable.
@@ -60,8 +114,31 @@ impl Rounds {
         self.changes.len()
     }
 
+    /// Whether a sealed round is being written.
+    pub fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    /// Whether the round under way should go out as soon as the one before is durable, though more
+    /// commands wait.
+    pub fn is_ripe(&self, now: Timestamp) -> bool {
+        self.took(now) >= RIPE_AFTER || self.is_full(now)
+    }
+
+    /// Whether the round under way should take no more commands.
+    pub fn is_full(&self, now: Timestamp) -> bool {
+        self.commands >= MOST_COMMANDS
+            || self.changes.len() >= MOST_CHANGES
+            || self.took(now) >= FULL_AFTER
+    }
+
+    fn took(&self, now: Timestamp) -> Duration {
+        self.begun.map_or(Duration::ZERO, |begun| now.since(begun))
+    }
+
     /// Decides a command against the state as the round has it so far. The answer must not be given
-    /// before the commit.
+    /// before this round is durable; if nothing is changed by it, before the round that is being
+    /// written is.
     ///
     /// # Errors
     ///
@@ -72,6 +149,8 @@ impl Rounds {
         now: Timestamp,
         chance: &mut dyn Entropy,
     ) -> Result<Reply, SubmitError> {
+        self.commands += 1;
+        self.begun.get_or_insert(now);
         // A decision only reads the state, so one that panics has changed nothing: that command is
         // answered with an error and everybody else goes on.
         let decision =
@@ -93,43 +172,40 @@ impl Rounds {
         }
     }
 
-    /// Makes the round durable and begins the next; none if it has changed nothing.
-    ///
-    /// # Errors
-    ///
-    /// It could not be written: the round is undone, and none of its answers stands, refusals
-    /// included, since they may rest on what was undone.
-    pub fn commit(&mut self) -> Result<Option<Batch>, EngineError> {
+    /// Ends the round under way and begins the next upon it. None if it has changed nothing, so that
+    /// nothing is to be written; and none while another round is being written.
+    pub fn seal(&mut self) -> Option<Sealed> {
+        if self.is_writing() {
+            return None;
+        }
+        (self.commands, self.begun) = (0, None);
         if self.changes.is_empty() {
-            return Ok(None);
+            return None;
         }
-        let (changes, revision) = (std::mem::take(&mut self.changes), self.revision + 1);
-        let written =
-            record::writes(&changes).and_then(|writes| self.engine.commit(revision, &writes));
-        if let Err(error) = written {
-            let why = chain(&error);
-            tracing::error!(error = %why, "The store could not write; the round is undone.");
-            self.draft = State::clone(&self.durable);
-            return Err(error);
-        }
-        self.revision = revision;
-        self.unrepaired = true;
-        self.durable = Arc::new(self.draft.clone());
-        Ok(Some(Batch { revision, changes }))
+        let changes = std::mem::take(&mut self.changes);
+        let sealed = Sealed {
+            batch: Arc::new(Batch { revision: self.revision + 1, changes }),
+            state: Arc::new(self.draft.clone()),
+        };
+        self.writing = Some(sealed.clone());
+        Some(sealed)
     }
 
-    /// Whether a quiet moment is worth being used.
-    pub fn is_untidy(&self) -> bool {
-        self.unrepaired
+    /// The sealed round has been written: it may be seen, and its answers given.
+    pub fn durable(&mut self) -> Option<Arc<Batch>> {
+        let sealed = self.writing.take()?;
+        self.revision = sealed.batch.revision;
+        self.durable = sealed.state;
+        Some(sealed.batch)
     }
 
-    /// Uses a quiet moment to make the next start quick.
-    pub fn tidy(&mut self) {
-        if std::mem::take(&mut self.unrepaired)
-            && let Err(error) = self.engine.idle()
-        {
-            tracing::warn!(error = %chain(&error), "The store could not be tidied; the next start may take longer.");
-        }
+    /// The sealed round could not be written: it never was, nor what was decided upon it since. None
+    /// of the answers of either stands, refusals included: they may rest on what was undone.
+    pub fn undo(&mut self) {
+        self.writing = None;
+        self.changes.clear();
+        (self.commands, self.begun) = (0, None);
+        self.draft = State::clone(&self.durable);
     }
 }
 

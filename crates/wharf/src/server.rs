@@ -21,7 +21,7 @@ use model::{InstanceKey, Realm};
 use objects::{Objects, ObjectsConfig};
 use registry::{Authorizer, Registry, RegistryConfig};
 use scheduler::timing::Keep;
-use shell::{Clock, OsEntropy, Shutdown};
+use shell::{Clock, EntropyPool, OsEntropy, Shutdown};
 use store::{RedbEngine, Store};
 use telemetry::{Logs, LogsConfig, Metrics, MetricsConfig};
 use tokio::task::JoinHandle;
@@ -168,7 +168,7 @@ fn start_watching(
     shutdown: &Shutdown,
 ) {
     crate::scaling::start(realm, store, metrics, clock, shutdown);
-    crate::deployments::start(store, metrics, clock, shutdown);
+    crate::deployments::start(store, metrics, shutdown);
     crate::ways::start(store, shutdown);
     tokio::spawn(telemetry::metrics::alarm::watch(metrics.clone(), shutdown.clone()));
 }
@@ -241,7 +241,8 @@ async fn finish(
 fn open_store(places: &Places, realm: &Realm, clock: &Arc<dyn Clock>) -> Result<Store> {
     let path = places.data.join("state.redb");
     let engine = RedbEngine::open(&path).with_context(|| format!("open {}", path.display()))?;
-    Store::open(Box::new(engine), realm.clone(), clock.clone(), Box::new(OsEntropy))
+    let chance = Box::new(EntropyPool::default());
+    Store::open(Box::new(engine), realm.clone(), clock.clone(), chance)
         .with_context(|| format!("load the state of {}", places.data.display()))
 }
 
