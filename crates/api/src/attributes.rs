@@ -80,7 +80,9 @@ pub(crate) fn list(
             entries.push((key, view(state.realm(), &instance.key, attribute)));
         }
     }
-    let page = Page::of_100("ListAttributes", request.next_token.as_deref(), request.max_results);
+    let question = ListAttributesRequest { next_token: None, max_results: None, ..request.clone() };
+    let token = request.next_token.as_deref();
+    let page = Page::of_100("ListAttributes", token, request.max_results).of(&question)?;
     let (attributes, next_token) = page.cut(entries, Order::Ascending)?;
     Ok(ListAttributesResponse { attributes: Some(attributes), next_token })
 }

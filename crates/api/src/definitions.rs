@@ -89,8 +89,9 @@ pub(crate) fn list(
             .collect(),
         None => state.definitions().filter(|d| d.status == wanted).map(|d| arn(d)).collect(),
     };
-    let page =
-        Page::of_100("ListTaskDefinitions", request.next_token.as_deref(), request.max_results);
+    let question = ListTaskDefinitionsRequest { next_token: None, max_results: None, ..request.clone() };
+    let token = request.next_token.as_deref();
+    let page = Page::of_100("ListTaskDefinitions", token, request.max_results).of(&question)?;
     let (arns, next_token) = page.cut(entries, order)?;
     Ok(ListTaskDefinitionsResponse { task_definition_arns: Some(arns), next_token })
 }
@@ -122,11 +123,9 @@ pub(crate) fn list_families(
             entries.push((family.to_owned(), family.to_owned()));
         }
     }
-    let page = Page::of_100(
-        "ListTaskDefinitionFamilies",
-        request.next_token.as_deref(),
-        request.max_results,
-    );
+    let question = ListTaskDefinitionFamiliesRequest { next_token: None, max_results: None, ..request.clone() };
+    let token = request.next_token.as_deref();
+    let page = Page::of_100("ListTaskDefinitionFamilies", token, request.max_results).of(&question)?;
     let (families, next_token) = page.cut(entries, Order::Ascending)?;
     Ok(ListTaskDefinitionFamiliesResponse { families: Some(families), next_token })
 }
@@ -169,7 +168,7 @@ pub(crate) async fn delete(
                 if let Some(definition) = now {
                     let mut wire = definition_view(&committed.state, &definition)?;
                     wire.status = Some(TaskDefinitionStatus::DeleteInProgress);
-                    wire.delete_requested_at = Some(door.now());
+                    wire.delete_requested_at = wire.delete_requested_at.or(Some(door.now()));
                     deleted.push(wire);
                 }
             }
@@ -215,6 +214,7 @@ pub(crate) fn definition_view(state: &State, definition: &TaskDefinition) -> Res
         registered_at: Some(definition.registered_at),
         registered_by: Some(definition.registered_by.clone()),
         deregistered_at: definition.deregistered_at,
+        delete_requested_at: definition.delete_requested_at,
         ..definition::decode(&definition.document)?
     })
 }

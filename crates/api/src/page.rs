@@ -1,16 +1,19 @@
 //! Pages of lists: `maxResults` and an opaque `nextToken`.
 //!
 //! A token says after which entry the next page begins, so entries that come or go between two pages
-//! neither repeat others nor hide them.
+//! neither repeat others nor hide them. And it says of which question it is the answer's: with other
+//! filters than those that it was given for it is refused, as ECS refuses it.
 
 use aws::Error;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
 
 use crate::errors::invalid;
+use crate::fingerprint;
 
 /// Begins every token, so that another kind's is told apart.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
 /// Separates the parts of a token.
 const SEPARATOR: char = '\u{1f}';
@@ -28,6 +31,8 @@ pub(crate) struct Page<'a> {
     pub(crate) usual: usize,
     /// The largest page.
     pub(crate) most: i32,
+    /// The question's fingerprint; 0 where no token is held to its question.
+    pub(crate) query: u64,
 }
 
 /// The direction in which entries are listed.
@@ -46,7 +51,13 @@ impl<'a> Page<'a> {
         token: Option<&'a str>,
         max_results: Option<i32>,
     ) -> Self {
-        Self { operation, token, max_results, usual: 100, most: 100 }
+        Self { operation, token, max_results, usual: 100, most: 100, query: 0 }
+    }
+
+    /// The same, of this question: a request without its token and its page's size, which alone may
+    /// differ from one page to the next.
+    pub(crate) fn of(self, question: &impl Serialize) -> Result<Self, Error> {
+        Ok(Self { query: fingerprint::of(question)?, ..self })
     }
 
     /// Cuts the page out of `entries`, each with its unique key, and makes the token for the next.
@@ -90,16 +101,20 @@ impl<'a> Page<'a> {
     }
 
     fn write(&self, key: &str) -> String {
-        URL_SAFE_NO_PAD.encode(format!("{VERSION}{SEPARATOR}{}{SEPARATOR}{key}", self.operation))
+        let Self { operation, query, .. } = self;
+        let s = SEPARATOR;
+        URL_SAFE_NO_PAD.encode(format!("{VERSION}{s}{operation}{s}{query:x}{s}{key}"))
     }
 
     fn read(&self, token: &str) -> Result<String, Error> {
         let bad = || invalid("Invalid token.");
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| bad())?;
         let text = String::from_utf8(bytes).map_err(|_| bad())?;
-        let mut parts = text.splitn(3, SEPARATOR);
-        match (parts.next(), parts.next(), parts.next()) {
-            (Some(VERSION), Some(operation), Some(key)) if operation == self.operation => {
+        let parts: Vec<&str> = text.splitn(4, SEPARATOR).collect();
+        match parts[..] {
+            [VERSION, operation, query, key]
+                if operation == self.operation && query == format!("{:x}", self.query) =>
+            {
                 Ok(key.to_owned())
             }
             _ => Err(bad()),
@@ -147,10 +162,14 @@ mod tests {
     #[test]
     fn bad_tokens_and_sizes_are_refused() {
         let other = Page::of_100("ListY", None, None).write("a");
-        for token in ["x", "!!", "MQ", &other] {
+        let of = |question: &str| Page::of_100("ListX", None, None).of(&question).unwrap();
+        let narrower = of("family=a").write("a");
+        for token in ["x", "!!", "MQ", &other, &narrower] {
             let error = page(Some(token), 1).cut(entries(&["a"]), Order::Ascending).unwrap_err();
             assert_eq!(error.message, "Invalid token.");
         }
+        let again = Page { token: Some(&narrower), ..of("family=a") };
+        assert_eq!(again.cut(entries(&["a", "b"]), Order::Ascending).unwrap().0, ["arn/b"]);
         for size in [0, -1, 101, i32::MAX] {
             let error = page(None, size).cut(entries(&["a"]), Order::Ascending).unwrap_err();
             assert_eq!(error.code, "InvalidParameterException");

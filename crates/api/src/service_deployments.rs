@@ -110,9 +110,11 @@ pub(crate) fn list(
             (order, show::brief(state, record))
         })
         .collect();
+    let question =
+        ListServiceDeploymentsRequest { next_token: None, max_results: None, ..request.clone() };
     let token = request.next_token.as_deref();
-    let page =
-        Page { usual: 20, ..Page::of_100("ListServiceDeployments", token, request.max_results) };
+    let page = Page::of_100("ListServiceDeployments", token, request.max_results).of(&question)?;
+    let page = Page { usual: 20, ..page };
     let (service_deployments, next_token) = page.cut(entries, Order::Descending)?;
     Ok(ListServiceDeploymentsResponse {
         service_deployments: Some(service_deployments),

@@ -226,11 +226,11 @@ pub(crate) fn list(
     }
     entries.retain(|(_, setting)| wanted(setting));
     let limit = request.max_results.filter(|n| *n != 0);
-    let page = Page {
-        usual: 10,
-        most: 10,
-        ..Page::of_100("ListAccountSettings", request.next_token.as_deref(), limit)
-    };
+    let question =
+        ListAccountSettingsRequest { next_token: None, max_results: None, ..request.clone() };
+    let token = request.next_token.as_deref();
+    let page = Page::of_100("ListAccountSettings", token, limit).of(&question)?;
+    let page = Page { usual: 10, most: 10, ..page };
     let (settings, next_token) = page.cut(entries, Order::Ascending)?;
     Ok(ListAccountSettingsResponse { settings: Some(settings), next_token })
 }

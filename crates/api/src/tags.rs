@@ -1,4 +1,5 @@
-//! Tags of clusters, services, tasks, task definitions and container instances.
+//! Tags of clusters, capacity providers, services, task sets, tasks, task definitions and container
+//! instances.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-using-tags.html>
 
 use aws::Error;
@@ -6,8 +7,8 @@ use aws::ecs::{
     ErrorKind, ListTagsForResourceRequest, ListTagsForResourceResponse, TagResourceRequest,
     TagResourceResponse, UntagResourceRequest, UntagResourceResponse,
 };
-use model::{Realm, Resource, State, Tags};
-use scheduler::{Command, Rejection};
+use model::{ClusterStatus, Realm, Resource, ServiceStatus, State, Tags};
+use scheduler::{CapacityRejection, Command, Rejection, words};
 use store::SubmitError;
 
 use crate::door::Door;
@@ -43,6 +44,7 @@ pub(crate) fn list(
 ) -> Result<ListTagsForResourceResponse, Error> {
     let resource = read(state.realm(), request.resource_arn.as_deref())?;
     let tags = find(state, &resource).ok_or_else(not_found)?;
+    is_active(state, &resource)?;
     Ok(ListTagsForResourceResponse { tags: Some(view::tags(tags)) })
 }
 
@@ -54,7 +56,22 @@ pub(crate) fn find<'a>(state: &'a State, resource: &Resource) -> Option<&'a Tags
         Resource::Task(key) => state.task(key).map(|task| &task.facts.tags),
         Resource::Instance(key) => state.instance(key).map(|instance| &instance.tags),
         Resource::Definition(key) => state.definition(key).map(|definition| &definition.tags),
+        Resource::TaskSet(service, id) => {
+            state.service(service)?.deployment(id)?.set.as_ref().map(|set| &set.tags)
+        }
+        Resource::Provider(name) => state.capacity().provider(name).map(|it| &it.tags),
         Resource::Container(..) => None,
+    }
+}
+
+/// What is deleted and still described has no tags that anybody may ask for, as ECS has it.
+fn is_active(state: &State, resource: &Resource) -> Result<(), Error> {
+    let cluster = |name| state.cluster(name).is_some_and(|it| it.status == ClusterStatus::Inactive);
+    let service = |key| state.service(key).is_some_and(|it| it.status == ServiceStatus::Inactive);
+    match resource {
+        Resource::Cluster(name) if cluster(name) => Err(invalid(words::INACTIVE_CLUSTER)),
+        Resource::Service(key) if service(key) => Err(invalid(words::INACTIVE_SERVICE)),
+        _ => Ok(()),
     }
 }
 
@@ -77,7 +94,9 @@ async fn submit(door: &Door, command: Command) -> Result<(), Error> {
             | Rejection::TaskNotFound(_)
             | Rejection::TaskNotProtectable(_)
             | Rejection::InstanceNotFound(_)
-            | Rejection::DefinitionNotFound(_),
+            | Rejection::DefinitionNotFound(_)
+            | Rejection::TaskSetNotFound(_)
+            | Rejection::Capacity(CapacityRejection::NoProvider(_)),
         ) => not_found(),
         _ => errors::submit(door.realm(), &error),
     })

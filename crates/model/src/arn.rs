@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Block, ClusterName, DefinitionKey, DeploymentId, Family, InstanceId, InstanceKey,
-    ManagedPolicy, Revision, Role, ServiceKey, ServiceName, TaskId, TaskKey,
+    ManagedPolicy, ProviderName, Revision, Role, ServiceKey, ServiceName, TaskId, TaskKey,
 };
 
 /// Whose resources these are: the account and the region that this Wharf is.
@@ -37,6 +37,10 @@ pub enum Resource {
     Definition(DefinitionKey),
     /// `container/CLUSTER/TASK/ID`
     Container(TaskKey, String),
+    /// `task-set/CLUSTER/SERVICE/ecs-svc/ID`
+    TaskSet(ServiceKey, DeploymentId),
+    /// `capacity-provider/NAME`
+    Provider(ProviderName),
 }
 
 /// Why a text is not an ARN of this realm.
@@ -96,6 +100,11 @@ impl Realm {
     /// A task set's ARN.
     pub fn task_set(&self, service: &ServiceKey, id: &DeploymentId) -> String {
         self.ecs(format_args!("task-set/{}/{}/{id}", service.cluster, service.service))
+    }
+
+    /// A capacity provider's ARN.
+    pub fn provider(&self, name: &ProviderName) -> String {
+        self.ecs(format_args!("capacity-provider/{name}"))
     }
 
     /// A task's ARN, in the long form.
@@ -188,6 +197,11 @@ impl Realm {
                 TaskKey { cluster: cluster.into(), task: TaskId::from(task) },
                 id.to_owned(),
             ),
+            ["task-set", cluster, service, "ecs-svc", id] => Resource::TaskSet(
+                ServiceKey { cluster: cluster.into(), service: ServiceName::from(service) },
+                DeploymentId::from(format!("ecs-svc/{id}")),
+            ),
+            ["capacity-provider", name] => Resource::Provider(name.into()),
             _ => return Err(form()),
         })
     }
@@ -214,10 +228,13 @@ mod tests {
         let service = ServiceKey { cluster: "default".into(), service: "web".into() };
         let instance = InstanceKey { cluster: "c".into(), instance: "9a".into() };
         let definition = DefinitionKey { family: "web".into(), revision: Revision(12) };
+        let set = DeploymentId::from("ecs-svc/42");
         for (arn, resource) in [
             (realm.cluster(&"c".into()), Resource::Cluster("c".into())),
             (realm.task(&task), Resource::Task(task.clone())),
-            (realm.service(&service), Resource::Service(service)),
+            (realm.service(&service), Resource::Service(service.clone())),
+            (realm.task_set(&service, &set), Resource::TaskSet(service, set)),
+            (realm.provider(&"p".into()), Resource::Provider("p".into())),
             (realm.instance(&instance), Resource::Instance(instance)),
             (realm.definition(&definition), Resource::Definition(definition)),
             (realm.container(&task, "x"), Resource::Container(task.clone(), "x".into())),

@@ -33,6 +33,9 @@ pub struct TaskDefinition {
     pub registered_by: String,
     /// When it was deregistered.
     pub deregistered_at: Option<Timestamp>,
+    /// When its deletion was asked for.
+    #[serde(default)]
+    pub delete_requested_at: Option<Timestamp>,
 }
 
 /// A task definition's life; it moves one way, down this list.

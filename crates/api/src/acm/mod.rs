@@ -211,6 +211,7 @@ impl Acm for Door {
             max_results: request.max_items,
             usual: 1000,
             most: 1000,
+            query: 0,
         };
         let order = match request.sort_order {
             Some(SortOrder::Descending) => Order::Descending,

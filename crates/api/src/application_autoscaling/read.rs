@@ -83,7 +83,7 @@ pub(super) fn page<T>(
     }
     let usual = usize::try_from(most).unwrap_or(50);
     let token = token.map(String::as_str);
-    let page = Page { operation, token, max_results, usual, most };
+    let page = Page { operation, token, max_results, usual, most, query: 0 };
     page.cut(entries, order)
         .map_err(|_| ErrorKind::InvalidNextTokenException.with("The next token is not valid."))
 }

@@ -105,6 +105,7 @@ pub(super) fn check(
             ));
         }
     }
+    let mut limits = Vec::new();
     for limit in container.ulimits.iter().flatten() {
         let (soft, hard) = (limit.soft_limit.unwrap_or(0), limit.hard_limit.unwrap_or(0));
         if matches!(&limit.name, None | Some(UlimitName::Unrecognized(_))) {
@@ -114,6 +115,11 @@ pub(super) fn check(
                 "there is a limit without a name that Linux knows.",
             ));
         }
+        if limits.contains(&&limit.name) {
+            let twice = limit.name.as_ref().map(UlimitName::as_str).unwrap_or_default();
+            return Err(wrong(name, "ulimits", format!("the limit {twice} is given twice.")));
+        }
+        limits.push(&limit.name);
         if soft < -1 || hard < -1 || (hard != -1 && (soft > hard || soft == -1)) {
             return Err(wrong(
                 name,

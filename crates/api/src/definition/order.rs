@@ -11,6 +11,9 @@ use super::container::wrong;
 use super::validate::Surroundings;
 use crate::errors::client;
 
+/// The member by which a container waits for those that it is linked to.
+const LINKS: &str = "links";
+
 /// Checks what a container waits for.
 pub(super) fn check(
     name: &str,
@@ -90,11 +93,10 @@ fn dependencies(name: &str, c: &ContainerDefinition, task: &Surroundings<'_>) ->
     for dependency in c.depends_on.iter().flatten() {
         let on = dependency.container_name.as_deref().unwrap_or_default();
         let Some(other) = task.containers.iter().find(|o| o.name.as_deref() == Some(on)) else {
-            return Err(wrong(
-                name,
-                "dependsOn",
-                format!("there is no container '{on}' in the task."),
-            ));
+            // The plus sign is ECS's own.
+            return Err(client(format!(
+                "Cannot depend on container + '{on}' because it does not exist"
+            )));
         };
         if !seen.insert(on) {
             return Err(wrong(name, "dependsOn", format!("'{on}' is named twice.")));
@@ -127,6 +129,7 @@ fn dependencies(name: &str, c: &ContainerDefinition, task: &Surroundings<'_>) ->
         }
     }
     match in_a_circle(name, task.containers) {
+        Some(LINKS) => Err(client("Container links should not have a cycle")),
         Some(member) => {
             Err(wrong(name, member, "the containers wait for one another in a circle."))
         }
@@ -160,7 +163,7 @@ fn waits_for(c: &ContainerDefinition) -> Vec<(&'static str, &str)> {
     let volumes = c.volumes_from.iter().flatten().filter_map(|v| v.source_container.as_deref());
     depends
         .map(|on| ("dependsOn", on))
-        .chain(links.map(|on| ("links", on)))
+        .chain(links.map(|on| (LINKS, on)))
         .chain(volumes.map(|on| ("volumesFrom", on)))
         .collect()
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use aws::Error;
 use aws::ecs::{ContainerDefinition, NetworkMode, PortMapping, TransportProtocol};
+use model::Protocol;
 
 use super::container::wrong;
 use super::validate::Surroundings;
@@ -170,8 +171,12 @@ pub(super) fn check_task(task: &Surroundings<'_>) -> Result<(), Error> {
         };
         let protocol = read_protocol(mapping.protocol.as_ref());
         if host != 0 && !held.insert((protocol, host)) {
+            let transport = match protocol {
+                Protocol::Tcp => "TCP",
+                Protocol::Udp => "UDP",
+            };
             return Err(client(format!(
-                "Invalid 'portMappings' setting: host port {host} is asked for more than once."
+                "{transport} host port '{host}' is mapped multiple times in task."
             )));
         }
     }

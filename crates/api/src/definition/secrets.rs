@@ -31,12 +31,18 @@ pub(super) fn check(
              'executionRoleArn'.",
         ));
     }
-    let mut names: BTreeSet<&str> =
+    let variables: BTreeSet<&str> =
         container.environment.iter().flatten().filter_map(|v| v.name.as_deref()).collect();
+    let mut names = BTreeSet::new();
     for secret in secrets {
         let variable = secret.name.as_deref().unwrap_or_default();
         environment_name(variable).map_err(|why| wrong(name, "secrets", why))?;
         if !names.insert(variable) {
+            return Err(client(format!(
+                "Duplicate secret names found: {variable}. Each secret name must be unique."
+            )));
+        }
+        if variables.contains(variable) {
             return Err(client(format!(
                 "The secret name must be unique and not shared with any new or existing environment \
                  variables set on the container, such as '{variable}'."

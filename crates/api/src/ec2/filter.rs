@@ -97,7 +97,7 @@ pub(super) fn page<T>(
 ) -> Result<(Vec<T>, Option<String>), Error> {
     let entries = chosen.into_iter().map(|entry| (entry.id, entry.shown)).collect();
     let token = token.map(String::as_str);
-    let page = Page { operation, token, max_results, usual: 1000, most: 1000 };
+    let page = Page { operation, token, max_results, usual: 1000, most: 1000, query: 0 };
     page.cut(entries, Order::Ascending).map_err(|error| invalid(error.message))
 }
 

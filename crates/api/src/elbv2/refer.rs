@@ -79,7 +79,7 @@ pub(super) fn page<T>(
     entries: Vec<(String, T)>,
 ) -> Result<(Vec<T>, Option<String>), Error> {
     let token = marker.map(String::as_str);
-    let page = Page { operation, token, max_results: page_size, usual: 400, most: 400 };
+    let page = Page { operation, token, max_results: page_size, usual: 400, most: 400, query: 0 };
     page.cut(entries, Order::Ascending).map_err(|_| match marker {
         Some(marker) => invalid(format!("Invalid marker: '{marker}'")),
         None => invalid("PageSize must be between 1 and 400"),

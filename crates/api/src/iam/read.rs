@@ -87,7 +87,7 @@ pub(super) fn page<T>(
     entries: Vec<(String, T)>,
 ) -> Result<(Vec<T>, Option<String>), Error> {
     let token = marker.map(String::as_str);
-    let page = Page { operation, token, max_results: max_items, usual: 100, most: 1000 };
+    let page = Page { operation, token, max_results: max_items, usual: 100, most: 1000, query: 0 };
     page.cut(entries, Order::Ascending).map_err(|_| match marker {
         Some(marker) => invalid(format!("Invalid Marker: {marker}")),
         None => invalid("MaxItems must be between 1 and 1000."),

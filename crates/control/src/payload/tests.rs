@@ -49,6 +49,7 @@ fn sent(document: &Value, spec: &TaskSpec, overrides: Option<&Value>) -> acs::Ta
         registered_at: Timestamp::EPOCH,
         registered_by: String::new(),
         deregistered_at: None,
+        delete_requested_at: None,
     })));
     let named = |c: &ContainerSpec| ContainerFacts {
         name: c.name.clone(),

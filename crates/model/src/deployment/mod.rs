@@ -21,8 +21,8 @@ pub use method::{
     RolloutMethod, RolloutStrategy, TrafficShare,
 };
 pub use record::{
-    HookRun, HookStatus, Monitor, Rollback, ServiceDeployment, ServiceDeploymentStatus,
-    ServiceRevision, Stage,
+    HookRun, HookStatus, Monitor, RevisionCounts, Rollback, ServiceDeployment,
+    ServiceDeploymentStatus, ServiceRevision, Stage,
 };
 
 use crate::{DeploymentId, ServiceKey};

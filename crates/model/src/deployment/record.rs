@@ -78,6 +78,9 @@ pub struct ServiceDeployment {
     pub alarm_bake: Duration,
     /// How it goes back, if it does.
     pub rollback: Option<Rollback>,
+    /// What each of its revisions had when it was over; empty before.
+    #[serde(default)]
+    pub ended_with: Vec<RevisionCounts>,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When its first task could start.
@@ -88,6 +91,19 @@ pub struct ServiceDeployment {
     pub stopped_at: Option<Timestamp>,
     /// When it last changed.
     pub updated_at: Timestamp,
+}
+
+/// How many tasks a revision had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevisionCounts {
+    /// Which.
+    pub revision: DeploymentId,
+    /// So many it should have had.
+    pub requested: u32,
+    /// So many ran.
+    pub running: u32,
+    /// So many were on their way to run.
+    pub pending: u32,
 }
 
 /// How far a service deployment is.

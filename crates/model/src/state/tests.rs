@@ -217,6 +217,7 @@ fn definition(revision: u8, status: u8) -> Change {
         registered_at: Timestamp::EPOCH,
         registered_by: String::new(),
         deregistered_at: None,
+        delete_requested_at: None,
     }))
 }
 

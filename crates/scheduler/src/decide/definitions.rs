@@ -44,6 +44,7 @@ pub(super) fn register(
         registered_at: desk.now,
         registered_by: registered.by.to_owned(),
         deregistered_at: None,
+        delete_requested_at: None,
     })));
     Ok(Reply::Definition(key))
 }
@@ -70,7 +71,12 @@ pub(super) fn delete(desk: &mut Desk<'_>, key: &DefinitionKey) -> Result<Reply, 
         DefinitionStatus::DeleteInProgress => {}
         DefinitionStatus::Inactive => {
             let status = DefinitionStatus::DeleteInProgress;
-            let next = TaskDefinition { status, ..TaskDefinition::clone(definition) };
+            let delete_requested_at = Some(desk.now);
+            let next = TaskDefinition {
+                status,
+                delete_requested_at,
+                ..TaskDefinition::clone(definition)
+            };
             desk.put(Change::PutDefinition(Arc::new(next)));
         }
     }

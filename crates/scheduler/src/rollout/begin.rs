@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use model::{
-    Change, Deployment, DeploymentChange, DeploymentId, DeploymentStatus, Monitor, RevisionKey,
-    RolloutState, Service, ServiceDeployment, ServiceDeploymentId, ServiceDeploymentKey,
-    ServiceDeploymentStatus, ServiceRevision, ServiceTarget, Stage, State, TrafficShare,
+    Change, Deployment, DeploymentChange, DeploymentId, DeploymentStatus, Monitor, RevisionCounts,
+    RevisionKey, RolloutState, Service, ServiceDeployment, ServiceDeploymentId,
+    ServiceDeploymentKey, ServiceDeploymentStatus, ServiceRevision, ServiceTarget, Stage, State,
+    TrafficShare,
 };
 use stdx::{Entropy, SeededEntropy, Timestamp};
 
@@ -89,6 +90,7 @@ fn record(
         triggered: Vec::new(),
         alarm_bake: std::time::Duration::ZERO,
         rollback: None,
+        ended_with: Vec::new(),
         created_at: now,
         started_at: None,
         finished_at: None,
@@ -135,15 +137,40 @@ fn sources(state: &State, service: &Service) -> Vec<DeploymentId> {
 /// A newer deployment takes the place of one that was on its way.
 fn supersede(desk: &mut Desk<'_>, service: &Service) {
     let Some(key) = current_key(service) else { return };
-    let now = desk.now;
+    let (now, counts) = (desk.now, counts(desk.state, service));
     if let Some(record) = desk.record(&key).filter(|record| !record.status.is_over()) {
-        end(record, ServiceDeploymentStatus::Stopped, now);
+        end(record, ServiceDeploymentStatus::Stopped, now, counts);
         record.reason = Some(words::SUPERSEDED.to_owned());
     }
 }
 
-/// A deployment is over.
-pub(crate) fn end(record: &mut ServiceDeployment, how: ServiceDeploymentStatus, now: Timestamp) {
+/// What each of a service's deployments has at this moment.
+pub(super) fn counts(state: &State, service: &Service) -> Vec<RevisionCounts> {
+    let of = |deployment: &Deployment| {
+        let mut counts = RevisionCounts {
+            revision: deployment.id.clone(),
+            requested: deployment.desired_count,
+            running: 0,
+            pending: 0,
+        };
+        let mine = |task: &&model::Task| task.facts.deployment.as_ref() == Some(&deployment.id);
+        for task in state.tasks_of(&service.key).filter(mine) {
+            counts.running += u32::from(task.is_running());
+            counts.pending += u32::from(task.is_pending());
+        }
+        counts
+    };
+    service.deployments.iter().map(of).collect()
+}
+
+/// A deployment is over; `counts` is what its service had then.
+pub(super) fn end(
+    record: &mut ServiceDeployment,
+    how: ServiceDeploymentStatus,
+    now: Timestamp,
+    counts: Vec<RevisionCounts>,
+) {
+    record.ended_with = counts;
     record.status = how;
     record.finished_at = Some(now);
     if how == ServiceDeploymentStatus::Stopped {

@@ -6,7 +6,7 @@ use model::{
 };
 use stdx::Timestamp;
 
-use super::begin::{current_key, end};
+use super::begin::{counts, current_key, end};
 use super::{primary_of, rolling, stages};
 use crate::desk::Desk;
 use crate::words;
@@ -88,13 +88,15 @@ pub(crate) fn fail(desk: &mut Desk<'_>, key: &ServiceKey, why: &Why, rollback: b
     if back {
         return;
     }
+    let (state, draft) = (desk.state, desk.draft(key).cloned());
+    let counts = draft.map(|draft| counts(state, &draft)).unwrap_or_default();
     if let Some(record) = record.as_ref().and_then(|record| desk.record(record)) {
         let (how, reason) = if rollback || record.goes_back() {
             (Status::RollbackFailed, words::nothing_to_bring_back(&why.words()))
         } else {
             (Status::Stopped, why.words())
         };
-        end(record, how, now);
+        end(record, how, now, counts);
         record.reason = Some(reason);
     }
 }
@@ -127,8 +129,10 @@ pub(crate) fn abort(desk: &mut Desk<'_>, key: &ServiceKey) {
     primary.updated_at = now;
     let id = primary.id.clone();
     draft.steady_since = None;
+    let (state, draft) = (desk.state, desk.draft(key).cloned());
+    let counts = draft.map(|draft| counts(state, &draft)).unwrap_or_default();
     if let Some(record) = record.as_ref().and_then(|record| desk.record(record)) {
-        end(record, Status::Stopped, now);
+        end(record, Status::Stopped, now, counts);
         record.reason = Some(words::STOP_ASKED_FOR.to_owned());
     }
     desk.say(key, &words::deployment_stopped(&id));
@@ -137,10 +141,11 @@ pub(crate) fn abort(desk: &mut Desk<'_>, key: &ServiceKey) {
 /// A service is deleted in the middle of a deployment.
 pub(crate) fn abandon(desk: &mut Desk<'_>, key: &ServiceKey) {
     let now = desk.now;
-    let record = desk.state.service(key).and_then(|service| current_key(service));
-    let record = record.and_then(|record| desk.record(&record));
+    let Some(service) = desk.state.service(key) else { return };
+    let counts = counts(desk.state, service);
+    let record = current_key(service).and_then(|record| desk.record(&record));
     if let Some(record) = record.filter(|record| !record.status.is_over()) {
-        end(record, Status::Stopped, now);
+        end(record, Status::Stopped, now, counts);
         record.reason = Some(words::SERVICE_DELETED.to_owned());
     }
 }
@@ -162,14 +167,17 @@ pub(crate) fn reached(desk: &mut Desk<'_>, key: &ServiceKey) {
     draft.stable = Some(definition);
     draft.stable_load_balancers = draft.load_balancers.clone();
     draft.stable_network = draft.network.clone();
+    draft.stable_capacity = Some(draft.capacity());
+    let (state, draft) = (desk.state, desk.draft(key).cloned());
+    let counts = draft.map(|draft| counts(state, &draft)).unwrap_or_default();
     if let Some(record) = record.as_ref().and_then(|record| desk.record(record))
         && !record.status.is_over()
     {
         if record.goes_back() {
-            end(record, Status::RollbackSuccessful, now);
+            end(record, Status::RollbackSuccessful, now, counts);
         } else {
             record.failures = failures;
-            end(record, Status::Successful, now);
+            end(record, Status::Successful, now, counts);
         }
     }
     desk.say(key, &words::deployment_completed(&id));

@@ -121,6 +121,9 @@ pub(super) fn back(
     let now = desk.now;
     let Some(draft) = desk.draft(key) else { return false };
     let Some(stable) = draft.stable.clone() else { return false };
+    if let Some(source) = draft.stable_capacity.clone() {
+        draft.draw_from(source);
+    }
     let (desired, launch_type) = (draft.desired_count, draft.launch_type);
     let (aims, network) = (draft.stable_load_balancers.clone(), draft.stable_network.clone());
     // The one that it replaces may still be there, and then goes on.

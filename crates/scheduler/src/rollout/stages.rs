@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use model::{
-    Deployment, DeploymentId, DeploymentStatus, RolloutState, ServiceDeployment,
+    CapacitySource, Deployment, DeploymentId, DeploymentStatus, RolloutState, ServiceDeployment,
     ServiceDeploymentKey, ServiceDeploymentStatus as Status, ServiceKey, Stage, TrafficRule,
     TrafficShare,
 };
@@ -275,6 +275,9 @@ pub(super) fn back(desk: &mut Desk<'_>, key: &ServiceKey, why: &Why) -> bool {
     {
         draft.load_balancers.clone_from(&revision.load_balancers);
         draft.network.clone_from(&revision.network);
+        let platform = draft.stable_capacity.as_ref().map_or(draft.platform, |it| it.platform);
+        let (launch_type, providers) = (revision.launch_type, revision.providers.clone());
+        draft.draw_from(CapacitySource { launch_type, platform, providers });
     }
     let stage = match (record.production, record.test) {
         (TrafficShare::NONE, false) => Stage::CleanUp,

@@ -17,6 +17,16 @@ pub const DAEMON_SCALING: &str = "The service has the DAEMON scheduling strategy
 /// Task sets are scaled.
 pub const DAEMON_CONTROLLER: &str = "The daemon scheduling strategy does not support the EXTERNAL deployment controller. Use the ECS deployment controller, and try again";
 
+/// Tags of what is deleted and still described, in ECS's words.
+pub const INACTIVE_CLUSTER: &str =
+    "The specified cluster is inactive. Specify an active cluster and try again.";
+/// Likewise.
+pub const INACTIVE_SERVICE: &str =
+    "The specified service is inactive. Specify an active service and try again.";
+/// Likewise.
+pub const STOPPED_TASK: &str =
+    "The specified task is stopped. Specify a running task and try again.";
+
 /// What a service of task sets leaves to them.
 pub const BLANK_DEFINITION: &str =
     "TaskDefinition must be blank: a service with an EXTERNAL deployment controller has task sets.";

@@ -10,8 +10,8 @@ use model::{
 };
 use scheduler::capacity::{NewGroup, NewLaunch, NewProvider, NodeReport};
 use scheduler::{
-    CapacityCommand, CapacityRejection, Command, CreateService, RegisterInstance, Rejection, Reply,
-    RunTask,
+    CapacityCommand, CapacityRejection, Command, CreateService, DeploymentCommand,
+    RegisterInstance, Rejection, Reply, RunTask, UpdateService,
 };
 
 use crate::build::{self, CLUSTER};
@@ -230,6 +230,37 @@ fn a_service_waits_too_and_its_tasks_are_moved_from_a_node_that_ends() {
     fleet.pass(60);
     assert!(fleet.nodes().iter().all(|n| n.id != node));
     assert_eq!((fleet.tasks(TaskStatus::Running), fleet.nodes().len()), (4, 1));
+}
+
+#[test]
+fn a_roll_back_brings_the_strategy_back_and_tells_what_it_ended_with() {
+    let mut fleet = Fleet::new(3, managed());
+    let key = build::service("web");
+    let create = CreateService { providers: strategy(), ..build::create("web", "web:1", 2) };
+    fleet.world.must(Command::CreateService(create));
+    fleet.pass(30);
+    let before = fleet.world.state.service(&key).expect("it is").clone();
+    assert_eq!(before.stable_capacity, Some(before.capacity()));
+    let other = vec![StrategyItem { provider: "grow".into(), weight: 1, base: 7 }];
+    fleet.world.must(Command::UpdateService(UpdateService {
+        providers: Some(other.clone()),
+        force_new_deployment: true,
+        ..build::update("web")
+    }));
+    let next = fleet.world.state.service(&key).expect("it is").clone();
+    assert_eq!(next.providers, other);
+    let id = next.current.clone().expect("it is on its way");
+    let record = model::ServiceDeploymentKey { service: key.clone(), id };
+    let stop = DeploymentCommand::Stop { key: record.clone(), rollback: true };
+    fleet.world.must(Command::Deployment(stop));
+    fleet.pass(30);
+    let back = fleet.world.state.service(&key).expect("it is").clone();
+    assert_eq!(back.providers, strategy(), "the whole revision is back");
+    let record = fleet.world.state.deployments().deployment(&record).expect("kept").clone();
+    assert_eq!(record.status, model::ServiceDeploymentStatus::RollbackSuccessful);
+    let old = &before.deployments[0].id;
+    let ended = record.ended_with.iter().find(|counts| counts.revision == *old);
+    assert_eq!(ended.map(|c| (c.requested, c.running, c.pending)), Some((2, 2, 0)));
 }
 
 #[test]

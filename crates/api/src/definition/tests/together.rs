@@ -21,6 +21,10 @@ fn what_the_execution_role_fetches_is_named_rightly() {
             "The secret name must be unique and not shared with any new or existing environment variables",
         ),
         (
+            json!({"secrets": [{"name": "A", "valueFrom": "a"}, {"name": "A", "valueFrom": "b"}]}),
+            "Duplicate secret names found: A. Each secret name must be unique.",
+        ),
+        (
             json!({"environmentFiles": [{"type": "s3", "value": "web.env"}]}),
             "not the ARN of an object",
         ),

@@ -49,7 +49,7 @@ fn cut<T>(
     max_results: Option<i32>,
     entries: Vec<(String, T)>,
 ) -> Result<(Vec<T>, Option<String>), Error> {
-    let page = Page { operation, token, max_results, usual: 200, most: 200 };
+    let page = Page { operation, token, max_results, usual: 200, most: 200, query: 0 };
     page.cut(entries, Order::Ascending).map_err(|error| invalid(error.message))
 }
 
