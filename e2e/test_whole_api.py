@@ -135,10 +135,12 @@ def test_a_deployment_that_is_over_is_told_as_it_ended(tasks, ecs, name):
     definition = tasks.define(tasks.container("on-term", 0, "forever"))
     tasks.create_service(definition, 2, name)
     tasks.stable(name)
+
+    def done():
+        return ecs.list_service_deployments(service=name, status=["SUCCESSFUL"])["serviceDeployments"]
+    arn = eventually(done, within=30)[0]["serviceDeploymentArn"]
     ecs.update_service(service=name, desiredCount=1)
     eventually(lambda: len(tasks.of_service(name)) == 1, within=30)
-    [brief] = ecs.list_service_deployments(service=name, status=["SUCCESSFUL"])["serviceDeployments"]
-    arn = brief["serviceDeploymentArn"]
     [told] = ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"]
     target = told["targetServiceRevision"]
     assert (target["requestedTaskCount"], target["runningTaskCount"], target["pendingTaskCount"]) == (2, 2, 0)
