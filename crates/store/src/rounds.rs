@@ -16,11 +16,12 @@ use stdx::{Entropy, Timestamp};
 
 use crate::{Batch, Engine, EngineError, SubmitError, record};
 
-/// After so much deciding a round goes out as soon as it may, though more commands wait: a commit has
-/// its price however small it is, and nobody should wait long for one.
-const RIPE_AFTER: Duration = Duration::from_millis(8);
+/// After so much deciding a round goes out as soon as it may, though more commands wait, since nobody
+/// should wait long for a commit. Each round has its price however small it is: a commit, and the parts
+/// of the state that are copied since readers hold them. A round out of an empty queue goes out at once.
+const RIPE_AFTER: Duration = Duration::from_millis(15);
 /// A round that has to wait for the one before takes no more after so much deciding.
-const FULL_AFTER: Duration = Duration::from_millis(25);
+const FULL_AFTER: Duration = Duration::from_millis(30);
 /// Nor after so many commands,
 const MOST_COMMANDS: usize = 2048;
 /// or so many changes.

@@ -176,7 +176,7 @@ fn a_round_goes_out_before_anybody_waits_long() {
     let later = |millis| NOW + Duration::from_millis(millis);
     assert!(!rounds.is_ripe(later(1_000)), "nothing was decided, so nobody waits");
     rounds.decide(&create(1), NOW, &mut chance).unwrap();
-    for (millis, ripe, full) in [(7, false, false), (8, true, false), (25, true, true)] {
+    for (millis, ripe, full) in [(14, false, false), (15, true, false), (30, true, true)] {
         assert_eq!((rounds.is_ripe(later(millis)), rounds.is_full(later(millis))), (ripe, full));
     }
     assert!(!rounds.is_ripe(Timestamp::EPOCH), "a clock that was set back does no harm");
