@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use channel::{AgentEvent, Size};
+use futures_util::FutureExt;
 use runtime::{Session, SessionHandle};
 use shell::OsEntropy;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -116,7 +117,10 @@ pub(super) async fn pump(wire: &mut Wire<'_>, session: Session, early: Vec<Agent
                     return Ending::Gone;
                 }
             }
-            Happened::Quiet => program.output = None,
+            Happened::Quiet => {
+                program.hush(&mut buffer);
+                program.print(wire);
+            }
         }
     }
 }
@@ -135,7 +139,11 @@ impl Program {
     ) -> Happened {
         let (due, now) = (wire.side.due(), wire.clock.now());
         let room = wire.side.has_room() && self.printed.is_empty();
-        // Who is quiet only because nobody listens has not had the last word.
+        // Who is quiet only because nobody listens has not had the last word: its time begins when
+        // somebody does again.
+        if !room && self.last_words.is_some() {
+            self.last_words = Some(Instant::now() + LAST_WORDS);
+        }
         let quiet = self.last_words.filter(|_| room && self.output.is_some());
         let output = async {
             match self.output.as_mut().filter(|_| room) {
@@ -163,6 +171,19 @@ impl Program {
             }),
             () = Wire::due(due, now) => Happened::Due,
             () = until(quiet) => Happened::Quiet,
+        }
+    }
+
+    /// Nothing was printed for as long as anybody waits: unless there is something after all, because
+    /// this task itself had to wait for its turn, the output is over.
+    fn hush(&mut self, buffer: &mut [u8]) {
+        let last = self.output.as_mut().and_then(|output| output.read(buffer).now_or_never());
+        match last {
+            Some(Ok(read)) if read > 0 => {
+                self.printed.extend_from_slice(buffer.get(..read).unwrap_or_default());
+                self.last_words = Some(Instant::now() + LAST_WORDS);
+            }
+            _ => self.output = None,
         }
     }
 

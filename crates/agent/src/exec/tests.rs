@@ -106,6 +106,14 @@ fn pipes() -> Wish {
     Wish { terminal: false, exit_code: true, size: None, term: None }
 }
 
+fn output(events: &[ClientEvent]) -> Vec<u8> {
+    let bytes = |event: &ClientEvent| match event {
+        ClientEvent::Output(bytes) => bytes.clone(),
+        _ => Vec::new(),
+    };
+    events.iter().flat_map(bytes).collect()
+}
+
 impl Client {
     /// Lives until an event for which `until` says so; false if the websocket ended.
     async fn live(&mut self, until: impl Fn(&[ClientEvent]) -> bool) -> bool {
@@ -135,11 +143,7 @@ impl Client {
     }
 
     fn printed(&self) -> Vec<u8> {
-        let bytes = |event: &ClientEvent| match event {
-            ClientEvent::Output(bytes) => bytes.clone(),
-            _ => Vec::new(),
-        };
-        self.events.iter().flat_map(bytes).collect()
+        output(&self.events)
     }
 }
 
@@ -248,6 +252,40 @@ async fn what_a_program_leaves_behind_is_not_waited_for() {
     let (over, (), ()) = tokio::join!(agent, life, user);
     assert!(over, "it ended although its output is open");
     assert_eq!(client.printed(), b"last words");
+}
+
+#[tokio::test]
+async fn a_client_that_listens_late_gets_all_that_was_printed() {
+    let (mut wire, mut client) = ends(pipes()).await;
+    let (session, mut program) = program();
+    let agent = async {
+        let (_, early) = begin(&mut wire).await;
+        let over = matches!(pump(&mut wire, session, early).await, Ending::Exited(0));
+        over && wire.close("").await.is_ok()
+    };
+    let all: Vec<u8> = (0..1_u32 << 16).flat_map(u32::to_le_bytes).collect();
+    let life = async {
+        program.status.send(Some(0)).unwrap();
+        program.prints.write_all(&all).await.unwrap();
+    };
+    let user = async {
+        // Each time longer than an open output is waited for once its program has ended.
+        for pause in 1..6 {
+            let part = pause * all.len() / 8;
+            let heard = |events: &[ClientEvent]| output(events).len() >= part;
+            assert!(client.live(heard).await, "it ended after {}", client.printed().len());
+            tokio::time::sleep(Duration::from_millis(700)).await;
+        }
+        client.live(|events| output(events).len() == all.len()).await;
+        while let Some(frame) = client.side.next_frame() {
+            client.socket.send(Message::binary(frame)).await.unwrap();
+        }
+        client.live(|_| false).await;
+    };
+    let (over, (), ()) = tokio::join!(agent, life, user);
+    assert!(over, "it ended in order");
+    assert_eq!(client.printed().len(), all.len());
+    assert!(client.printed() == all, "in order");
 }
 
 #[tokio::test]
