@@ -1,13 +1,13 @@
 """The launch type FARGATE: tasks of every cluster, without container instances."""
 
 import json
-import urllib.request
 
 import botocore.exceptions
 import pytest
 
 from conftest import prepared, tidy
 from lib import images, kernel, server
+from lib.balanced import Front
 from lib.datachannel import Session
 from lib.tasks import Tasks, fresh, last
 from lib.wait import eventually
@@ -145,47 +145,30 @@ def test_another_cluster_needs_no_node(offering, tasks):
 
 
 def test_a_service_stands_behind_a_target_group(tasks, offering):
-    elb, ec2 = offering.client("elbv2"), offering.client("ec2")
-    zones = [s["SubnetId"] for s in ec2.describe_subnets()["Subnets"]]
-    [vpc] = ec2.describe_vpcs()["Vpcs"]
-    name = fresh("f")
-    [group] = elb.create_target_group(
-        Name=name, Protocol="HTTP", Port=8080, VpcId=vpc["VpcId"], TargetType="ip",
-        HealthCheckIntervalSeconds=5, HealthyThresholdCount=2)["TargetGroups"]
-    [balancer] = elb.create_load_balancer(Name=name, Subnets=zones)["LoadBalancers"]
-    port = server.free_port()
-    elb.create_listener(
-        LoadBalancerArn=balancer["LoadBalancerArn"], Protocol="HTTP", Port=port,
-        DefaultActions=[{"Type": "forward", "TargetGroupArn": group["TargetGroupArn"]}])
-    container = tasks.container(image="hello", portMappings=[{"containerPort": 8080}])
+    name, front = fresh("f"), Front(offering, targets="ip")
+    front.delay(1)
+    container = tasks.container(image="web", portMappings=[{"containerPort": 8080}])
     container.pop("memory")
     definition = tasks.define(
         container, requiresCompatibilities=["FARGATE"], networkMode="awsvpc", cpu="256", memory="512",
         executionRoleArn=ROLE)
-    tasks.ecs.create_service(
-        serviceName=name, taskDefinition=definition, desiredCount=2, launchType="FARGATE",
-        platformVersion="1.4.0", networkConfiguration=subnets(offering),
-        loadBalancers=[{"targetGroupArn": group["TargetGroupArn"], "containerName": "app", "containerPort": 8080}])
-    tasks.stable(name)
-    service = tasks.service(name)
+    tasks.create_service(
+        definition, 2, name, launchType="FARGATE", platformVersion="1.4.0",
+        networkConfiguration=subnets(offering), loadBalancers=[front.behind()])
+    service = tasks.stable(name)
     assert (service["launchType"], service["platformVersion"], service["platformFamily"]) == ("FARGATE", "1.4.0", "Linux")
     [deployment] = service["deployments"]
     assert (deployment["launchType"], deployment["platformVersion"]) == ("FARGATE", "1.4.0")
-
-    def answers():
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
-            return answer.status == 200
-
-    eventually(answers)
+    assert eventually(front.get, within=40)[0] == 200
     refused(tasks.ecs.update_service, "InvalidParameterException", "Placement strategies are not supported",
             service=name, placementStrategy=[{"type": "random"}])
+    before = set(tasks.ecs.list_tasks(serviceName=name)["taskArns"])
     tasks.ecs.update_service(service=name, forceNewDeployment=True, platformVersion="LATEST")
-    tasks.stable(name)
-    assert tasks.service(name)["platformVersion"] == "LATEST"
+    assert tasks.stable(name, within=90)["platformVersion"] == "LATEST"
+    assert not before & set(tasks.ecs.list_tasks(serviceName=name)["taskArns"])
     tasks.ecs.delete_service(service=name, force=True)
-    elb.delete_load_balancer(LoadBalancerArn=balancer["LoadBalancerArn"])
     eventually(lambda: not tasks.ecs.list_tasks(serviceName=name)["taskArns"], within=60)
-    elb.delete_target_group(TargetGroupArn=group["TargetGroupArn"])
+    front.remove()
 
 
 def test_a_strategy_shares_by_base_and_weight(tasks, offering):
