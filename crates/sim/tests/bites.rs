@@ -14,8 +14,7 @@ fn found(mutation: Mutation, seeds: Range<u64>, apt: impl Fn(&Script) -> bool) -
 
 #[test]
 fn an_agent_that_forgets_at_once_runs_a_task_twice() {
-    let first =
-        found(Mutation::ForgetfulAgents, 0..600, |s| s.weather.twice + s.weather.lost > 0);
+    let first = found(Mutation::ForgetfulAgents, 0..600, |s| s.weather.twice + s.weather.lost > 0);
     assert!(first.contains("begins on node"), "{first}");
 }
 
