@@ -8,6 +8,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use model::{AgentInfo, InstanceKey, State as Snapshot};
 use scheduler::Command;
+use store::SubmitError;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -20,6 +21,8 @@ use crate::sessions::Nudge;
 const HEARTBEAT: Duration = Duration::from_secs(20);
 /// An agent that has said nothing for so long, while it should have answered heartbeats, is away.
 const SILENCE: Duration = Duration::from_secs(65);
+/// What could not be recorded is tried again after this.
+const AGAIN: Duration = Duration::from_secs(1);
 /// A frame from an agent is never larger.
 const MOST_BYTES: usize = 1 << 20;
 /// What agents say here is short. The buffer is there as long as the session, and there are thousands.
@@ -51,22 +54,46 @@ pub(crate) async fn connect(
             let why = session.run(nudged).await;
             tracing::info!(instance = %key, why, "An agent's session has ended.");
             if control.sessions.end(&key, number) {
-                report(&control, &key, AgentInfo::default()).await;
+                away(&control, &key).await;
             }
         })
         .into_response()
 }
 
-/// Makes known whether the agent is there. What else is known of it stays.
-async fn report(control: &Control, key: &InstanceKey, mut agent: AgentInfo) {
-    if let Some(instance) = control.store.snapshot().instance(key)
-        && !agent.connected
-    {
-        agent = AgentInfo { connected: false, ..instance.agent.clone() };
-    }
+/// Makes known what an agent says of itself and whether it is there.
+async fn record(control: &Control, key: &InstanceKey, agent: AgentInfo) -> Result<(), SubmitError> {
     let command = Command::AgentSession { key: key.clone(), agent };
-    if let Err(error) = control.store.submit(command).await {
-        tracing::warn!(instance = %key, %error, "An agent's session could not be recorded.");
+    control.store.submit(command).await.map(drop)
+}
+
+/// Makes known that the agent is away; what else is known of it stays. Nobody else would tell, and
+/// tasks would be placed where nobody hears of them: so it is tried until it is written, another
+/// session has begun, or the server ends. After a restart no session stands anyway.
+async fn away(control: &Control, key: &InstanceKey) {
+    let mut shutdown = control.shutdown.clone();
+    loop {
+        let state = control.store.snapshot();
+        let Some(known) = state.instance(key).map(|instance| instance.agent.clone()) else {
+            return;
+        };
+        match record(control, key, AgentInfo { connected: false, ..known.clone() }).await {
+            // A session that began meanwhile may have been recorded before.
+            Ok(()) if control.sessions.is_open(key) => {
+                drop(record(control, key, AgentInfo { connected: true, ..known }).await);
+                return;
+            }
+            Ok(()) | Err(SubmitError::Rejected(_) | SubmitError::Closed) => return,
+            Err(error) => {
+                tracing::warn!(instance = %key, %error, "That an agent is away could not be recorded; it is tried again.");
+            }
+        }
+        tokio::select! {
+            () = shutdown.wait() => return,
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+        if control.sessions.is_open(key) {
+            return;
+        }
     }
 }
 
@@ -98,7 +125,12 @@ impl Session {
             docker_version: given(&self.query.docker_version),
         };
         tracing::info!(instance = %self.key, version = self.query.agent_version, "An agent has connected.");
-        report(&self.control, &self.key, agent).await;
+        if let Err(error) = record(&self.control, &self.key, agent).await {
+            // Unrecorded it would get no tasks as long as the session stands. The agent comes back.
+            tracing::warn!(instance = %self.key, %error, "An agent's session could not be recorded.");
+            drop(self.socket.send(Message::Close(None)).await);
+            return "it could not be recorded";
+        }
         if let Err(why) = self.greet().await {
             return why;
         }

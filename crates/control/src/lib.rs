@@ -95,7 +95,7 @@ pub async fn start_keeping(
     let agents = Agents(Arc::clone(&sessions));
     let control = Control {
         store: store.clone(),
-        clock: clock.clone(),
+        clock,
         sessions,
         mint,
         sink,
@@ -104,7 +104,8 @@ pub async fn start_keeping(
     };
     tokio::spawn(sessions::route(control.clone()));
     tokio::spawn(measure::run(control.clone()));
-    tokio::spawn(planner::run(store, clock, chance, keep, shutdown));
+    let steady = store.clock();
+    tokio::spawn(planner::run(store, steady, chance, keep, shutdown));
     let routes = Router::new()
         .route("/acs/ws", get(acs::connect))
         .route("/tcs/ws", get(tcs::connect))

@@ -58,6 +58,11 @@ impl Sessions {
         newest
     }
 
+    /// Whether an instance has a session.
+    pub(crate) fn is_open(&self, key: &InstanceKey) -> bool {
+        self.lock().open.contains_key(key)
+    }
+
     /// Tells one session; whether there is one.
     fn ask(&self, key: &InstanceKey, what: Nudge) -> bool {
         self.lock().open.get(key).is_some_and(|(_, session)| session.send(what).is_ok())

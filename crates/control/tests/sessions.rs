@@ -51,6 +51,7 @@ impl Mint for Coins {
 
 struct World {
     store: Store,
+    engine: MemoryEngine,
     address: String,
     instance: InstanceKey,
     _trigger: ShutdownTrigger,
@@ -133,8 +134,9 @@ impl control::MetricSink for Deaf {
 async fn world() -> World {
     let chance = || Box::new(SeededEntropy::new(3));
     let realm = Realm::new("us-east-1", "123456789012");
-    let engine = Box::new(MemoryEngine::default());
-    let store = Store::open(engine, realm, SystemClock::shared(), chance()).unwrap();
+    let engine = MemoryEngine::default();
+    let store =
+        Store::open(Box::new(engine.clone()), realm, SystemClock::shared(), chance()).unwrap();
     submit(&store, Command::CreateCluster { name: "default".into(), tags: Tags::default() }).await;
     submit(&store, definition()).await;
     let register = RegisterInstance {
@@ -158,7 +160,7 @@ async fn world() -> World {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move { axum::serve(listener, routes).await });
-    World { store, address, instance: instance.key, _trigger: trigger }
+    World { store, engine, address, instance: instance.key, _trigger: trigger }
 }
 
 impl World {
@@ -262,6 +264,29 @@ async fn a_task_is_sent_once_and_then_its_stop() {
     let stop = payload(&mut socket).await;
     assert!(stop.seq_num > sent.seq_num, "one counter, and it grows");
     assert_eq!(stop.tasks[0].desired_status, acs::DesiredStatus::Stopped);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_cannot_be_recorded_ends_and_its_end_is_recorded_in_the_end() {
+    let world = world().await;
+    world.engine.fail_next_commits(1);
+    let mut socket = world.acs().await.unwrap();
+    loop {
+        match tokio::time::timeout(PATIENCE, socket.next()).await.expect("it ends") {
+            Some(Ok(Message::Text(text))) => panic!("it is told {text}"),
+            None | Some(Ok(Message::Close(_)) | Err(_)) => break,
+            Some(Ok(_)) => {}
+        }
+    }
+    assert!(!world.connected());
+
+    let mut socket = world.acs().await.unwrap();
+    manifest(&mut socket).await;
+    world.until("connected", World::connected).await;
+    world.engine.fail_next_commits(2);
+    drop(socket);
+    // Nobody else would make it known.
+    world.until("away", |w| !w.connected()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,6 +8,7 @@
 //! Invariants: nobody sees what is not durable; what was acknowledged is there after any crash; this
 //! room does not know what a command means; no other room knows an engine.
 
+mod clock;
 mod committer;
 pub mod disk;
 mod engine;
@@ -24,6 +25,7 @@ use model::{Change, Realm, State};
 use scheduler::{Command, Rejection, Reply};
 use tokio::sync::{broadcast, oneshot, watch};
 
+pub use clock::{Steady, latest};
 pub use engine::{Engine, EngineError, Write};
 pub use memory::MemoryEngine;
 pub use record::writes;
@@ -31,6 +33,7 @@ pub use redb_engine::RedbEngine;
 pub use rounds::{Rounds, Sealed};
 pub use writer::Stats;
 
+use clock::SteadyClock;
 use committer::Committer;
 use writer::{Mail, Request, Writer};
 
@@ -60,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) revision: watch::Sender<u64>,
     pub(crate) changes: broadcast::Sender<Arc<Batch>>,
     pub(crate) stats: writer::Counters,
+    pub(crate) clock: Arc<dyn shell::Clock>,
 }
 
 /// What one round of the writer changed, in order.
@@ -117,11 +121,13 @@ impl Store {
         entropy: Box<dyn stdx::Entropy>,
     ) -> Result<Self, StoreError> {
         let rounds = Rounds::open(engine.as_mut(), realm).map_err(StoreError::Load)?;
+        let clock: Arc<dyn shell::Clock> = Arc::new(SteadyClock::after(rounds.snapshot(), clock));
         let shared = Arc::new(Shared {
             state: ArcSwap::new(rounds.snapshot().clone()),
             revision: watch::Sender::new(rounds.revision()),
             changes: broadcast::Sender::new(1024),
             stats: writer::Counters::default(),
+            clock: clock.clone(),
         });
         let (queue, mail) = std::sync::mpsc::channel();
         let (work, works) = std::sync::mpsc::channel();
@@ -161,6 +167,12 @@ impl Store {
     /// The state as it is now. It does not change under the reader.
     pub fn snapshot(&self) -> Arc<State> {
         self.shared.state.load_full()
+    }
+
+    /// The time by which decisions are made, for who asks what is due: it never goes back, whatever the
+    /// machine's clock does. See [`Steady`].
+    pub fn clock(&self) -> Arc<dyn shell::Clock> {
+        self.shared.clock.clone()
     }
 
     /// The number of the newest durable round.

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::deployments::{AlarmSource, AlarmStates};
-use shell::{Clock, Shutdown};
+use shell::Shutdown;
 use store::Store;
 use telemetry::metrics::alarm::AlarmQuery;
 use telemetry::{AlarmState, Metrics};
 
 /// Begins: hooks are called, and alarms looked at.
-pub(crate) fn start(store: &Store, metrics: &Metrics, clock: &Arc<dyn Clock>, shutdown: &Shutdown) {
+pub(crate) fn start(store: &Store, metrics: &Metrics, shutdown: &Shutdown) {
     let source = Arc::new(Alarms(metrics.clone()));
-    let (store, clock, shutdown) = (store.clone(), clock.clone(), shutdown.clone());
+    let (clock, store, shutdown) = (store.clock(), store.clone(), shutdown.clone());
     tokio::spawn(control::deployments::run(store, clock, source, shutdown));
 }
 

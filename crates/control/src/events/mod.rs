@@ -70,7 +70,7 @@ pub struct Parts {
 
 /// Runs until shutdown: `cursors` are those of the bus's outbox.
 pub async fn run(parts: Parts, cursors: BTreeMap<String, u64>, mut shutdown: Shutdown) {
-    tokio::spawn(schedule::run(parts.store.clone(), parts.clock.clone(), shutdown.clone()));
+    tokio::spawn(schedule::run(parts.store.clone(), parts.store.clock(), shutdown.clone()));
     let mut changes = parts.store.changes();
     let mut last = parts.store.revision();
     // With a million tasks it takes a moment, and requests come meanwhile.
