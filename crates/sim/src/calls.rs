@@ -12,6 +12,7 @@ use crate::fleet::CLUSTER;
 use crate::node::{Deed, NodeEvent, Told};
 use crate::serve::works;
 use crate::server::Origin;
+use crate::step::Step;
 use crate::world::{Caller, Happening, Mutation, Refusal, World};
 
 /// Who waits for an answer longer than this gives up.
@@ -33,15 +34,18 @@ impl World {
         self.agenda.after(PATIENCE, Happening::TimesOut(call));
         let luck = self.chance.below(100);
         if cut || luck < self.weather.lost {
+            self.meet("call lost");
             return call;
         }
         let command = Arc::new(command);
         let mut delay = Duration::from_millis(self.chance.below(3));
         if self.chance.below(100) < self.weather.late {
             delay += Duration::from_millis(self.chance.below(15_000));
+            self.meet("call late");
         }
         self.agenda.after(delay, Happening::Arrives(call, Arc::clone(&command)));
         if self.chance.below(100) < self.weather.twice {
+            self.meet("call doubled");
             let again = delay + Duration::from_millis(self.chance.below(30_000));
             self.agenda.after(again, Happening::Arrives(call, command));
         }
@@ -58,6 +62,7 @@ impl World {
 
     pub(crate) fn send_answer(&mut self, call: u64, result: Result<Reply, Refusal>) {
         if self.chance.below(100) < self.weather.unanswered {
+            self.meet("answer lost");
             return;
         }
         let delay = Duration::from_millis(self.chance.below(3));
@@ -93,6 +98,8 @@ impl World {
                 }
             }
             Caller::User(step) => {
+                let of = self.steps.get(step).map(Step::name);
+                self.meet(if result.is_ok() { of.unwrap_or("repair") } else { "refusal" });
                 if let Err(refusal) = result {
                     self.note(|| format!("step {step} is refused: {refusal:?}"));
                     if self.listening {
@@ -210,7 +217,9 @@ impl World {
     fn begins(&mut self, node: usize, key: &TaskKey) {
         self.note(|| format!("node {node} begins {key}"));
         let before = self.begun.insert(key.clone(), (node, 1));
-        if let Some((there, times)) = before {
+        let liar = |node: usize| self.nodes.get(node).is_some_and(|there| there.liar);
+        // Two agents with one identity are both told.
+        if let Some((there, times)) = before.filter(|(there, _)| !liar(*there) || !liar(node)) {
             self.fail(format!("{key} begins on node {node}, and began on {there} ({times} times)"));
         }
     }
@@ -316,7 +325,7 @@ fn register(node: &crate::node::Node) -> Command {
     Command::RegisterInstance(RegisterInstance {
         cluster: CLUSTER.into(),
         known_as: node.key.as_ref().map(|key: &InstanceKey| key.instance.clone()),
-        ec2_instance_id: None,
+        ec2_instance_id: node.ec2.clone(),
         address: None,
         resources: node.machine.resources(),
         attributes: node.machine.attributes(),

@@ -1,13 +1,21 @@
 //! What holds after each decision of every history.
 
+mod fields;
+mod forge;
+
 use std::collections::BTreeSet;
 
 use model::{
-    Change, DesiredStatus, HealthStatus, HostPort, InstanceKey, InstanceStatus,
-    PlacementConstraint, Service, ServiceKey, State, Task, TaskFacts, TaskKey, TaskProgress,
-    TaskStatus,
+    Change, DeploymentController, DeploymentId, DesiredStatus, HealthStatus, HostPort, InstanceKey,
+    InstanceStatus, PlacementConstraint, SchedulingStrategy, Service, ServiceDeploymentKey,
+    ServiceKey, Stage, State, TargetState, Task, TaskFacts, TaskKey, TaskProgress, TaskStatus,
 };
 use scheduler::Command;
+use stdx::Timestamp;
+
+use crate::world::Mutation;
+
+pub use forge::Forgery;
 
 type Verdict = Result<(), String>;
 
@@ -17,6 +25,7 @@ pub(crate) fn decision(
     after: &State,
     command: &Command,
     changes: &[Change],
+    now: Timestamp,
 ) -> Verdict {
     for change in changes {
         match change {
@@ -26,11 +35,29 @@ pub(crate) fn decision(
             _ => {}
         }
     }
+    fields::decision(before, after, command, changes, now)?;
     match command {
-        Command::LaunchServiceTasks { service, .. } => never_too_many(before, after, service),
+        Command::LaunchServiceTasks { service, deployment, .. } => {
+            never_too_many(before, after, service, deployment)
+        }
         Command::StopServiceTasks { service, .. } => never_too_few(before, after, service),
         _ => Ok(()),
     }
+}
+
+/// Looks at a decision that was made worse, if it is one that can be.
+pub(crate) fn shown(
+    mutation: Mutation,
+    before: &State,
+    after: &State,
+    command: &Command,
+    changes: &[Change],
+    now: Timestamp,
+) -> Option<Verdict> {
+    let Mutation::Forged(forgery) = mutation else { return None };
+    let forge::Shown { before, after, command, changes } =
+        forgery.of(before, after, command, changes, now)?;
+    Some(decision(&before, &after, &command, &changes, now))
 }
 
 /// A task moves one way, and what is known of it stays known.
@@ -145,22 +172,64 @@ fn forgotten_well(before: &State, key: &TaskKey) -> Verdict {
     }
 }
 
-/// A start leaves the service within its maximum percent.
-fn never_too_many(before: &State, after: &State, key: &ServiceKey) -> Verdict {
+/// A start leaves the service within its maximum percent; each of two sets side by side, and each of
+/// a program's task sets, within its own.
+fn never_too_many(
+    before: &State,
+    after: &State,
+    key: &ServiceKey,
+    deployment: &DeploymentId,
+) -> Verdict {
     let Some(service) = after.service(key) else { return Ok(()) };
-    let live = |state: &State| state.tasks_of(key).filter(|t| t.holds_resources()).count();
+    let of = |task: &&Task| task.facts.deployment.as_ref() == Some(deployment);
+    let set = service.deployment(deployment).filter(|d| d.set.is_some());
+    let apart = set.is_some() || side_by_side(after, service);
+    let live = |state: &State| {
+        let tasks = state.tasks_of(key).filter(|t| t.holds_resources());
+        if apart { tasks.filter(of).count() } else { tasks.count() }
+    };
+    let wanted = match set {
+        Some(set) => scheduler::computed_count(service, set),
+        None => service.desired_count,
+    };
     let (was, is) = (live(before), live(after));
-    let most = service.config.most(service.desired_count) as usize;
-    if is > was && is > most {
+    let most = service.config.most(wanted) as usize;
+    // A daemon is on each instance, and no more than once: that is looked at elsewhere.
+    if service.scheduling == SchedulingStrategy::Replica && is > was && is > most {
         return Err(format!("{key} has {is} tasks, at most {most} are allowed"));
     }
     Ok(())
 }
 
-/// A stop leaves the service its minimum healthy percent.
+/// Whether a service has two whole sets of tasks, each within its own bounds.
+fn side_by_side(state: &State, service: &Service) -> bool {
+    let id = service.current.clone();
+    let key = id.map(|id| ServiceDeploymentKey { service: service.key.clone(), id });
+    key.and_then(|key| state.deployments().deployment(&key)).is_some_and(|record| {
+        let reconciled = record.stage == Some(Stage::ReconcileService);
+        record.method.strategy.is_progressive() && (!reconciled || record.status.is_over())
+    })
+}
+
+/// A stop leaves the service its minimum healthy percent. What a program takes from a task set is for
+/// it to say; of two sets side by side it holds for the one that is to be reached; and a daemon goes
+/// with its instance.
 fn never_too_few(before: &State, after: &State, key: &ServiceKey) -> Verdict {
     let Some(service) = after.service(key) else { return Ok(()) };
-    let (was, is) = (healthy(before, service), healthy(after, service));
+    if service.controller == DeploymentController::External {
+        return Ok(());
+    }
+    let primary = service.primary().filter(|_| service.method.strategy.is_progressive());
+    let counts = |task: &Task| match primary {
+        Some(primary) => task.facts.deployment.as_ref() == Some(&primary.id),
+        None => true,
+    };
+    let (was, is) = (healthy_where(before, service, counts), healthy_where(after, service, counts));
+    let gone = match service.scheduling {
+        SchedulingStrategy::Replica => 0,
+        SchedulingStrategy::Daemon => off_place(before, service),
+    };
+    let was = was.saturating_sub(gone);
     let fewest = service.config.fewest(service.desired_count) as usize;
     if is < was.min(fewest) {
         return Err(format!("{key}: {is} of {was} healthy tasks left, not {fewest}"));
@@ -168,24 +237,43 @@ fn never_too_few(before: &State, after: &State, key: &ServiceKey) -> Verdict {
     Ok(())
 }
 
+/// Healthy tasks of a daemon service on instances where it does not belong any more.
+fn off_place(state: &State, service: &Service) -> usize {
+    let active =
+        |t: &&Task| state.instance_of(&t.facts).is_some_and(|i| i.status == InstanceStatus::Active);
+    state
+        .tasks_of(&service.key)
+        .filter(|t| t.is_running() && t.progress.desired == DesiredStatus::Running)
+        .filter(|t| !active(t))
+        .count()
+}
+
 /// Tasks of a service that run, are wanted, and pass their health checks: counted the naive way.
 pub(crate) fn healthy(state: &State, service: &Service) -> usize {
+    healthy_where(state, service, |_| true)
+}
+
+/// The same of some of its tasks.
+fn healthy_where(state: &State, service: &Service, those: impl Fn(&Task) -> bool) -> usize {
     let passes = |task: &&Task| {
         let Some(definition) = state.definition(&task.facts.definition) else { return false };
         let checked = |name| {
             definition.spec.container(name).is_some_and(|c| c.essential && c.has_health_check)
         };
-        !task
-            .progress
-            .containers
-            .iter()
-            .any(|c| checked(&c.name) && c.health != HealthStatus::Healthy)
+        let book = state.balancing();
+        book.targets_of(&task.facts.key).all(|t| book.state_of(t) == TargetState::Healthy)
+            && !task
+                .progress
+                .containers
+                .iter()
+                .any(|c| checked(&c.name) && c.health != HealthStatus::Healthy)
     };
     state
         .tasks_of(&service.key)
         .filter(|t| t.is_running() && t.progress.desired == DesiredStatus::Running)
         .filter(|t| state.instance_of(&t.facts).is_some())
         .filter(passes)
+        .filter(|task| those(task))
         .count()
 }
 

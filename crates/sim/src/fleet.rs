@@ -38,10 +38,14 @@ impl Machine {
 
     /// What it says of itself.
     pub fn attributes(&self) -> Vec<Attribute> {
-        let value =
-            Some(format!("zone-{}", char::from(b'a' + u8::try_from(self.zone % 26).unwrap_or(0))));
+        let value = Some(zone_name(self.zone));
         vec![Attribute { name: "ecs.availability-zone".to_owned(), value }]
     }
+}
+
+/// The name of an availability zone.
+pub fn zone_name(number: u32) -> String {
+    format!("zone-{}", char::from(b'a' + u8::try_from(number % 26).unwrap_or(0)))
 }
 
 /// A family: one essential container.
@@ -63,13 +67,25 @@ pub struct Family {
     pub checked: bool,
     /// Whether each of its tasks is on an instance of its own.
     pub distinct: bool,
+    /// Whether each of its tasks has a network of its own.
+    pub own: bool,
 }
 
 impl Family {
     /// A family of the image, without anything special.
     pub fn new(name: &str, image: &str, cpu: u32, memory: u32) -> Self {
         let (name, image) = (name.to_owned(), image.to_owned());
-        Self { name, image, cpu, memory, gpus: 0, port: None, checked: false, distinct: false }
+        Self {
+            name,
+            image,
+            cpu,
+            memory,
+            gpus: 0,
+            port: None,
+            checked: false,
+            distinct: false,
+            own: false,
+        }
     }
 
     /// Registers it.
@@ -84,11 +100,11 @@ impl Family {
     }
 
     fn document(&self) -> serde_json::Value {
-        let port = |(container, host): (u16, Option<u16>)| json!({"containerPort": container, "hostPort": host.unwrap_or(0), "protocol": "tcp"});
+        let port = |(container, host): (u16, Option<u16>)| json!({"containerPort": container, "hostPort": host.unwrap_or(if self.own { container } else { 0 }), "protocol": "tcp"});
         let check = json!({"command": ["CMD", "true"]});
         json!({
             "family": self.name,
-            "networkMode": "bridge",
+            "networkMode": if self.own { "awsvpc" } else { "bridge" },
             "containerDefinitions": [{
                 "name": "app", "image": self.image, "essential": true,
                 "cpu": self.cpu, "memory": self.memory,
@@ -105,7 +121,7 @@ impl Family {
             protocol: Protocol::Tcp,
         };
         TaskSpec {
-            network_mode: NetworkMode::Bridge,
+            network_mode: if self.own { NetworkMode::Awsvpc } else { NetworkMode::Bridge },
             compatibilities: Vec::new(),
             cpu: None,
             memory: None,
@@ -152,6 +168,7 @@ pub fn create(name: &str, definition: &str, desired: u32) -> CreateService {
         method: RolloutMethod::default(),
         network: None,
         launch_type: LaunchType::Ec2,
+        platform: model::FargatePlatform::default(),
         percents: (None, None),
         circuit_breaker: None,
         constraints: Vec::new(),

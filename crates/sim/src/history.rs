@@ -1,5 +1,6 @@
 //! A history from its beginning to its end; and the shortest one that still fails.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use scheduler::Command;
@@ -8,6 +9,7 @@ use crate::checks::folds;
 use crate::fleet::CLUSTER;
 use crate::server::Storage;
 use crate::step::{Script, families};
+use crate::wishes::Field;
 use crate::world::{Caller, Happening, Mutation, World};
 
 /// How a history went.
@@ -21,6 +23,8 @@ pub struct Ending {
     pub commands: u64,
     /// How often the server started.
     pub starts: u64,
+    /// What was met, and how often.
+    pub met: BTreeMap<&'static str, u64>,
 }
 
 /// Runs a script to its end.
@@ -32,7 +36,7 @@ pub fn run(script: &Script, watched: bool) -> Ending {
     play(&mut world, script);
     let (commands, starts) = world.tally();
     let trace = world.seen().map(str::to_owned).collect();
-    Ending { fault: world.fault().map(str::to_owned), trace, commands, starts }
+    Ending { fault: world.fault().map(str::to_owned), trace, commands, starts, met: world.met }
 }
 
 fn play(world: &mut World, script: &Script) {
@@ -50,6 +54,7 @@ fn play(world: &mut World, script: &Script) {
         world.call(Caller::Nobody, family.register());
     }
     world.pass(Duration::from_millis(20));
+    lay(world, &script.fields);
     for machine in &script.machines {
         world.add(machine.clone());
     }
@@ -67,6 +72,18 @@ fn play(world: &mut World, script: &Script) {
     }
     if world.fault().is_none() {
         world.come_to_rest();
+    }
+}
+
+/// What the history's fields stand upon.
+fn lay(world: &mut World, fields: &[Field]) {
+    let has = |some: &[Field]| fields.iter().any(|field| some.contains(field));
+    world.surrounded = !fields.is_empty();
+    if has(&[Field::Balanced, Field::Progressive, Field::Sets, Field::Own]) {
+        world.lay_balancing();
+    }
+    if has(&[Field::Capacity]) {
+        world.lay_capacity();
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Image {
     Sick(Duration),
     /// `slow-MILLIS`: starts only after so long.
     Slow(Duration),
+    /// `mute-MILLIS`: runs, and its targets fail after so long.
+    Mute(Duration),
 }
 
 impl Image {
@@ -32,6 +34,7 @@ impl Image {
             ("missing", _) => Self::Missing,
             ("sick", Some(after)) => Self::Sick(after),
             ("slow", Some(after)) => Self::Slow(after),
+            ("mute", Some(after)) => Self::Mute(after),
             _ => Self::Good,
         }
     }
@@ -52,6 +55,7 @@ mod tests {
             ("missing-3", Image::Missing),
             ("sick-40", Image::Sick(millis(40))),
             ("slow-2000", Image::Slow(millis(2000))),
+            ("mute-5000", Image::Mute(millis(5000))),
             ("slow", Image::Good),
         ] {
             assert_eq!(Image::of(name), image, "{name}");

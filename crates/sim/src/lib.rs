@@ -6,9 +6,12 @@
 //! same history; what is wrong ends a history and is told with the seed that makes it again.
 
 mod agenda;
+mod around;
+mod asks;
 mod calls;
 mod checks;
 pub mod fleet;
+mod ground;
 pub mod history;
 mod image;
 mod node;
@@ -18,9 +21,13 @@ mod server;
 mod step;
 mod take;
 pub mod trial;
+mod wishes;
 mod world;
 mod writer;
 
+pub use around::Mood;
+pub use checks::Forgery;
 pub use image::Image;
 pub use step::{Lie, Script, Step};
+pub use wishes::{Field, Kind};
 pub use world::{Mutation, Weather, World};

@@ -26,6 +26,8 @@ const ORDERS_COME: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) machine: Machine,
+    /// What it calls itself, if whoever started it said so.
+    pub(crate) ec2: Option<String>,
     /// Under which ARN it is registered, once it is.
     pub(crate) arn: Option<String>,
     pub(crate) key: Option<InstanceKey>,
@@ -133,6 +135,7 @@ impl Node {
     pub(crate) fn new(machine: Machine) -> Self {
         Self {
             machine,
+            ec2: None,
             arn: None,
             key: None,
             gone: false,
@@ -286,7 +289,12 @@ impl Node {
             key,
             container: definition.name.clone().unwrap_or_default(),
             image: Image::of(definition.image.as_deref().unwrap_or_default()),
-            ports: ports(&definition),
+            // In a network of its own it has all ports to itself.
+            ports: if task.elastic_network_interfaces.is_empty() {
+                ports(&definition)
+            } else {
+                Vec::new()
+            },
             checked: definition.health_check.is_some(),
             gpus: task.associations.into_iter().map(|gpu| gpu.name).collect(),
             run: self.starts,
@@ -433,7 +441,7 @@ impl Node {
                 let (arn, health) = (arn.to_owned(), HealthStatus::Unhealthy);
                 deeds.push(later(after, NodeEvent::Verdict { arn, run, health }));
             }
-            Image::Good | Image::Missing | Image::Slow(_) => {}
+            Image::Good | Image::Missing | Image::Slow(_) | Image::Mute(_) => {}
         }
         self.next_port = next;
         deeds

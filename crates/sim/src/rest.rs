@@ -2,23 +2,29 @@
 //! rest as it was asked to be.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    DesiredStatus, InstanceKey, InstanceStatus, RolloutState, Service, ServiceStatus, TaskKey,
-    TaskStatus,
+    DefinitionKey, DeploymentController, DesiredStatus, InstanceKey, InstanceStatus, NodeState,
+    RolloutState, Service, ServiceStatus, TaskKey, TaskStatus,
 };
-use scheduler::{Command, UpdateService};
+use scheduler::capacity::GroupUpdate;
+use scheduler::{CapacityCommand, Command, UpdateService};
 
+use crate::around::scheduled_by;
+use crate::asks::calendar;
 use crate::checks::{folds, healthy};
-use crate::fleet::Machine;
+use crate::fleet::{Family, Machine};
 use crate::node::Stage;
 use crate::server::Storage;
-use crate::step::{WELL, families};
+use crate::step::{Step, WELL, families};
 use crate::world::{Caller, Happening, Weather, World};
 
 /// Fresh machines at the end: a task of the largest service may need one for itself, twice.
 const FRESH: u32 = 14;
+/// The Auto Scaling group may then have so many nodes.
+const MOST_NODES: u32 = 24;
 /// Back-off may be a quarter of an hour, and old agents' sessions half an hour.
 const LONG: Duration = Duration::from_secs(3 * 60 * 60);
 /// What is wrong in the end has been wrong at so many looks.
@@ -42,8 +48,10 @@ impl World {
             self.agenda.after(Duration::ZERO, Happening::Join(node));
         }
         self.agenda.after(Duration::ZERO, Happening::Starts);
+        self.calm_around();
         self.pass(Duration::from_secs(120));
-        if self.steps.iter().any(|step| matches!(step, crate::Step::Lie { .. })) {
+        let lied = |step: &Step| matches!(step, Step::Lie { .. } | Step::Twin { .. });
+        if self.steps.iter().any(lied) {
             // What was lied about is found out when sessions begin anew.
             self.end_server(Duration::from_secs(1));
             self.pass(Duration::from_secs(60));
@@ -51,7 +59,8 @@ impl World {
         for n in 0..FRESH {
             self.add(Machine { cpu: 4096, memory: 4096, gpus: 8, zone: n % 3 });
         }
-        for _ in 0..2 {
+        self.loosen();
+        for _ in 0..3 {
             self.repair();
             self.pass(WHILE);
         }
@@ -71,23 +80,57 @@ impl World {
         }
     }
 
-    /// What an operator does about machines that are gone, and deployments that were given up.
+    /// The operator lets everything have what it waits for: more nodes, no calendar, no constraint
+    /// that nobody satisfies.
+    fn loosen(&mut self) {
+        let mut commands = Vec::new();
+        let state = self.published.clone();
+        for group in state.capacity().groups() {
+            let (name, max) = (Some(group.name.clone()), Some(MOST_NODES));
+            let update = GroupUpdate { name, max, ..GroupUpdate::default() };
+            commands.push(Command::Capacity(CapacityCommand::UpdateGroup(Box::new(update))));
+        }
+        if state.bus().rules().next().is_some() {
+            commands.push(calendar(false));
+        }
+        for service in state.all_services().filter(|s| s.status == ServiceStatus::Active) {
+            let key = Some(service.key.clone());
+            if !service.constraints.is_empty() {
+                let constraints = Some(Vec::new());
+                let update = UpdateService { key, constraints, ..UpdateService::default() };
+                commands.push(Command::UpdateService(update));
+            }
+        }
+        for command in commands {
+            self.call(Caller::User(usize::MAX), command);
+        }
+    }
+
+    /// What an operator does about machines that are gone, and deployments that were given up or wait
+    /// for somebody.
     fn repair(&mut self) {
         let mut commands = Vec::new();
         let living: BTreeSet<InstanceKey> =
             self.nodes.iter().filter(|n| !n.gone).filter_map(|n| n.key.clone()).collect();
-        for instance in self.state().all_instances() {
+        let state = self.published.clone();
+        let ends = |instance: &model::Instance| {
+            let id = instance.ec2_instance_id.as_deref().map(model::NodeId::from);
+            let node = id.and_then(|id| state.capacity().node(&id));
+            node.is_some_and(|node| !node.counts())
+        };
+        for instance in state.all_instances() {
             let key = instance.key.clone();
             if !living.contains(&key) {
                 commands.push(Command::DeregisterInstance { key, force: true });
-            } else if instance.status == InstanceStatus::Draining {
+            } else if instance.status == InstanceStatus::Draining && !ends(instance) {
                 let status = InstanceStatus::Active;
                 commands.push(Command::SetInstanceStatus { key, status });
             }
         }
-        for service in self.state().all_services() {
+        for service in state.all_services() {
             let failed = service.primary().is_some_and(|d| d.rollout == RolloutState::Failed);
-            if service.status == ServiceStatus::Active && failed {
+            let own = service.controller == DeploymentController::Ecs;
+            if service.status == ServiceStatus::Active && failed && own {
                 commands.push(Command::UpdateService(UpdateService {
                     key: Some(service.key.clone()),
                     force_new_deployment: true,
@@ -99,7 +142,6 @@ impl World {
             self.call(Caller::User(usize::MAX), command);
         }
         // An agent whose instance was deregistered joins again when it is started anew.
-        let state = self.published.clone();
         for node in 0..self.nodes.len() {
             let Some(there) = self.nodes.get(node).filter(|n| !n.gone) else { continue };
             if there.key.as_ref().is_some_and(|key| state.instance(key).is_none()) {
@@ -137,22 +179,85 @@ impl World {
             let there: BTreeSet<TaskKey> = run.map(|t| t.key.clone()).collect();
             let on = state.tasks_on(key).filter(|t| t.holds_resources());
             let here: BTreeSet<TaskKey> = on.map(|t| t.facts.key.clone()).collect();
-            if there != here && !node.liar {
+            if there != here {
                 return Err(format!("node {number} ({key}) runs {there:?}, and should {here:?}"));
             }
         }
+        self.around_at_rest()?;
         self.once()
+    }
+
+    /// Nothing drains, every target is one of a task that runs, and every node is there.
+    fn around_at_rest(&self) -> Result<(), String> {
+        let state = self.state();
+        for target in state.balancing().all_targets() {
+            let task = target.task.as_ref().and_then(|key| state.task(key));
+            let runs = task.is_some_and(|t| t.is_running());
+            if target.draining_since.is_some() || !runs {
+                return Err(format!("a target is left: {target:?}"));
+            }
+        }
+        for node in state.capacity().all_nodes() {
+            // What nobody replaces elsewhere is waited for, for two days.
+            let of =
+                |i: &&Arc<model::Instance>| i.ec2_instance_id.as_deref() == Some(node.id.as_str());
+            let instance = state.all_instances().find(of);
+            let mut tasks = instance.into_iter().flat_map(|i| state.tasks_on(&i.key));
+            let waits = tasks.any(|t| t.holds_resources() && t.facts.service.is_none());
+            match node.state {
+                NodeState::InService => {}
+                NodeState::Draining if waits => {}
+                other => return Err(format!("{} is {other:?}", node.id)),
+            }
+        }
+        for group in state.capacity().groups() {
+            let count = state.capacity().nodes(&group.name).filter(|node| node.counts()).count();
+            if count != group.desired as usize {
+                return Err(format!("{} has {count} nodes of {}", group.name, group.desired));
+            }
+        }
+        Ok(())
+    }
+
+    /// Each of a program's task sets with a good image has its share, and none is left that was
+    /// deleted.
+    fn shared_out(&self, service: &Service) -> Result<(), String> {
+        for set in &service.deployments {
+            if set.set.as_ref().is_some_and(|set| set.draining) {
+                return Err(format!("{} of {} drains for ever", set.id, service.key));
+            }
+            if !is_well(&set.definition) {
+                continue;
+            }
+            let of =
+                |t: &&model::Task| t.is_running() && t.facts.deployment.as_ref() == Some(&set.id);
+            let count = self.state().tasks_of(&service.key).filter(of).count();
+            let wanted = scheduler::computed_count(service, set) as usize;
+            if count != wanted {
+                let key = &service.key;
+                return Err(format!("{} of {key} has {count} of {wanted} tasks", set.id));
+            }
+        }
+        Ok(())
     }
 
     /// No insisting user got more than was asked for.
     fn once(&self) -> Result<(), String> {
         for (number, step) in self.steps.iter().enumerate() {
-            let crate::Step::Run { count, .. } = step else { continue };
+            let (Step::Run { count, .. } | Step::RunGrown { count, .. }) = step else { continue };
             let by = format!("step-{number}");
             let theirs = |t: &&model::Task| t.facts.started_by.as_deref() == Some(by.as_str());
             let made = self.state().all_tasks().filter(theirs).count();
             if made > *count as usize {
                 return Err(format!("step {number} asked for {count} tasks and got {made}"));
+            }
+        }
+        for at in &self.outside.fired {
+            let by = scheduled_by(*at);
+            let theirs = |t: &&model::Task| t.facts.started_by.as_deref() == Some(by.as_str());
+            let made = self.state().all_tasks().filter(theirs).count();
+            if made > 1 {
+                return Err(format!("{by} started {made} tasks"));
             }
         }
         Ok(())
@@ -166,14 +271,22 @@ impl World {
             ServiceStatus::Inactive => return Ok(()),
             ServiceStatus::Active => {}
         }
+        if service.controller == DeploymentController::External {
+            return self.shared_out(service);
+        }
         let Some(primary) = service.primary() else {
             return Err(format!("{key} is active and has no deployment"));
         };
-        let well = families().into_iter().take(usize::from(WELL));
-        if !well.into_iter().any(|f| f.name == primary.definition.family.as_str()) {
+        if !is_well(&primary.definition) {
             return Ok(());
         }
         let (count, desired) = (healthy(self.state(), service), service.desired_count);
+        let family = families().into_iter().find(|f| f.name == primary.definition.family.as_str());
+        let alone = |f: &Family| f.distinct || f.port.is_some_and(|(_, host)| host.is_some());
+        if desired > FRESH && family.as_ref().is_some_and(alone) {
+            // So many instances there are not.
+            return Ok(());
+        }
         if count != desired as usize {
             let events: Vec<&str> =
                 self.state().events(key).take(6).map(|e| e.message.as_str()).collect();
@@ -189,4 +302,10 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Whether tasks of a definition run for ever and well.
+fn is_well(definition: &DefinitionKey) -> bool {
+    let mut well = families().into_iter().take(usize::from(WELL));
+    well.any(|family| family.name == definition.family.as_str())
 }

@@ -31,7 +31,8 @@ impl World {
         self.life += 1;
         self.restarts += 1;
         let seed = self.seed.wrapping_mul(31).wrapping_add(self.life);
-        let server = match self.storage.open(self.realm.clone(), seed) {
+        let now = self.machine_now();
+        let server = match self.storage.open(self.realm.clone(), seed, now) {
             Ok(server) => server,
             Err(_) if !self.storage.has_power() => {
                 self.note(|| "the power goes while the server starts".to_owned());
@@ -93,6 +94,8 @@ impl World {
         for (key, nudges) in nudges {
             self.nudged(&state, &key, nudges);
         }
+        self.rules_fired(changes);
+        self.look_around();
         if let Some(server) = &mut self.server {
             server.planning.changed = true;
             if server.ready && server.planning.outstanding == 0 {
@@ -167,8 +170,15 @@ impl World {
             match origin {
                 Origin::Call(call) => self.send_answer(call, result),
                 Origin::Plan => self.planned(&result),
-                Origin::Greeting(key, number) => self.greet(&key, number),
-                Origin::Nobody => {}
+                Origin::Greeting(key, number) if result.is_ok() => self.greet(&key, number),
+                Origin::Greeting(key, number) => self.turn_away(&key, number),
+                Origin::Goodbye(key) if matches!(result, Err(Refusal::Away)) => {
+                    let again = Happening::Goodbye(self.life, key);
+                    self.agenda.after(Duration::from_secs(1), again);
+                }
+                Origin::Goodbye(_) => {}
+                Origin::Around if matches!(result, Err(Refusal::Away)) => self.begin_around(),
+                Origin::Around | Origin::Nobody => {}
             }
         }
         if let Some(server) = &mut self.server
@@ -176,6 +186,7 @@ impl World {
         {
             server.ready = true;
             self.alarm(Duration::ZERO);
+            self.look_around();
         }
     }
 
@@ -280,15 +291,36 @@ impl World {
         self.say(key, said);
     }
 
+    /// A session that could not be recorded ends: its agent comes back.
+    fn turn_away(&mut self, key: &InstanceKey, number: u64) {
+        let Some(server) = &mut self.server else { return };
+        let Some(session) = server.sessions.get(key).filter(|s| s.number == number) else { return };
+        let node = session.node;
+        server.sessions.remove(key);
+        self.meet("session turned away");
+        self.agenda.after(Duration::from_millis(2), Happening::AgentHears(node, number));
+        self.say_goodbye(self.life, key);
+    }
+
+    /// Makes known that an agent is away, unless another session of it has begun.
+    pub(crate) fn say_goodbye(&mut self, life: u64, key: &InstanceKey) {
+        let Some(server) = self.server.as_ref().filter(|_| self.life == life) else { return };
+        if server.sessions.contains_key(key) {
+            return;
+        }
+        let known = server.state().instance(key).map(|i| i.agent.clone()).unwrap_or_default();
+        let agent = AgentInfo { connected: false, ..known };
+        let command = Command::AgentSession { key: key.clone(), agent };
+        self.submit(Origin::Goodbye(key.clone()), command);
+    }
+
     /// The server learns that a session is over.
     pub(crate) fn server_hears(&mut self, node: usize, number: u64) {
         let Some(server) = &mut self.server else { return };
         let found = server.sessions.iter().find(|(_, s)| s.node == node && s.number == number);
         let Some(key) = found.map(|(key, _)| key.clone()) else { return };
         server.sessions.remove(&key);
-        let known = server.state().instance(&key).map(|i| i.agent.clone()).unwrap_or_default();
-        let agent = AgentInfo { connected: false, ..known };
-        self.submit(Origin::Nobody, Command::AgentSession { key, agent });
+        self.say_goodbye(self.life, &key);
     }
 
     /// A frame reaches the server.

@@ -1,6 +1,7 @@
 //! The server's half: the one writer turned by hand, the sessions, and the planning loop. All of it is
 //! gone with the process but what the engine has.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,8 +11,9 @@ use model::{InstanceKey, Realm, State, TaskKey};
 use scheduler::Command;
 use stdx::{SeededEntropy, Timestamp};
 use store::disk::Disk;
-use store::{Engine, EngineError, MemoryEngine, RedbEngine, Rounds};
+use store::{Engine, EngineError, MemoryEngine, RedbEngine, Rounds, Steady, latest};
 
+use crate::around::Loops;
 use crate::writer::{Decided, Writing};
 
 /// Whose answer a command's is.
@@ -21,6 +23,10 @@ pub(crate) enum Origin {
     Call(u64),
     /// The planning loop's.
     Plan,
+    /// Something around the scheduler: see [`crate::around`].
+    Around,
+    /// A session that is over: it is tried until it is written.
+    Goodbye(InstanceKey),
     /// A session that begins: it says its greeting then.
     Greeting(InstanceKey, u64),
     /// Nobody's.
@@ -63,9 +69,13 @@ pub(crate) struct Server {
     /// The round before, while it is being written.
     pub(crate) writing: Option<Writing>,
     pub(crate) ids: SeededEntropy,
+    /// The time by which it decides.
+    pub(crate) steady: Cell<Steady>,
     pub(crate) queue: Vec<(Origin, Command)>,
     pub(crate) sessions: BTreeMap<InstanceKey, Session>,
     pub(crate) planning: Planning,
+    /// What the loops beside the planning loop remember.
+    pub(crate) loops: Loops,
     /// It has told the store that no session stands, and serves.
     pub(crate) ready: bool,
 }
@@ -81,13 +91,21 @@ pub(crate) enum Storage {
 
 impl Storage {
     /// Starts a server over what is kept.
-    pub(crate) fn open(&self, realm: Realm, seed: u64) -> Result<Server, EngineError> {
+    pub(crate) fn open(
+        &self,
+        realm: Realm,
+        seed: u64,
+        now: Timestamp,
+    ) -> Result<Server, EngineError> {
         let mut engine: Box<dyn Engine> = match self {
             Self::Memory(engine) => Box::new(engine.clone()),
             Self::Disk(disk) => Box::new(RedbEngine::over(disk.clone())?),
         };
+        let rounds = Rounds::open(engine.as_mut(), realm)?;
+        let steady = Cell::new(Steady::after(latest(rounds.snapshot()), now));
         Ok(Server {
-            rounds: Rounds::open(engine.as_mut(), realm)?,
+            rounds,
+            steady,
             engine,
             decided: Vec::new(),
             writing: None,
@@ -95,6 +113,7 @@ impl Storage {
             queue: Vec::new(),
             sessions: BTreeMap::new(),
             planning: Planning::default(),
+            loops: Loops::default(),
             ready: false,
         })
     }

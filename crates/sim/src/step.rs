@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use stdx::{Entropy, SeededEntropy};
 
+use crate::around::Mood;
 use crate::fleet::{Family, Machine};
+use crate::wishes::{Field, Kind, wish};
 use crate::world::{Mutation, Weather};
 
 /// One step.
@@ -69,6 +71,149 @@ pub enum Step {
     Clock { millis: i64 },
     /// An agent lies.
     Lie { node: u8, lie: Lie, task: u16 },
+    /// CreateService of another kind.
+    Make { service: u8, kind: Kind, family: u8, desired: u32, breaker: bool },
+    /// CreateTaskSet.
+    Set { service: u8, family: u8, percent: u8, behind: bool },
+    /// UpdateTaskSet.
+    ScaleSet { service: u8, set: u8, percent: u8 },
+    /// UpdateServicePrimaryTaskSet.
+    Primary { service: u8, set: u8 },
+    /// DeleteTaskSet.
+    DropSet { service: u8, set: u8 },
+    /// StopServiceDeployment.
+    EndDeployment { service: u8, rollback: bool },
+    /// ContinueServiceDeployment.
+    GoOn { service: u8, rollback: bool },
+    /// RunTask with the capacity provider, by a user who insists.
+    RunGrown { family: u8, count: u32 },
+    /// SetDesiredCapacity.
+    Nodes { desired: u32 },
+    /// SetInstanceHealth of a node.
+    Unwell { node: u8 },
+    /// TerminateInstanceInAutoScalingGroup.
+    EndNode { node: u8, decrement: bool },
+    /// PutRule with a schedule.
+    Calendar { enabled: bool },
+    /// Targets of a task fail, or are well again.
+    Blind { task: u16, healthy: bool },
+    /// Draining targets do not become idle by themselves, or do.
+    Busy { busy: bool },
+    /// The alarm of deployments is in alarm, or is not.
+    Alarm { alarm: bool },
+    /// Web servers of hooks answer otherwise.
+    Answer { mood: Mood },
+    /// No node can be started for a while; of those after it some never join.
+    Barren { millis: u64, duds: bool },
+    /// Another agent has the identity of one for a while.
+    Twin { node: u8, millis: u64 },
+}
+
+impl Step {
+    /// What it is called where it is told what was met: of users' steps the operation.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "CreateService",
+            Self::Make { kind, .. } => kind.name(),
+            Self::Update { .. } => "UpdateService: definition",
+            Self::Scale { .. } => "UpdateService: count",
+            Self::Percents { .. } => "UpdateService: percents",
+            Self::Force { .. } => "UpdateService: forced",
+            Self::Delete { .. } => "DeleteService",
+            Self::Run { .. } => "RunTask",
+            Self::RunGrown { .. } => "RunTask: capacity provider",
+            Self::Stop { .. } => "StopTask",
+            Self::Protect { .. } => "UpdateTaskProtection",
+            Self::Drain { .. } => "UpdateContainerInstancesState",
+            Self::Deregister { .. } => "DeregisterContainerInstance",
+            Self::Set { .. } => "CreateTaskSet",
+            Self::ScaleSet { .. } => "UpdateTaskSet",
+            Self::Primary { .. } => "UpdateServicePrimaryTaskSet",
+            Self::DropSet { .. } => "DeleteTaskSet",
+            Self::EndDeployment { .. } => "StopServiceDeployment",
+            Self::GoOn { .. } => "ContinueServiceDeployment",
+            Self::Nodes { .. } => "SetDesiredCapacity",
+            Self::Unwell { .. } => "SetInstanceHealth",
+            Self::EndNode { .. } => "TerminateInstanceInAutoScalingGroup",
+            Self::Calendar { .. } => "PutRule",
+            _ => "fault",
+        }
+    }
+
+    /// What a set of histories is to meet at least once: each operation that is taken, each fault.
+    pub const MET: &[&str] = &[
+        "CreateService",
+        "CreateService: daemon",
+        "CreateService: task sets",
+        "CreateService: behind a group",
+        "CreateService: two groups",
+        "CreateService: capacity provider",
+        "CreateService: own network",
+        "CreateService: placed nowhere",
+        "CreateService: larger than the fleet",
+        "UpdateService: definition",
+        "UpdateService: count",
+        "UpdateService: percents",
+        "UpdateService: forced",
+        "DeleteService",
+        "RunTask",
+        "RunTask: capacity provider",
+        "RunTask by the bus",
+        "StopTask",
+        "UpdateTaskProtection",
+        "UpdateContainerInstancesState",
+        "DeregisterContainerInstance",
+        "CreateTaskSet",
+        "UpdateTaskSet",
+        "UpdateServicePrimaryTaskSet",
+        "DeleteTaskSet",
+        "StopServiceDeployment",
+        "ContinueServiceDeployment",
+        "SetDesiredCapacity",
+        "SetInstanceHealth",
+        "TerminateInstanceInAutoScalingGroup",
+        "PutRule",
+        "refusal",
+        "call lost",
+        "call late",
+        "call doubled",
+        "answer lost",
+        "server killed",
+        "power lost, disk torn",
+        "commit failed",
+        "clock set back",
+        "clock set forward",
+        "machine lost",
+        "machine added",
+        "machine reboots",
+        "agent restarts",
+        "network cut",
+        "session flaps",
+        "session turned away",
+        "slow starts",
+        "container ends",
+        "health check turns",
+        "target fails",
+        "target well",
+        "lie: a task nobody has",
+        "lie: another's task is over",
+        "lie: what is over runs",
+        "lie: half of what there was",
+        "lie: a port of another's",
+        "two agents with one identity",
+        "hook succeeds",
+        "hook fails",
+        "hook asks for time",
+        "hook unreachable",
+        "hook hangs",
+        "alarm during a deployment",
+        "node started",
+        "node fails to start",
+        "node never joins",
+        "node ended",
+        "node found gone",
+        "scheduled task",
+    ];
 }
 
 /// What an agent lies about.
@@ -97,6 +242,8 @@ pub struct Script {
     pub weather: Weather,
     /// What there is at first.
     pub machines: Vec<Machine>,
+    /// What there is beside replica services and RunTask.
+    pub fields: Vec<Field>,
     /// What happens, and so long after the step before.
     pub steps: Vec<(Duration, Step)>,
     /// What is broken on purpose.
@@ -115,15 +262,18 @@ pub(crate) fn families() -> Vec<Family> {
         Family::new("big", "good", 600, 700),
         Family { gpus: 1, ..plain("gpu", "good") },
         plain("slow", "slow-4000"),
+        Family { own: true, port: Some((80, None)), ..plain("own", "good") },
         plain("job", "exit-3000-0"),
         plain("crash", "exit-700-1"),
         plain("missing", "missing"),
         Family { checked: true, ..plain("sick", "sick-4000") },
+        Family { port: Some((80, None)), ..plain("mute", "mute-5000") },
+        Family { port: Some((80, None)), ..plain("brittle", "exit-900-1") },
     ]
 }
 
 /// So many of [`families`] run for ever and well.
-pub(crate) const WELL: u8 = 8;
+pub(crate) const WELL: u8 = 9;
 
 impl Script {
     /// The history of a seed. Which kinds of faults it has is drawn first, so that histories differ in
@@ -143,6 +293,7 @@ impl Script {
         let count = 2 + chance.below(5);
         let machines = (0..count).map(|n| machine(&mut chance, n)).collect();
         let kinds: Vec<u64> = (0..12).filter(|_| chance.below(2) == 0).collect();
+        let fields: Vec<Field> = Field::ALL.into_iter().filter(|_| chance.below(4) == 0).collect();
         let length = 4 + chance.below(36);
         let steps = (0..length).map(|_| {
             let wait = match chance.below(4) {
@@ -150,9 +301,10 @@ impl Script {
                 1 | 2 => chance.below(3_000),
                 _ => chance.below(60_000),
             };
-            (Duration::from_millis(wait), step(&mut chance, &kinds, on_disk))
+            (Duration::from_millis(wait), step(&mut chance, &kinds, &fields, on_disk))
         });
-        Self { seed, on_disk, weather, machines, steps: steps.collect(), mutation: None }
+        let steps = steps.collect();
+        Self { seed, on_disk, weather, machines, fields, steps, mutation: None }
     }
 }
 
@@ -162,13 +314,10 @@ fn machine(chance: &mut SeededEntropy, n: u64) -> Machine {
     Machine { cpu: size, memory: size, gpus, zone: u32::try_from(n % 3).unwrap_or(0) }
 }
 
-const PERCENTS: [(u32, u32); 6] =
-    [(200, 100), (150, 50), (100, 50), (100, 0), (125, 100), (200, 0)];
-
-fn step(chance: &mut SeededEntropy, kinds: &[u64], on_disk: bool) -> Step {
+fn step(chance: &mut SeededEntropy, kinds: &[u64], fields: &[Field], on_disk: bool) -> Step {
     let faulty = !kinds.is_empty() && chance.below(5) < 2;
     if !faulty {
-        return wish(chance);
+        return wish(chance, fields);
     }
     let kind = kinds[small::<usize>(chance, kinds.len() as u64)];
     let (node, task) = (small::<u8>(chance, 8), small::<u16>(chance, 0x1_0000));
@@ -187,7 +336,7 @@ fn step(chance: &mut SeededEntropy, kinds: &[u64], on_disk: bool) -> Step {
         8 => Step::Full { commits: 1 + small::<u32>(chance, 6) },
         9 => Step::Crash { millis },
         10 => {
-            let most = [1_000, 100_000, 3_000_000][small::<usize>(chance, 3)];
+            let most = [1_000, 100_000, 3_000_000, 30_000_000][small::<usize>(chance, 4)];
             let by = i64::try_from(chance.below(most)).unwrap_or(0);
             Step::Clock { millis: if chance.below(2) == 0 { by } else { -by } }
         }
@@ -195,34 +344,6 @@ fn step(chance: &mut SeededEntropy, kinds: &[u64], on_disk: bool) -> Step {
             let lies = [Lie::Unknown, Lie::Theirs, Lie::Undead, Lie::Half, Lie::Port];
             Step::Lie { node, lie: lies[small::<usize>(chance, 5)], task }
         }
-    }
-}
-
-/// What a user wants.
-fn wish(chance: &mut SeededEntropy) -> Step {
-    let (service, family) = (small::<u8>(chance, 3), small::<u8>(chance, 12));
-    let (node, task) = (small::<u8>(chance, 8), small::<u16>(chance, 0x1_0000));
-    let percents = PERCENTS[small::<usize>(chance, 6)];
-    match chance.below(16) {
-        0..=3 => Step::Create {
-            service,
-            family,
-            desired: small(chance, 7),
-            percents,
-            breaker: chance.below(2) == 0,
-            strategy: small::<u8>(chance, 6),
-        },
-        4..=5 => Step::Update { service, family },
-        6..=7 => Step::Scale { service, desired: small(chance, 7) },
-        8 => Step::Percents { service, percents },
-        9 => Step::Force { service },
-        10 => Step::Delete { service, force: chance.below(3) > 0 },
-        11..=12 => Step::Run { family, count: 1 + small::<u32>(chance, 10) },
-        13 if chance.below(2) == 0 => Step::Protect { task, minutes: chance.below(30) },
-        13 => Step::Stop { task },
-        14 => Step::Drain { node, drain: chance.below(2) == 0 },
-        _ if chance.below(3) == 0 => Step::Deregister { node, force: chance.below(2) == 0 },
-        _ => Step::Grow { cpu: 1024 },
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    CircuitBreaker, ContainerStatus, HealthStatus, InstanceKey, InstanceStatus, NetworkBinding,
-    PlacementStrategy, Protocol, SpreadField, TaskKey, TaskStatus,
+    ContainerStatus, HealthStatus, InstanceKey, InstanceStatus, NetworkBinding, PlacementStrategy,
+    Protocol, SpreadField, TaskKey, TaskStatus,
 };
 use scheduler::{
     Command, ContainerReport, CreateService, RegisterInstance, Reply, RunTask, TaskReport,
@@ -14,9 +14,10 @@ use scheduler::{
 use stdx::Entropy;
 use store::MemoryEngine;
 
+use crate::asks::breaker_on;
 use crate::calls::stopped;
-use crate::fleet::{CLUSTER, Machine, create, definition, run, service, update};
-use crate::node::{NodeEvent, Stage};
+use crate::fleet::{CLUSTER, Machine, create, run, service, update};
+use crate::node::{Node, NodeEvent, Stage};
 use crate::serve::jump;
 use crate::server::Storage;
 use crate::step::{Lie, Step, families};
@@ -27,9 +28,11 @@ impl World {
     pub(crate) fn take(&mut self, number: usize) {
         let Some(step) = self.steps.get(number).copied() else { return };
         self.note(|| format!("step {number}: {step:?}"));
-        if let Some(command) = self.wished(number, step) {
+        if let Some(command) = self.wished(number, step).or_else(|| self.asked(number, step)) {
             match step {
-                Step::Run { .. } => self.insist(number, 0, Arc::new(command)),
+                Step::Run { .. } | Step::RunGrown { .. } => {
+                    self.insist(number, 0, Arc::new(command));
+                }
                 _ => drop(self.call(Caller::User(number), command)),
             }
         } else {
@@ -47,13 +50,10 @@ impl World {
                     percents: (Some(percents.0), Some(percents.1)),
                     circuit_breaker: breaker.then(breaker_on),
                     strategy: strategies(strategy),
+                    network: self.network_of(family),
                     ..create(&name(service), &family_of(family), desired)
                 })
             }
-            Step::Update { service, family } => Command::UpdateService(UpdateService {
-                definition: Some(definition(&family_of(family))),
-                ..update_of(service)
-            }),
             Step::Scale { service, desired } => Command::UpdateService(UpdateService {
                 desired_count: Some(desired),
                 ..update_of(service)
@@ -73,6 +73,7 @@ impl World {
                 started_by: Some(format!("step-{number}")),
                 client_token: (self.mutation != Some(Mutation::NoTokens))
                     .then(|| (format!("token-{number}"), u64::from(family))),
+                network: self.network_of(family),
                 ..run(&family_of(family), count)
             }),
             Step::Stop { task } => Command::StopTask { key: self.some_task(task)?, reason: None },
@@ -87,20 +88,7 @@ impl World {
             Step::Deregister { node, force } => {
                 Command::DeregisterInstance { key: self.some_instance(node)?, force }
             }
-            Step::Kill { .. }
-            | Step::Verdict { .. }
-            | Step::Lose { .. }
-            | Step::Reboot { .. }
-            | Step::Restart { .. }
-            | Step::Cut { .. }
-            | Step::Flap { .. }
-            | Step::Slow { .. }
-            | Step::Grow { .. }
-            | Step::Crash { .. }
-            | Step::Power { .. }
-            | Step::Full { .. }
-            | Step::Clock { .. }
-            | Step::Lie { .. } => return None,
+            _ => return None,
         })
     }
 
@@ -112,31 +100,33 @@ impl World {
             Step::Verdict { task, healthy } => self.judge(task, healthy),
             Step::Lose { node } => {
                 if let Some(node) = self.some_node(node) {
+                    self.meet("machine lost");
                     self.lose(node);
                 }
             }
             Step::Reboot { node, millis: down } => self.stop_node(node, millis(down), true),
             Step::Restart { node, millis: down } => self.stop_node(node, millis(down), false),
             Step::Cut { node, millis: time } => self.cut(node, millis(time)),
-            Step::Flap { node, times } => {
-                let Some(node) = self.some_node(node) else { return };
-                for n in 0..u64::from(times) {
-                    let after = millis(n * self.chance.below(2_000));
-                    self.break_session(node, after);
-                }
-            }
+            Step::Flap { node, times } => self.flap(node, times),
             Step::Slow { node, millis: time } => {
                 let until = self.now() + millis(time);
                 let Some(node) = self.some_node(node) else { return };
                 if let Some(there) = self.nodes.get_mut(node) {
                     there.slow_until = until;
+                    self.meet("slow starts");
                 }
             }
             Step::Grow { cpu } => {
                 let zone = u32::try_from(self.nodes.len()).unwrap_or(0) % 3;
+                self.meet("machine added");
                 self.add(Machine { cpu, memory: cpu, gpus: 1, zone });
             }
-            Step::Crash { millis: down } => self.end_server(millis(down)),
+            Step::Crash { millis: down } => {
+                if self.server.is_some() {
+                    self.meet("server killed");
+                }
+                self.end_server(millis(down));
+            }
             Step::Power { operations } => {
                 if let (Storage::Disk(disk), Some(_)) = (&self.storage, &self.server) {
                     disk.power_for(operations.max(1));
@@ -147,23 +137,70 @@ impl World {
                     MemoryEngine::fail_next_commits(engine, commits);
                 }
             }
-            Step::Clock { millis: by } => {
-                let now = self.server_now();
-                self.note(|| jump(now, by));
-                self.skew += by;
-            }
+            Step::Clock { millis: by } => self.set_clock(by),
             Step::Lie { node, lie, task } => self.lie(node, lie, task),
-            Step::Create { .. }
-            | Step::Update { .. }
-            | Step::Scale { .. }
-            | Step::Percents { .. }
-            | Step::Force { .. }
-            | Step::Delete { .. }
-            | Step::Run { .. }
-            | Step::Stop { .. }
-            | Step::Protect { .. }
-            | Step::Drain { .. }
-            | Step::Deregister { .. } => {}
+            Step::Twin { node, millis: time } => self.twin(node, millis(time)),
+            Step::Blind { task, healthy } => {
+                if let Some(key) = self.some_task(task)
+                    && self.judge_targets(&key, healthy)
+                {
+                    self.meet(if healthy { "target well" } else { "target fails" });
+                }
+            }
+            Step::Busy { busy } => self.outside.busy = busy,
+            Step::Alarm { alarm } => self.outside.alarm = alarm,
+            Step::Answer { mood } => self.outside.mood = mood,
+            Step::Barren { millis: time, duds } => {
+                self.outside.barren_until = Some(self.now() + millis(time));
+                self.outside.duds = duds;
+            }
+            // A user's, of something that is not there.
+            _ => {}
+        }
+    }
+
+    fn flap(&mut self, choice: u8, times: u8) {
+        let Some(node) = self.some_node(choice) else { return };
+        self.meet("session flaps");
+        for n in 0..u64::from(times) {
+            let after = Duration::from_millis(n * self.chance.below(2_000));
+            self.break_session(node, after);
+        }
+    }
+
+    fn set_clock(&mut self, by: i64) {
+        let now = self.server_now();
+        self.note(|| jump(now, by));
+        self.meet(if by < 0 { "clock set back" } else { "clock set forward" });
+        self.skew += by;
+    }
+
+    /// Another agent has the identity of one, until it is found out.
+    fn twin(&mut self, choice: u8, time: Duration) {
+        let Some(node) = self.some_node(choice) else { return };
+        let Some(there) = self.nodes.get_mut(node).filter(|there| there.key.is_some()) else {
+            return;
+        };
+        there.liar = true;
+        let mut twin = Node::new(there.machine.clone());
+        twin.ec2.clone_from(&there.ec2);
+        twin.arn.clone_from(&there.arn);
+        twin.key.clone_from(&there.key);
+        twin.liar = true;
+        self.meet("two agents with one identity");
+        self.nodes.push(twin);
+        let number = self.nodes.len() - 1;
+        self.register_again(number);
+        self.agenda.after(Duration::from_millis(5), Happening::Join(number));
+        self.agenda.after(time, Happening::Exposed(number));
+    }
+
+    /// The second of two agents with one identity is switched off.
+    pub(crate) fn exposed(&mut self, node: usize) {
+        let number = self.nodes.get(node).and_then(|there| there.session);
+        self.lose(node);
+        if let Some(number) = number {
+            self.agenda.after(Duration::from_millis(5), Happening::ServerHears(node, number));
         }
     }
 
@@ -200,6 +237,7 @@ impl World {
         let Some((node, arn, run)) = self.some_task(task).and_then(|key| self.local(&key)) else {
             return;
         };
+        self.meet("container ends");
         self.on_node(node, NodeEvent::Exited { arn, run, code });
     }
 
@@ -208,6 +246,7 @@ impl World {
             return;
         };
         let health = if healthy { HealthStatus::Healthy } else { HealthStatus::Unhealthy };
+        self.meet("health check turns");
         self.on_node(node, NodeEvent::Verdict { arn, run, health });
     }
 
@@ -234,6 +273,7 @@ impl World {
             there.forget_session();
         }
         there.awake = false;
+        self.meet(if power { "machine reboots" } else { "agent restarts" });
         self.agenda.after(down, Happening::Wakes(node));
         if let Some(number) = number {
             // A process that ends closes its sockets, a machine that is gone does not.
@@ -250,6 +290,7 @@ impl World {
         let Some(there) = self.nodes.get_mut(node) else { return };
         there.cut_until = until;
         let ours = there.session;
+        self.meet("network cut");
         let heals = time + Duration::from_millis(self.chance.below(500));
         if let Some(number) = ours {
             let silent = Duration::from_millis(60_000 + self.chance.below(60_000));
@@ -302,6 +343,13 @@ impl World {
                 })
             }
         };
+        self.meet(match lie {
+            Lie::Unknown => "lie: a task nobody has",
+            Lie::Theirs => "lie: another's task is over",
+            Lie::Undead => "lie: what is over runs",
+            Lie::Half => "lie: half of what there was",
+            Lie::Port => "lie: a port of another's",
+        });
         self.call(Caller::Nobody, command);
     }
 
@@ -316,7 +364,7 @@ impl World {
     pub(crate) fn insisted(&mut self, number: usize, before: u32, result: &Result<Reply, Refusal>) {
         let Some(command) = self.insisting.remove(&number) else { return };
         match result {
-            Ok(_) => {}
+            Ok(_) => self.meet(self.steps.get(number).map_or("RunTask by the bus", Step::name)),
             Err(Refusal::Rejected(why)) => {
                 self.note(|| format!("step {number} is refused: {why}"));
             }
@@ -365,8 +413,4 @@ fn strategies(number: u8) -> Vec<PlacementStrategy> {
         4 => vec![PlacementStrategy::Spread(SpreadField::Instance)],
         _ => Vec::new(),
     }
-}
-
-fn breaker_on() -> CircuitBreaker {
-    CircuitBreaker { enable: true, rollback: true, ..CircuitBreaker::default() }
 }

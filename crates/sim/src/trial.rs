@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::fleet::{Family, Machine};
 
 pub use parse::ParseError;
-pub use play::{Outcome, ServiceOutcome, play};
+pub use play::{Outcome, ServiceOutcome, ZoneOutcome, play};
 
 /// A cluster, what runs in it, and what is done to it.
 #[derive(Clone, Debug)]
@@ -71,10 +71,20 @@ pub enum Change {
         /// How many.
         count: usize,
     },
+    /// `lose zone LETTER`: all machines of an availability zone at once.
+    LoseZone {
+        /// Its number.
+        zone: u32,
+    },
     /// `drain COUNT`: instances are set to DRAINING.
     Drain {
         /// How many.
         count: usize,
+    },
+    /// `drain zone LETTER`: all instances of an availability zone.
+    DrainZone {
+        /// Its number.
+        zone: u32,
     },
     /// `add COUNT`: machines like the first join.
     Add {

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws::agent::acs::{AgentMessage, ServerMessage};
-use model::{Change, Realm, ServiceKey, State, TaskKey};
+use model::{Change, InstanceKey, Realm, ServiceKey, State, TaskKey};
 use scheduler::{Command, Reply};
 use stdx::{SeededEntropy, Timestamp};
 use store::disk::Disk;
 use store::{MemoryEngine, SubmitError};
 
 use crate::agenda::Agenda;
+use crate::around::Outside;
+use crate::checks::Forgery;
 use crate::fleet::Machine;
 use crate::node::{Node, NodeEvent, Told};
 use crate::server::{Server, Storage};
@@ -89,6 +91,12 @@ pub(crate) enum Happening {
     Wakes(usize),
     /// A step of the script.
     Step(usize),
+    /// Something around the scheduler, in a life of the server.
+    Around(u64, crate::around::Deed),
+    /// That an agent is away is to be recorded, in a life of the server.
+    Goodbye(u64, InstanceKey),
+    /// The second of two agents with one identity is found out.
+    Exposed(usize),
 }
 
 /// Why a call has no effect.
@@ -139,6 +147,11 @@ pub struct World {
     pub(crate) started: BTreeMap<ServiceKey, u64>,
     /// What is broken on purpose.
     pub(crate) mutation: Option<Mutation>,
+    /// Whether there is anything around the scheduler, and how it fares.
+    pub(crate) surrounded: bool,
+    pub(crate) outside: Outside,
+    /// What was met, and how often.
+    pub(crate) met: BTreeMap<&'static str, u64>,
 }
 
 /// Something that is broken on purpose, so that the checks can be seen to bite.
@@ -154,6 +167,12 @@ pub enum Mutation {
     NoTokens,
     /// The server forgets to tell agents what to do, sessions that begin included.
     SilentServer,
+    /// The balancer never tells what it sees.
+    BlindBalancer,
+    /// Nobody starts or ends the nodes that the state asks for.
+    IdleProvider,
+    /// The checks are shown decisions that were made worse.
+    Forged(Forgery),
 }
 
 /// The last so many lines of a trace are kept.
@@ -199,6 +218,9 @@ impl World {
             lowest: BTreeMap::new(),
             started: BTreeMap::new(),
             mutation: None,
+            surrounded: false,
+            outside: Outside::default(),
+            met: BTreeMap::new(),
         };
         world.agenda.after(Duration::ZERO, Happening::Starts);
         world
@@ -271,9 +293,19 @@ impl World {
         (self.commands, self.restarts)
     }
 
-    /// The time on the server's clock.
-    pub(crate) fn server_now(&self) -> Timestamp {
+    /// The time on the clock of the server's machine.
+    pub(crate) fn machine_now(&self) -> Timestamp {
         Timestamp::from_millis(self.agenda.now().as_millis() + self.skew)
+    }
+
+    /// The time by which the server decides: its machine's clock, but never going back.
+    pub(crate) fn server_now(&self) -> Timestamp {
+        let read = self.machine_now();
+        let Some(server) = &self.server else { return read };
+        let mut steady = server.steady.get();
+        let now = steady.tell(read);
+        server.steady.set(steady);
+        now
     }
 
     /// A machine is switched on: its agent joins.
@@ -321,7 +353,15 @@ impl World {
             Happening::Join(node) => self.join(node),
             Happening::Wakes(node) => self.wake(node),
             Happening::Step(number) => self.take(number),
+            Happening::Around(life, deed) => self.around(life, deed),
+            Happening::Exposed(node) => self.exposed(node),
+            Happening::Goodbye(life, key) => self.say_goodbye(life, &key),
         }
+    }
+
+    /// Something was met that histories are to meet.
+    pub(crate) fn meet(&mut self, what: &'static str) {
+        *self.met.entry(what).or_default() += 1;
     }
 
     /// Something is wrong: the history ends here.

@@ -46,7 +46,11 @@ impl World {
             let verdict = match &result {
                 Ok(_) => {
                     let changes = server.rounds.changes().get(from..).unwrap_or_default();
-                    checks::decision(&before, after, &command, changes)
+                    let shown = self.mutation.and_then(|mutation| {
+                        checks::shown(mutation, &before, after, &command, changes, now)
+                    });
+                    shown
+                        .unwrap_or_else(|| checks::decision(&before, after, &command, changes, now))
                 }
                 Err(SubmitError::Bug(what)) => Err(format!("the decision on {what} panicked")),
                 Err(_) if before != *after => Err("what is refused changes nothing".to_owned()),
@@ -91,6 +95,7 @@ impl World {
         match writing.round.write(server.engine.as_mut()) {
             Err(_) if !self.storage.has_power() => {
                 self.note(|| "the power goes while the writer writes".to_owned());
+                self.meet("power lost, disk torn");
                 let back = Duration::from_millis(200 + self.chance.below(20_000));
                 self.end_server(back);
                 self.restore_power();
@@ -120,6 +125,7 @@ impl World {
                 server.rounds.undo();
                 decided.append(&mut server.decided);
                 let upon = decided.len();
+                self.meet("commit failed");
                 self.note(|| format!("{upon} decisions are undone: {why}"));
                 self.answer(decided, Some(()));
             }

@@ -12,7 +12,7 @@ use sim::trial::{self, Change, Outcome, Trial, Wanted};
 /// Tries a cluster and changes to it, in virtual time, on the decisions that a server would make
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A service is NAME:COUNT:CPU:MEMORY[:OPTION,…]. Options: image=NAME, port=N, host-port=N,\nchecked (has a health check), min=PERCENT, max=PERCENT, breaker (with rollback), distinct,\nbinpack-cpu, binpack-memory, spread-instance, random.\n\nChanges, each made once the cluster has settled: update NAME [image=IMAGE],\nscale NAME COUNT, delete NAME, lose COUNT, drain COUNT, add COUNT, crash (of the server),\nwait SECONDS.\n\nImages: good, missing (cannot be pulled), exit-MILLIS-CODE (ends), sick-MILLIS (its health\nchecks fail), slow-MILLIS (starts late).\n\nExamples:\n  wharf sim --service web:200:256:512:breaker --change 'update web image=exit-700-1'\n  wharf sim --service web:40:256:512:min=50,max=100 --change 'update web' --lose 2\n  wharf sim --instances 4 --service edge:4:128:128:host-port=80 --change 'update edge'"
+    after_help = "A service is NAME:COUNT:CPU:MEMORY[:OPTION,…]. Options: image=NAME, port=N, host-port=N,\nchecked (has a health check), min=PERCENT, max=PERCENT, breaker (with rollback), distinct,\nbinpack-cpu, binpack-memory, spread-instance, random.\n\nChanges, each made once the cluster has settled: update NAME [image=IMAGE],\nscale NAME COUNT, delete NAME, lose COUNT, lose zone LETTER, drain COUNT,\ndrain zone LETTER, add COUNT, crash (of the server), wait SECONDS.\n\nImages: good, missing (cannot be pulled), exit-MILLIS-CODE (ends), sick-MILLIS (its health\nchecks fail), slow-MILLIS (starts late).\n\nExamples:\n  wharf sim --service web:200:256:512:breaker --change 'update web image=exit-700-1'\n  wharf sim --service web:40:256:512:min=50,max=100 --change 'update web' --lose 2\n  wharf sim --instances 9 --service web:30:512:1024 --change 'lose zone a'\n  wharf sim --instances 4 --service edge:4:128:128:host-port=80 --change 'update edge'"
 )]
 pub(crate) struct SimArgs {
     /// How many container instances there are
@@ -92,15 +92,36 @@ fn told(outcome: &Outcome) -> String {
             s.state.clone(),
         ]
     });
-    let rows: Vec<[String; 7]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
-    let widths = [0, 1, 2, 3, 4, 5, 6]
-        .map(|at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0));
+    let rows = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
     // Writing to a string does not fail.
     _ = writeln!(text, "\nThe cluster {settled}; {minutes} min {seconds} s of virtual time.\n");
+    table(&mut text, rows);
+    text.push('\n');
+    let head = ["ZONE", "INSTANCES", "TAKE TASKS", "TASKS", "CPU RESERVED", "MEMORY RESERVED"];
+    let of = |(part, whole): (u64, u64)| {
+        format!("{part} of {whole} ({} %)", (100 * part).checked_div(whole).unwrap_or(0))
+    };
+    let rows = outcome.zones.iter().map(|zone| {
+        [
+            zone.name.clone(),
+            zone.instances.0.to_string(),
+            zone.instances.1.to_string(),
+            zone.tasks.to_string(),
+            of(zone.cpu),
+            of(zone.memory),
+        ]
+    });
+    table(&mut text, std::iter::once(head.map(str::to_owned)).chain(rows).collect());
+    text
+}
+
+/// Rows in columns.
+fn table<const N: usize>(text: &mut String, rows: Vec<[String; N]>) {
+    let widths: [usize; N] =
+        std::array::from_fn(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0));
     for row in rows {
         let cells: Vec<String> =
             row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         _ = writeln!(text, "{}", cells.join("  ").trim_end());
     }
-    text
 }

@@ -85,7 +85,15 @@ impl Wanted {
     }
 }
 
-const CHANGES: &str = "update NAME [image=IMAGE], scale NAME COUNT, delete NAME, lose COUNT, drain COUNT, \
+/// `a`, `b` and so on, also as the attribute has it: `zone-a`.
+fn zone(text: &str) -> Result<u32, ParseError> {
+    match text.strip_prefix("zone-").unwrap_or(text).as_bytes() {
+        [letter @ b'a'..=b'z'] => Ok(u32::from(letter - b'a')),
+        _ => error(format!("{text:?} is not a zone: they are a, b, c and so on")),
+    }
+}
+
+const CHANGES: &str = "update NAME [image=IMAGE], scale NAME COUNT, delete NAME, lose COUNT, lose zone LETTER, drain COUNT, drain zone LETTER, \
                        add COUNT, crash, wait SECONDS";
 
 impl std::str::FromStr for Change {
@@ -109,6 +117,8 @@ impl std::str::FromStr for Change {
                 Self::Scale { service: service.to_owned(), count: number("count", count)? }
             }
             ["delete", service] => Self::Delete { service: service.to_owned() },
+            ["lose", "zone", name] => Self::LoseZone { zone: zone(name)? },
+            ["drain", "zone", name] => Self::DrainZone { zone: zone(name)? },
             ["lose", n] => Self::Lose { count: count(n)? },
             ["drain", n] => Self::Drain { count: count(n)? },
             ["add", n] => Self::Add { count: count(n)? },
@@ -135,6 +145,8 @@ mod tests {
         let update: Change = "update web image=missing".parse().expect("it is right");
         assert_eq!(update, Change::Update { service: "web".into(), image: "missing".into() });
         assert_eq!("lose 3".parse(), Ok(Change::Lose { count: 3 }));
+        assert_eq!("lose zone b".parse(), Ok(Change::LoseZone { zone: 1 }));
+        assert_eq!("drain zone zone-c".parse(), Ok(Change::DrainZone { zone: 2 }));
     }
 
     #[test]
@@ -152,6 +164,7 @@ mod tests {
             ("explode", "there are update NAME"),
             ("update web now", "image=IMAGE"),
             ("lose some", "not a whole number"),
+            ("lose zone 1", "is not a zone"),
         ] {
             let refusal = text.parse::<Change>().expect_err(text).to_string();
             assert!(refusal.contains(expected), "{refusal}");

@@ -11,7 +11,7 @@ use scheduler::{Command, CreateService, UpdateService};
 use stdx::Timestamp;
 
 use super::{Change, Trial, Wanted};
-use crate::fleet::{self, CLUSTER};
+use crate::fleet::{self, CLUSTER, zone_name};
 use crate::world::{Caller, World};
 
 /// The cluster is looked at so often to see whether it has settled.
@@ -30,6 +30,8 @@ pub struct Outcome {
     pub took: Duration,
     /// By service.
     pub services: Vec<ServiceOutcome>,
+    /// By availability zone.
+    pub zones: Vec<ZoneOutcome>,
     /// What must never happen and did: a bug.
     pub fault: Option<String>,
 }
@@ -51,6 +53,21 @@ pub struct ServiceOutcome {
     pub instances: usize,
     /// What it waits for or what it came to, in words.
     pub state: String,
+}
+
+/// What an availability zone has in the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneOutcome {
+    /// Its name.
+    pub name: String,
+    /// Its instances, and how many of them take tasks.
+    pub instances: (usize, usize),
+    /// How many tasks are there.
+    pub tasks: usize,
+    /// CPU units: reserved, and all.
+    pub cpu: (u64, u64),
+    /// MiB: reserved, and all.
+    pub memory: (u64, u64),
 }
 
 /// Plays a trial and tells each line of what happens.
@@ -119,15 +136,10 @@ impl<'a> Player<'a> {
             Change::Delete { service } => {
                 self.ask(Command::DeleteService { key: fleet::service(service), force: true });
             }
-            Change::Lose { count } => self.lose(*count),
-            Change::Drain { count } => {
-                let live: Vec<_> = self.world.nodes.iter().filter(|n| !n.gone).collect();
-                let keys: Vec<_> = live.iter().filter_map(|n| n.key.clone()).take(*count).collect();
-                for key in keys {
-                    let status = InstanceStatus::Draining;
-                    self.ask(Command::SetInstanceStatus { key, status });
-                }
-            }
+            Change::Lose { count } => self.lose(*count, None),
+            Change::LoseZone { zone } => self.lose(usize::MAX, Some(*zone)),
+            Change::Drain { count } => self.drain(*count, None),
+            Change::DrainZone { zone } => self.drain(usize::MAX, Some(*zone)),
             Change::Add { count } => {
                 for machine in trial.machines.iter().take(1).cycle().take(*count) {
                     self.world.add(machine.clone());
@@ -153,11 +165,25 @@ impl<'a> Player<'a> {
         self.ask(Command::UpdateService(UpdateService { definition, ..fleet::update(service) }));
     }
 
-    fn lose(&mut self, count: usize) {
-        let live: Vec<usize> =
-            (0..self.world.nodes.len()).filter(|n| !self.world.nodes[*n].gone).collect();
+    /// So many of the machines that are there, of a zone or of all.
+    fn some(&self, count: usize, zone: Option<u32>) -> Vec<usize> {
+        let nodes = self.world.nodes.iter().enumerate().filter(|(_, node)| !node.gone);
+        let of = nodes.filter(|(_, node)| zone.is_none_or(|zone| node.machine.zone == zone));
+        of.map(|(number, _)| number).take(count).collect()
+    }
+
+    fn drain(&mut self, count: usize, zone: Option<u32>) {
+        let nodes = self.some(count, zone);
+        let keys: Vec<_> = nodes.iter().filter_map(|n| self.world.nodes[*n].key.clone()).collect();
+        for key in keys {
+            let status = InstanceStatus::Draining;
+            self.ask(Command::SetInstanceStatus { key, status });
+        }
+    }
+
+    fn lose(&mut self, count: usize, zone: Option<u32>) {
         let mut keys = Vec::new();
-        for node in live.into_iter().take(count) {
+        for node in self.some(count, zone) {
             keys.extend(self.world.nodes[node].key.clone());
             self.world.lose(node);
         }
@@ -246,9 +272,36 @@ impl<'a> Player<'a> {
             settled,
             took: self.world.now().since(self.began),
             services: trial.services.iter().map(of).collect(),
+            zones: zones(state),
             fault: self.world.fault().map(str::to_owned),
         }
     }
+}
+
+/// What each zone has.
+fn zones(state: &State) -> Vec<ZoneOutcome> {
+    let mut zones: BTreeMap<String, ZoneOutcome> = BTreeMap::new();
+    for instance in state.all_instances() {
+        let name = instance.attribute("ecs.availability-zone").flatten().unwrap_or("–").to_owned();
+        let zone = zones.entry(name.clone()).or_insert_with(|| ZoneOutcome {
+            name,
+            instances: (0, 0),
+            tasks: 0,
+            cpu: (0, 0),
+            memory: (0, 0),
+        });
+        let takes = instance.status == InstanceStatus::Active && instance.agent.connected;
+        zone.instances.0 += 1;
+        zone.instances.1 += usize::from(takes);
+        zone.cpu.1 += u64::from(instance.registered.cpu);
+        zone.memory.1 += u64::from(instance.registered.memory);
+        for task in state.tasks_on(&instance.key).filter(|t| t.holds_resources()) {
+            zone.tasks += 1;
+            zone.cpu.0 += u64::from(task.facts.reserved.cpu);
+            zone.memory.0 += u64::from(task.facts.reserved.memory);
+        }
+    }
+    zones.into_values().collect()
 }
 
 fn standing(service: &model::Service) -> &'static str {
@@ -304,6 +357,12 @@ fn words(change: &Change) -> String {
             "{count} machines are lost, and deregistered {} seconds later",
             LOST_AFTER.as_secs()
         ),
+        Change::LoseZone { zone } => format!(
+            "all machines of {} are lost, and deregistered {} seconds later",
+            zone_name(*zone),
+            LOST_AFTER.as_secs()
+        ),
+        Change::DrainZone { zone } => format!("all instances of {} drain", zone_name(*zone)),
         Change::Drain { count } => format!("{count} instances drain"),
         Change::Add { count } => format!("{count} machines are added"),
         Change::Crash => format!("the server is killed, back in {} s", BACK_AFTER.as_secs()),
@@ -355,6 +414,18 @@ mod tests {
         // Those on the lost machine were away for a moment: one of three zones has two machines.
         assert!(web.lowest.is_some_and(|n| n == 6 || n == 7), "{:?}", web.lowest);
         assert_eq!(trial("web:8:128:128:breaker", &[bad, "lose 1", "crash"]).1, lines);
+    }
+
+    #[test]
+    fn a_lost_zone_leaves_the_others_with_all_tasks() {
+        let (outcome, lines) = trial("web:6:256:256", &["lose zone a", "add 2"]);
+        assert!(outcome.settled && outcome.fault.is_none(), "{lines:?}");
+        assert!(lines.iter().any(|line| line.contains("all machines of zone-a are lost")));
+        assert_eq!(outcome.services[0].running, 6);
+        let told: Vec<_> = outcome.zones.iter().map(|z| (z.name.as_str(), z.instances.1)).collect();
+        assert_eq!(told, [("zone-a", 2), ("zone-b", 1), ("zone-c", 1)]);
+        let reserved: u64 = outcome.zones.iter().map(|zone| zone.cpu.0).sum();
+        assert_eq!((reserved, outcome.zones[1].cpu.1), (6 * 256, 2048));
     }
 
     #[test]
