@@ -1,6 +1,8 @@
 //! Clusters: create, update, describe, list, delete.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/clusters.html>
 
+use std::collections::BTreeMap;
+
 use aws::Error;
 use aws::ecs::{
     Cluster as Wire, ClusterField, ClusterServiceConnectDefaultsRequest, ClusterSetting,
@@ -273,19 +275,23 @@ const fn insights(insights: Insights) -> &'static str {
 /// Counts by launch type, under the names that ECS gives them.
 fn statistics(state: &State, cluster: &ClusterName) -> Vec<KeyValuePair> {
     let mut all = Vec::new();
+    let mut tasks: BTreeMap<LaunchType, (usize, usize)> = BTreeMap::new();
+    for task in state.tasks(cluster) {
+        let (running, pending) = tasks.entry(task.facts.launch_type).or_default();
+        *running += usize::from(task.is_running());
+        *pending += usize::from(task.is_pending());
+    }
     for (launch, name) in [
         (LaunchType::Ec2, "EC2"),
         (LaunchType::Fargate, "Fargate"),
         (LaunchType::External, "External"),
     ] {
-        let tasks = || state.tasks(cluster).filter(|task| task.facts.launch_type == launch);
         let services = |status| {
             let of =
                 |s: &&std::sync::Arc<model::Service>| s.launch_type == launch && s.status == status;
             state.services(cluster).filter(of).count()
         };
-        let running = tasks().filter(|task| task.is_running()).count();
-        let pending = tasks().filter(|task| task.is_pending()).count();
+        let (running, pending) = tasks.get(&launch).copied().unwrap_or_default();
         all.push(pair(&format!("running{name}TasksCount"), running));
         all.push(pair(&format!("pending{name}TasksCount"), pending));
         all.push(pair(&format!("active{name}ServiceCount"), services(ServiceStatus::Active)));

@@ -20,6 +20,7 @@ use crate::elbv2::Balancing;
 use crate::errors;
 use crate::exec_relay::Exec;
 use crate::metrics::Metrics;
+use crate::turns::Turns;
 
 /// What a door is made of.
 pub struct DoorConfig {
@@ -99,6 +100,7 @@ pub struct Door(Arc<Inner>);
 struct Inner {
     config: DoorConfig,
     metrics: Metrics,
+    turns: Turns,
     /// How many commits there had been when the store last failed; [`NEVER`] if it has not.
     failed_after: AtomicU64,
 }
@@ -120,8 +122,8 @@ pub struct Caller {
 impl Door {
     /// A door to these rooms.
     pub fn new(config: DoorConfig) -> Self {
-        let (metrics, failed_after) = (Metrics::default(), AtomicU64::new(NEVER));
-        Self(Arc::new(Inner { config, metrics, failed_after }))
+        let (metrics, turns) = (Metrics::default(), Turns::default());
+        Self(Arc::new(Inner { config, metrics, turns, failed_after: AtomicU64::new(NEVER) }))
     }
 
     /// What it is made of.
@@ -137,6 +139,11 @@ impl Door {
     /// What it counts.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// The calls that are under way.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.0.turns
     }
 
     /// Whose resources these are.

@@ -79,6 +79,7 @@ mod task_view;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod view;
 mod wharf;
 

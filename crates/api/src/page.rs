@@ -66,9 +66,7 @@ impl<'a> Page<'a> {
         mut entries: Vec<(String, T)>,
         order: Order,
     ) -> Result<(Vec<T>, Option<String>), Error> {
-        let size = self.size()?;
-        let after =
-            self.token.filter(|token| !token.is_empty()).map(|t| self.read(t)).transpose()?;
+        let (size, after) = (self.size()?, self.after()?);
         entries.sort_by(|a, b| match order {
             Order::Ascending => a.0.cmp(&b.0),
             Order::Descending => b.0.cmp(&a.0),
@@ -79,6 +77,25 @@ impl<'a> Page<'a> {
                 Order::Descending => *key < after,
             });
         }
+        let more = entries.len() > size;
+        entries.truncate(size);
+        let token = entries.last().filter(|_| more).map(|(key, _)| self.write(key));
+        Ok((entries.into_iter().map(|(_, entry)| entry).collect(), token))
+    }
+
+    /// After which key the page begins; none for the first page.
+    pub(crate) fn after(&self) -> Result<Option<String>, Error> {
+        self.token.filter(|token| !token.is_empty()).map(|t| self.read(t)).transpose()
+    }
+
+    /// The page out of `entries` that come after [`Page::after`], in the order of their keys, and the
+    /// token for the next. No more of them are looked at than are shown, and one.
+    pub(crate) fn first<T>(
+        &self,
+        entries: impl Iterator<Item = (String, T)>,
+    ) -> Result<(Vec<T>, Option<String>), Error> {
+        let size = self.size()?;
+        let mut entries: Vec<(String, T)> = entries.take(size + 1).collect();
         let more = entries.len() > size;
         entries.truncate(size);
         let token = entries.last().filter(|_| more).map(|(key, _)| self.write(key));
@@ -148,6 +165,26 @@ mod tests {
             .cut(entries(&["a", "d", "c", "e"]), Order::Ascending)
             .unwrap();
         assert_eq!((three, token), (vec!["arn/e".to_owned()], None));
+    }
+
+    #[test]
+    fn a_page_looks_at_no_more_entries_than_it_shows_and_one() {
+        let keys = ["a", "b", "c", "d", "e"];
+        let looked = std::cell::Cell::new(0);
+        let mut token = None;
+        let mut shown = Vec::new();
+        for so_far in [3, 6, 7] {
+            let page = page(token.as_deref(), 2);
+            let after = page.after().unwrap();
+            let rest = keys.iter().filter(|key| after.as_deref().is_none_or(|a| **key > a));
+            let entries =
+                rest.inspect(|_| looked.set(looked.get() + 1)).map(|k| ((*k).to_owned(), *k));
+            let (some, next) = page.first(entries).unwrap();
+            shown.extend(some);
+            token = next;
+            assert_eq!(looked.get(), so_far);
+        }
+        assert_eq!((shown, token), (keys.to_vec(), None));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::authenticate::{dialect, guard, refusal, wrong_service};
 use crate::door::{Caller, Door};
-use crate::{answer, authorize, compressed, errors, exec_relay, metrics_series};
+use crate::{answer, authorize, compressed, errors, exec_relay, metrics_series, turns};
 
 /// The largest body.
 const MOST: usize = 2 * 1024 * 1024;
@@ -105,6 +105,8 @@ pub(crate) async fn serve(State(door): State<Door>, request: Request) -> Respons
         service = Some(call.service);
         (told.service, told.operation) = (call.service.name, call.operation.name);
         told.principal.clone_from(&caller.identity.principal.arn);
+        let turn = door.turns().take(call.operation.name);
+        let _turn = turn.ok_or_else(|| turns::refusal(call.protocol))?;
         operate(&door, &call, &caller, parts.uri.query().unwrap_or_default(), &body).await
     }
     .await;

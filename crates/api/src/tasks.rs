@@ -6,12 +6,14 @@ use aws::ecs::{
     DescribeTasksRequest, DescribeTasksResponse, DesiredStatus as WireDesired, ErrorKind,
     ListTasksRequest, ListTasksResponse, StopTaskRequest, StopTaskResponse, TaskField,
 };
-use model::{ClusterName, DesiredStatus, Family, LaunchType, State, Task};
+use model::{
+    ClusterName, DesiredStatus, Family, InstanceKey, LaunchType, ServiceKey, State, Task, TaskId,
+};
 use scheduler::{Command, Reply};
 
 use crate::door::{Door, odd_reply};
 use crate::errors::{invalid, missing};
-use crate::page::{Order, Page};
+use crate::page::Page;
 use crate::refuse::PARAMETER;
 use crate::{refer, task_view, view};
 
@@ -97,15 +99,19 @@ pub(crate) fn list(state: &State, request: &ListTasksRequest) -> Result<ListTask
                 .as_ref()
                 .is_none_or(|family| task.facts.definition.family.as_str() == family)
     };
-    let entries = candidates(state, &cluster, request)?
-        .into_iter()
-        .filter(wanted)
-        .map(|task| (task.facts.key.task.to_string(), state.realm().task(&task.facts.key)))
-        .collect();
+    let among = Among::read(state, &cluster, request)?;
     let question = ListTasksRequest { next_token: None, max_results: None, ..request.clone() };
     let token = request.next_token.as_deref();
     let page = Page::of_100("ListTasks", token, request.max_results).of(&question)?;
-    let (task_arns, next_token) = page.cut(entries, Order::Ascending)?;
+    let after = page.after()?.map(TaskId::from);
+    let later = |task: &&Task| after.as_ref().is_none_or(|after| task.facts.key.task > *after);
+    let (task_arns, next_token) = page.first(
+        among
+            .tasks(state, &cluster)
+            .filter(later)
+            .filter(wanted)
+            .map(|task| (task.facts.key.task.to_string(), state.realm().task(&task.facts.key))),
+    )?;
     Ok(ListTasksResponse { task_arns: Some(task_arns), next_token })
 }
 
@@ -125,37 +131,53 @@ fn check_filters(request: &ListTasksRequest) -> Result<(), Error> {
     Ok(())
 }
 
-/// The tasks of the narrowest index that the filters allow, held against the others of its kind.
-fn candidates<'a>(
-    state: &'a State,
-    cluster: &ClusterName,
-    request: &ListTasksRequest,
-) -> Result<Vec<&'a Task>, Error> {
-    let realm = state.realm();
-    let service = match request.service_name.as_deref() {
-        None => None,
-        Some(given) => {
-            let key = refer::service(realm, cluster, given)?;
-            if state.service(&key).is_none() {
-                return Err(ErrorKind::ServiceNotFoundException.with("Service not found."));
+/// Among which tasks those are that are asked for.
+struct Among {
+    service: Option<ServiceKey>,
+    instance: Option<InstanceKey>,
+    family: Option<Family>,
+}
+
+impl Among {
+    fn read(
+        state: &State,
+        cluster: &ClusterName,
+        request: &ListTasksRequest,
+    ) -> Result<Self, Error> {
+        let realm = state.realm();
+        let service = match request.service_name.as_deref() {
+            None => None,
+            Some(given) => {
+                let key = refer::service(realm, cluster, given)?;
+                if state.service(&key).is_none() {
+                    return Err(ErrorKind::ServiceNotFoundException.with("Service not found."));
+                }
+                Some(key)
             }
-            Some(key)
+        };
+        let instance = match request.container_instance.as_deref() {
+            None => None,
+            Some(given) => Some(refer::instance(realm, cluster, given)?),
+        };
+        Ok(Self { service, instance, family: request.family.as_deref().map(Family::from) })
+    }
+
+    /// The tasks of the narrowest index that the filters allow, by id. Nobody looks at more of them
+    /// than a page needs.
+    fn tasks<'a>(
+        &'a self,
+        state: &'a State,
+        cluster: &'a ClusterName,
+    ) -> Box<dyn Iterator<Item = &'a Task> + 'a> {
+        match (&self.service, &self.instance, &self.family) {
+            (Some(service), _, _) => Box::new(state.tasks_of(service)),
+            (None, Some(instance), _) => {
+                // Fargate's are on none, as far as anybody is told.
+                let shown = |task: &&Task| task.facts.launch_type != LaunchType::Fargate;
+                Box::new(state.tasks_on(instance).filter(shown))
+            }
+            (None, None, Some(family)) => Box::new(state.tasks_of_family(cluster, family)),
+            (None, None, None) => Box::new(state.tasks(cluster)),
         }
-    };
-    let instance = match request.container_instance.as_deref() {
-        None => None,
-        Some(given) => Some(refer::instance(realm, cluster, given)?),
-    };
-    Ok(match (service, instance, request.family.as_deref()) {
-        (Some(service), _, _) => state.tasks_of(&service).collect(),
-        (None, Some(instance), _) => {
-            // Fargate's are on none, as far as anybody is told.
-            let shown = |task: &&Task| task.facts.launch_type != LaunchType::Fargate;
-            state.tasks_on(&instance).filter(shown).collect()
-        }
-        (None, None, Some(family)) => {
-            state.tasks_of_family(cluster, &Family::from(family)).collect()
-        }
-        (None, None, None) => state.tasks(cluster).collect(),
-    })
+    }
 }
