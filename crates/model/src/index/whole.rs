@@ -1,5 +1,7 @@
 //! All folds at once over all tasks, for when records are loaded.
 
+#![expect(clippy::disallowed_types, reason = "what is gathered is put in order before it is kept")]
+
 use std::collections::{BTreeMap, HashMap};
 
 use imbl::OrdSet;

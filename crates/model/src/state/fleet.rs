@@ -1,6 +1,5 @@
 //! Keeping the fleets as instances, tasks and nodes change, and reading them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::State;
@@ -112,7 +111,10 @@ impl State {
     }
 
     /// Tells the fleets of tasks that were put in without a word to them, when there were none before.
+    #[expect(clippy::disallowed_types, reason = "counts are the same in whichever order they come")]
     pub(super) fn settle_fleets(&mut self) {
+        use std::collections::HashMap;
+
         let instances: Vec<InstanceKey> = self.instances.keys().cloned().collect();
         for key in &instances {
             self.resize(key);
