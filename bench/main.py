@@ -11,7 +11,7 @@ import traceback
 from benchlib import cluster, machine
 from benchlib.rig import Rig
 
-PARTS = ["start", "many", "replace", "stop", "memory", "ready", "commits", "pull", "exec", "agents", "docker-runtime", "balancer", "deployments", "scale", "placement"]
+PARTS = ["start", "many", "replace", "stop", "memory", "ready", "commits", "pull", "exec", "agents", "docker-runtime", "balancer", "deployments", "scale", "door", "placement"]
 
 
 def main() -> int:

@@ -76,17 +76,21 @@ class Cluster:
         """Starts, and waits until this machine takes tasks."""
         self.spawn()
         self.wait_ready()
-        wanted = [binary(), "env", "--data-dir", self.data]
-        text = subprocess.run(wanted, env=environment(), check=True, capture_output=True, text=True).stdout
-        exports = (line.removeprefix("export ") for line in text.splitlines())
-        self.variables = dict(shlex.split(line)[0].split("=", 1) for line in exports)
-        self.api = Api(self.variables)
+        self.connect()
         end = time.monotonic() + 30
         while not self._joined():
             if time.monotonic() > end:
                 raise TimeoutError(f"this machine did not join: {self.log.read_text()[-2000:]}")
             time.sleep(0.02)
         return self
+
+    def connect(self) -> None:
+        """Learns where the server is and with which keys it is called."""
+        wanted = [binary(), "env", "--data-dir", self.data]
+        text = subprocess.run(wanted, env=environment(), check=True, capture_output=True, text=True).stdout
+        exports = (line.removeprefix("export ") for line in text.splitlines())
+        self.variables = dict(shlex.split(line)[0].split("=", 1) for line in exports)
+        self.api = Api(self.variables)
 
     def _joined(self) -> bool:
         arns = self.api.call("ListContainerInstances", {})["containerInstanceArns"]
