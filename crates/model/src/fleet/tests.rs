@@ -150,6 +150,25 @@ fn check_counts(fleet: &Fleet, crowd: &Crowd, counts: &BTreeMap<u32, u32>) {
     }
 }
 
+/// What a group has where, in each of the ways in which it is told.
+fn check_crowd(fleet: &Fleet, group: &str, slots: &BTreeSet<u32>, counts: &BTreeMap<u32, u32>) {
+    let crowd = fleet.crowd(group).unwrap();
+    assert_eq!(crowd.present().collect::<BTreeSet<_>>(), *slots, "{group}");
+    assert_eq!(crowd.len(), counts.len(), "{group}");
+    check_counts(fleet, crowd, counts);
+    assert_eq!(crowd.instances().collect::<BTreeMap<_, _>>(), *counts, "{group}");
+    let by_count: BTreeMap<u32, u32> = crowd
+        .by_count()
+        .flat_map(|(count, slots)| slots.iter().map(move |slot| (*slot, count)))
+        .collect();
+    assert_eq!(by_count, *counts, "{group}");
+    let mut by_class = BTreeMap::<u32, u32>::new();
+    for (slot, count) in counts {
+        *by_class.entry(fleet.seat(*slot).unwrap().class).or_default() += count;
+    }
+    assert_eq!(crowd.by_class().collect::<BTreeMap<_, _>>(), by_class, "{group}");
+}
+
 /// Everything that a fleet says, from the facts of a state.
 pub(crate) fn check(state: &crate::State) {
     let clusters: BTreeSet<_> = state.all_instances().map(|i| i.key.cluster.clone()).collect();
@@ -209,21 +228,7 @@ pub(crate) fn check(state: &crate::State) {
         assert_eq!(fleet.crowds.len(), present.len());
         for (group, slots) in present {
             let counts = crowds.remove(&group).unwrap_or_default();
-            let crowd = fleet.crowd(&group).unwrap();
-            assert_eq!(crowd.present().collect::<BTreeSet<_>>(), slots, "{group}");
-            assert_eq!(crowd.len(), counts.len(), "{group}");
-            check_counts(fleet, crowd, &counts);
-            assert_eq!(crowd.instances().collect::<BTreeMap<_, _>>(), counts, "{group}");
-            let by_count: BTreeMap<u32, u32> = crowd
-                .by_count()
-                .flat_map(|(count, slots)| slots.iter().map(move |slot| (*slot, count)))
-                .collect();
-            assert_eq!(by_count, counts, "{group}");
-            let mut by_class = BTreeMap::<u32, u32>::new();
-            for (slot, count) in &counts {
-                *by_class.entry(fleet.seat(*slot).unwrap().class).or_default() += count;
-            }
-            assert_eq!(crowd.by_class().collect::<BTreeMap<_, _>>(), by_class, "{group}");
+            check_crowd(fleet, &group, &slots, &counts);
         }
     }
 }

@@ -25,7 +25,7 @@ fn instance(n: u32, rack: Option<u32>, connected: bool) -> Change {
         key: key(n),
         status: InstanceStatus::Active,
         external: false,
-        ec2_instance_id: (n % 9 > 0).then(|| format!("i-{n}")),
+        ec2_instance_id: (!n.is_multiple_of(9)).then(|| format!("i-{n}")),
         address: None,
         registered: Resources { cpu: 40, memory: 40, ..Resources::default() },
         attributes: rack.into_iter().collect(),
