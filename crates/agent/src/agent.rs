@@ -90,7 +90,6 @@ impl Agent {
             networking: Arc::clone(&networking),
             server: clients,
             clock: Arc::clone(&config.clock),
-            cluster: config.cluster.clone(),
         };
         let endpoints = Endpoints::start(around, Arc::clone(&directory), shutdown.clone())
             .await

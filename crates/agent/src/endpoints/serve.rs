@@ -27,8 +27,6 @@ pub(crate) struct Surroundings {
     pub(crate) server: Arc<dyn Server>,
     /// Tells the time.
     pub(crate) clock: Arc<dyn Clock>,
-    /// The cluster, as the node was told to join it.
-    pub(crate) cluster: String,
 }
 
 /// Why the endpoints do not start.

@@ -140,7 +140,6 @@ impl World {
             networking: Arc::clone(&net) as Arc<dyn Networking>,
             server: Arc::clone(&server) as Arc<dyn Server>,
             clock: Arc::new(clock.clone()),
-            cluster: "default".to_owned(),
         };
         let endpoints = Endpoints::start(around, Arc::clone(&directory), shutdown).await.unwrap();
         let ports = net.0.lock().unwrap().unwrap();
