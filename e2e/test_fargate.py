@@ -188,7 +188,8 @@ def test_a_strategy_shares_by_base_and_weight(tasks, offering):
     described = tasks.ecs.describe_capacity_providers(capacityProviders=["FARGATE", "FARGATE_SPOT"])
     assert [p["status"] for p in described["capacityProviders"]] == ["ACTIVE", "ACTIVE"]
     assert all("autoScalingGroupProvider" not in p for p in described["capacityProviders"])
-    tidy(there)
+    for arn in arns:
+        there.stop(arn)
     tasks.ecs.delete_cluster(cluster=name)
 
 
@@ -223,10 +224,9 @@ def test_what_it_has_not_is_refused(tasks, offering):
 def test_the_cli_runs_one(tasks, offering):
     definition = define(tasks, "exit", 7)
     network = json.dumps(subnets(offering))
-    done = offering.aws(
+    arn = offering.aws(
         "ecs", "run-task", "--task-definition", definition, "--launch-type", "FARGATE",
-        "--network-configuration", network, "--query", "tasks[0].taskArn", "--output", "text")
-    arn = done.stdout.strip()
+        "--network-configuration", network, "--query", "tasks[0].taskArn", "--output", "text").strip()
     assert tasks.stopped(arn)["containers"][0]["exitCode"] == 7
 
 
