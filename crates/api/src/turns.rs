@@ -34,7 +34,8 @@ impl Turns {
         let most = if first { MOST_OF_ALL } else { MOST };
         let next = |taken: usize| (taken < most).then_some(taken + 1);
         let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        taken.is_ok().then_some(Turn(self))
+        // Made only when it was taken: dropping one gives its place back.
+        taken.is_ok().then(|| Turn(self))
     }
 }
 
