@@ -89,7 +89,8 @@ pub(crate) fn list(
             .collect(),
         None => state.definitions().filter(|d| d.status == wanted).map(|d| arn(d)).collect(),
     };
-    let question = ListTaskDefinitionsRequest { next_token: None, max_results: None, ..request.clone() };
+    let question =
+        ListTaskDefinitionsRequest { next_token: None, max_results: None, ..request.clone() };
     let token = request.next_token.as_deref();
     let page = Page::of_100("ListTaskDefinitions", token, request.max_results).of(&question)?;
     let (arns, next_token) = page.cut(entries, order)?;
@@ -123,9 +124,14 @@ pub(crate) fn list_families(
             entries.push((family.to_owned(), family.to_owned()));
         }
     }
-    let question = ListTaskDefinitionFamiliesRequest { next_token: None, max_results: None, ..request.clone() };
+    let question = ListTaskDefinitionFamiliesRequest {
+        next_token: None,
+        max_results: None,
+        ..request.clone()
+    };
     let token = request.next_token.as_deref();
-    let page = Page::of_100("ListTaskDefinitionFamilies", token, request.max_results).of(&question)?;
+    let page =
+        Page::of_100("ListTaskDefinitionFamilies", token, request.max_results).of(&question)?;
     let (families, next_token) = page.cut(entries, Order::Ascending)?;
     Ok(ListTaskDefinitionFamiliesResponse { families: Some(families), next_token })
 }

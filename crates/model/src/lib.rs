@@ -60,9 +60,9 @@ pub use role::{ManagedPolicy, PolicyVersion, Role};
 pub use scaling::*;
 pub use selection::InstanceFacts;
 pub use service::{
-    BreakerThreshold, CapacitySource, CircuitBreaker, Deployment, DeploymentConfig, DeploymentController,
-    DeploymentStatus, PropagateTags, RolloutState, SchedulingStrategy, Service, ServiceEvent,
-    ServiceStatus,
+    BreakerThreshold, CapacitySource, CircuitBreaker, Deployment, DeploymentConfig,
+    DeploymentController, DeploymentStatus, PropagateTags, RolloutState, SchedulingStrategy,
+    Service, ServiceEvent, ServiceStatus,
 };
 pub use settings::{AccountSetting, SettingChange, SettingRecord, SettingValue, SettingsBook};
 pub use state::State;

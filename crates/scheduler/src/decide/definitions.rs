@@ -72,11 +72,8 @@ pub(super) fn delete(desk: &mut Desk<'_>, key: &DefinitionKey) -> Result<Reply, 
         DefinitionStatus::Inactive => {
             let status = DefinitionStatus::DeleteInProgress;
             let delete_requested_at = Some(desk.now);
-            let next = TaskDefinition {
-                status,
-                delete_requested_at,
-                ..TaskDefinition::clone(definition)
-            };
+            let next =
+                TaskDefinition { status, delete_requested_at, ..TaskDefinition::clone(definition) };
             desk.put(Change::PutDefinition(Arc::new(next)));
         }
     }
