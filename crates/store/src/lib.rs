@@ -159,7 +159,7 @@ impl Store {
     /// Decides a command, makes its changes durable and answers.
     pub async fn submit(&self, command: Command) -> Result<Committed, SubmitError> {
         let (answer, answered) = oneshot::channel();
-        let request = Mail::Request(Request { command, answer });
+        let request = Mail::Request(Box::new(Request { command, answer }));
         self.line.0.send(request).map_err(|_| SubmitError::Closed)?;
         answered.await.map_err(|_| SubmitError::Closed)?
     }

@@ -23,7 +23,7 @@ pub(crate) struct Request {
 #[derive(Debug)]
 pub(crate) enum Mail {
     /// Somebody wants something.
-    Request(Request),
+    Request(Box<Request>),
     /// The committer has something to say, on its own line: it does not stand in this queue.
     Look,
     /// The last handle is gone.
@@ -87,7 +87,7 @@ pub(crate) struct Writer {
 
 /// What the writer does next.
 enum Next {
-    Decide(Request),
+    Decide(Box<Request>),
     Land(Written),
     Send,
 }
@@ -97,7 +97,7 @@ impl Writer {
     pub(crate) fn run(mut self) {
         while let Some(next) = self.next() {
             match next {
-                Next::Decide(request) => self.decide(request),
+                Next::Decide(request) => self.decide(*request),
                 Next::Land(written) => self.land(written),
                 Next::Send => {
                     if !self.send() {
