@@ -167,7 +167,7 @@ pub(crate) fn list(
     state: &State,
     request: &ListClustersRequest,
 ) -> Result<ListClustersResponse, Error> {
-    let question = ListClustersRequest { next_token: None, max_results: None, ..request.clone() };
+    let question = ListClustersRequest { next_token: None, max_results: None };
     let token = request.next_token.as_deref();
     let page = Page::of_100("ListClusters", token, request.max_results).of(&question)?;
     let arns = state

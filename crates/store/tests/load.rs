@@ -1,7 +1,5 @@
 //! What was written is read back, by one thread or by two, and what cannot be read is named.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::sync::Arc;
 
 use model::{

@@ -26,6 +26,7 @@ fn container(more: Value) -> Value {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table, one entry for each member")]
 async fn a_definition_for_it_is_refused_in_ecs_words() {
     let bench = Bench::new();
     let linux = |parameters: Value| container(json!({"linuxParameters": parameters}));

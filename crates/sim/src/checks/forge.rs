@@ -111,22 +111,7 @@ impl Forgery {
                 Change::PutTask(Arc::new(TaskFacts { network, ..other.facts.as_ref().clone() }))
             }
             Self::Anywhere => anywhere(after)?,
-            Self::Unprotected => {
-                let task = before.all_tasks().find(|t| {
-                    t.progress.protected_until.is_some_and(|until| until > now)
-                        && t.progress.desired == DesiredStatus::Running
-                })?;
-                let service = task.facts.service_key()?;
-                let id = task.facts.key.task.clone();
-                let tasks = vec![(id, scheduler::StopCause::ScaleIn)];
-                shown.command = Command::StopServiceTasks { service, tasks };
-                let next = TaskProgress {
-                    desired: DesiredStatus::Stopped,
-                    version: task.progress.version + 1,
-                    ..task.progress.as_ref().clone()
-                };
-                Change::PutProgress(task.facts.key.clone(), Arc::new(next))
-            }
+            Self::Unprotected => unprotected(&mut shown, now)?,
             Self::Again => {
                 let Command::Bus(scheduler::BusCommand::Fire(name)) = command else { return None };
                 shown.before = after.clone();
@@ -218,4 +203,22 @@ fn nobody(state: &State) -> Option<(BalancingChange, ServiceDeployment)> {
     let production = TrafficShare::ALL;
     let record = ServiceDeployment { production, ..ServiceDeployment::clone(record) };
     Some((BalancingChange::PutListener(Arc::new(next)), record))
+}
+
+/// A protected task is stopped to scale in.
+fn unprotected(shown: &mut Shown, now: Timestamp) -> Option<Change> {
+    let task = shown.before.all_tasks().find(|t| {
+        t.progress.protected_until.is_some_and(|until| until > now)
+            && t.progress.desired == DesiredStatus::Running
+    })?;
+    let service = task.facts.service_key()?;
+    let tasks = vec![(task.facts.key.task.clone(), scheduler::StopCause::ScaleIn)];
+    let next = TaskProgress {
+        desired: DesiredStatus::Stopped,
+        version: task.progress.version + 1,
+        ..task.progress.as_ref().clone()
+    };
+    let key = task.facts.key.clone();
+    shown.command = Command::StopServiceTasks { service, tasks };
+    Some(Change::PutProgress(key, Arc::new(next)))
 }
