@@ -11,13 +11,14 @@ use std::collections::BTreeMap;
 use model::fleet::Values;
 use model::query::{Expression, Match, Order, Query, Test};
 use model::{
-    DeploymentController, LaunchType, PlacementConstraint, PlacementStrategy, RolloutState,
-    SchedulingStrategy, Service, SpreadField, State,
+    DeploymentController, LaunchType, PlacementConstraint, PlacementStrategy, ProviderName,
+    RolloutState, SchedulingStrategy, Service, SpreadField, State,
 };
 
 use crate::StopCause;
-use crate::placement::{self, ZONE};
-use crate::replicas::{Tally, Terms, Want};
+use crate::decide::waiting;
+use crate::placement::{self, Wish, ZONE};
+use crate::replicas::{Tally, Terms, Want, small};
 
 /// How many tasks each zone has that has an instance for more.
 pub(crate) type Zones = BTreeMap<String, u32>;
@@ -151,8 +152,18 @@ fn begin(
     let Some(terms) = Terms::of(state, service, want) else {
         return;
     };
+    // It is given to the provider whose turn it is, and placed on that one's instances alone.
+    let stays = |at: usize, name: &ProviderName| {
+        at != member && tally.members[at].task.facts.provider.as_ref() == Some(name)
+    };
+    let has =
+        |name: &ProviderName| small((0..tally.members.len()).filter(|at| stays(*at, name)).count());
+    let next = waiting::providers(state, &service.key.cluster, want.providers, has, 1);
+    let Some(provider) = next.ok().and_then(|mut next| next.pop()) else {
+        return;
+    };
     let takes = |zone: &str| {
-        let mut wish = terms.wish(service);
+        let mut wish = Wish { provider: provider.as_ref(), ..terms.wish(service) };
         let value = Match::Compares(Order::Equal, zone.to_owned());
         let test = Test::Attribute(ZONE.to_owned(), value);
         let there = Expression::parse(&Query::Test { test, negated: false }.to_string());

@@ -12,7 +12,7 @@ use crate::world::{Image, World};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A node in a zone, whose agent is there.
-fn join(world: &mut World, id: &str, zone: &str) -> model::InstanceKey {
+pub(crate) fn join(world: &mut World, id: &str, zone: &str) -> model::InstanceKey {
     let attribute =
         Attribute { name: "ecs.availability-zone".to_owned(), value: Some(zone.to_owned()) };
     world.must(Command::RegisterInstance(scheduler::RegisterInstance {
