@@ -259,11 +259,11 @@ pub(crate) fn reserved(state: &State, cluster: &ClusterName) -> BTreeMap<Instanc
         let Some(terms) = Terms::of(state, service, &want) else {
             continue;
         };
+        let gpus = terms.wish(service).all_gpus();
         let here: BTreeSet<&InstanceId> = wanted_on(state, service, &want);
         for place in places(state, service, &want) {
-            let (id, all) = (&place.key.instance, &place.registered);
-            let ever = terms.needs.cpu <= all.cpu && terms.needs.memory <= all.memory;
-            if !ever || here.contains(id) {
+            let id = &place.key.instance;
+            if here.contains(id) || !ever_on(&terms.needs, gpus, place) {
                 continue;
             }
             let kept = kept.entry(id.clone()).or_default();
@@ -275,12 +275,22 @@ pub(crate) fn reserved(state: &State, cluster: &ClusterName) -> BTreeMap<Instanc
     kept
 }
 
+/// Whether a task that needs this and so many GPUs has room on an instance that is empty.
+fn ever_on(needs: &Resources, gpus: u32, instance: &Instance) -> bool {
+    let all = &instance.registered;
+    needs.cpu <= all.cpu
+        && needs.memory <= all.memory
+        && needs.ports.is_disjoint(&all.ports)
+        && gpus <= small(all.gpus.len())
+}
+
 /// What is kept on instances for the tasks of one daemon service that are still to come: what
 /// [`reserved`] tells of every instance, told of one when it comes into question.
 #[derive(Debug)]
 pub(crate) struct Keeper<'a> {
     service: &'a Service,
     terms: Terms,
+    gpus: u32,
     held: Held<'a>,
 }
 
@@ -318,19 +328,19 @@ impl<'a> Keeper<'a> {
         } else {
             Held::On(wanted_on(state, service, &want))
         };
-        Some(Self { service, terms, held })
+        let gpus = terms.wish(service).all_gpus();
+        Some(Self { service, terms, gpus, held })
     }
 
     /// What is kept on an instance.
     pub(crate) fn on(&self, state: &State, instance: &Instance, slot: u32) -> Option<&Resources> {
-        let (needs, all) = (&self.terms.needs, &instance.registered);
+        let needs = &self.terms.needs;
         let here = match &self.held {
             Held::All(crowd) => crowd.is_some_and(|crowd| crowd.on(slot) > 0),
             Held::On(ids) => ids.contains(&instance.key.instance),
         };
         let comes = !here
-            && needs.cpu <= all.cpu
-            && needs.memory <= all.memory
+            && ever_on(needs, self.gpus, instance)
             && serves(state, instance)
             && placement::unfit(state, instance, &self.terms.wish(self.service)).is_none();
         comes.then_some(needs)

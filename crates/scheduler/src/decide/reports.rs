@@ -13,10 +13,14 @@ use crate::{
     ContainerReport, ExecAgentReport, Rejection, Reply, TaskReport, failures, timing, words,
 };
 
-/// SubmitTaskStateChange and SubmitContainerStateChange. A report of an unknown task is answered and
-/// forgotten, since the agent would repeat it for ever otherwise.
+/// SubmitTaskStateChange and SubmitContainerStateChange. A report of an unknown task, or of one that
+/// still waits for an instance, so that no agent can have it, is answered and forgotten, since the agent
+/// would repeat it for ever otherwise.
 pub(super) fn task(desk: &mut Desk<'_>, report: &TaskReport) -> Result<Reply, Rejection> {
-    let Some(task) = desk.state.task(&report.key).cloned() else { return Ok(Reply::Done) };
+    let placed = |task: &&Task| task.facts.instance.is_some();
+    let Some(task) = desk.state.task(&report.key).filter(placed).cloned() else {
+        return Ok(Reply::Done);
+    };
     let before = &*task.progress;
     let mut next = before.clone();
     next.connected_at = before.connected_at.or(Some(desk.now));

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use model::{
-    AutoScalingGroup, HookOutcome, InstanceStatus, LifecycleHook, ManagedScaling, Node, NodeId,
-    NodeState, StrategyItem, TaskStatus, Transition,
+    Attribute, AutoScalingGroup, HookOutcome, InstanceStatus, LifecycleHook, ManagedScaling, Node,
+    NodeId, NodeState, StrategyItem, TaskStatus, Transition,
 };
 use scheduler::capacity::{NewGroup, NewLaunch, NewProvider, NodeReport};
 use scheduler::{
     CapacityCommand, CapacityRejection, Command, CreateService, DeploymentCommand,
-    RegisterInstance, Rejection, Reply, RunTask, UpdateService,
+    RegisterInstance, Rejection, Reply, RunTask, TaskReport, UpdateService,
 };
 
 use crate::build::{self, CLUSTER};
@@ -120,7 +120,10 @@ impl Fleet {
             ec2_instance_id: Some(node.id.to_string()),
             address: None,
             resources: build::resources(4096, 512),
-            attributes: Vec::new(),
+            attributes: vec![Attribute {
+                name: "ecs.availability-zone".to_owned(),
+                value: Some(node.zone.clone()),
+            }],
             tags: model::Tags::default(),
         }));
         let Reply::Instance(instance) = reply else { panic!("{reply:?}") };
@@ -180,6 +183,28 @@ fn tasks_wait_for_nodes_that_come_for_them_and_go_after_them() {
     assert!(activities.iter().all(|a| a.ended_at.is_some() && a.failure.is_none()));
 }
 
+/// No agent can have a task that has no instance yet: what one says of it is not believed.
+#[test]
+fn what_an_agent_says_of_a_task_that_waits_is_nothing() {
+    let mut fleet = Fleet::new(1, managed());
+    assert_eq!(fleet.run(1), (1, 0));
+    let key = fleet.world.state.all_tasks().next().expect("it waits").facts.key.clone();
+    for status in [TaskStatus::Running, TaskStatus::Stopped] {
+        fleet.world.must(Command::ReportTask(TaskReport {
+            key: key.clone(),
+            status: Some(status),
+            reason: None,
+            containers: Vec::new(),
+            pull_started_at: None,
+            pull_stopped_at: None,
+            execution_stopped_at: None,
+        }));
+        assert_eq!(fleet.tasks(TaskStatus::Provisioning), 1);
+    }
+    fleet.pass(10);
+    assert_eq!(fleet.tasks(TaskStatus::Running), 1);
+}
+
 #[test]
 fn what_is_beyond_the_bound_waits_and_is_given_up_in_the_end() {
     let mut fleet = Fleet::new(1, managed());
@@ -230,6 +255,23 @@ fn a_service_waits_too_and_its_tasks_are_moved_from_a_node_that_ends() {
     fleet.pass(60);
     assert!(fleet.nodes().iter().all(|n| n.id != node));
     assert_eq!((fleet.tasks(TaskStatus::Running), fleet.nodes().len()), (4, 1));
+}
+
+/// A zone that only instances of nobody's provider have takes no task of the provider's: none is started
+/// for it, and stopped again, for ever.
+#[test]
+fn a_service_is_not_evened_out_over_zones_where_its_provider_has_nothing() {
+    let mut fleet = Fleet::new(1, managed());
+    let two = build::create("web", "web:1", 2);
+    let create = CreateService { providers: strategy(), rebalances: Some(true), ..two };
+    fleet.world.must(Command::CreateService(create));
+    fleet.pass(60);
+    assert_eq!((fleet.tasks(TaskStatus::Running), fleet.nodes().len()), (2, 1));
+    let own = fleet.world.state.all_instances().next().expect("it has joined");
+    assert!(own.attribute("ecs.availability-zone").flatten().is_some_and(|zone| zone != "far"));
+    crate::rebalancing::join(&mut fleet.world, "other", "far");
+    fleet.pass(60);
+    assert_eq!(fleet.world.state.all_tasks().count(), 2, "nothing was started");
 }
 
 #[test]

@@ -7,7 +7,8 @@ use scheduler::{
     Command, ContainerResize, FailureReason, Lack, RegisterInstance, Reply, Resize, RunTask, words,
 };
 
-use crate::build::{self, CLUSTER, run, spec};
+use crate::build::{self, CLUSTER, run, service, spec};
+use crate::daemons::daemon;
 use crate::world::{Image, World};
 
 fn join(world: &mut World, id: &str, gpus: &[&str]) {
@@ -86,4 +87,26 @@ fn an_override_asks_for_another_number() {
     assert_eq!(held(&world, &placed[0]), ["GPU-a", "GPU-b"]);
     let (placed, _) = place(&mut world, run(&web, 1));
     assert!(held(&world, &placed[0]).is_empty(), "a task that asks for none needs none");
+}
+
+/// A daemon service belongs on an instance without GPUs too, and waits there for ever: of that instance
+/// nothing is kept for it.
+#[test]
+fn a_daemon_keeps_no_room_where_it_can_never_be() {
+    let mut world = World::new(3);
+    join(&mut world, "bare", &[]);
+    join(&mut world, "one", &["GPU-a"]);
+    let mut wants = spec("model");
+    wants.containers[0].gpus = 1;
+    let model = world.define("model", wants, Image::Good);
+    world.must(Command::CreateService(daemon("model", &model)));
+    world.pass(std::time::Duration::from_secs(30));
+    let now = world.state.service(&service("model")).expect("it is");
+    assert_eq!((now.desired_count, world.live(&service("model")).len()), (2, 1));
+    let told = world.events(&service("model"));
+    assert!(told.iter().any(|e| e.contains("(container-instance bare) has insufficient GPU")));
+    // 128 CPU units a task: 32 fit on an instance.
+    let web = world.define("web", spec("web"), Image::Good);
+    let placed: usize = (0..7).map(|_| place(&mut world, run(&web, 10)).0.len()).sum();
+    assert_eq!(placed, 63, "one place is the daemon's");
 }
