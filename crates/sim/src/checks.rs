@@ -254,7 +254,11 @@ pub(crate) fn healthy(state: &State, service: &Service) -> usize {
 }
 
 /// The same of some of its tasks.
-fn healthy_where(state: &State, service: &Service, those: impl Fn(&Task) -> bool) -> usize {
+pub(crate) fn healthy_where(
+    state: &State,
+    service: &Service,
+    those: impl Fn(&Task) -> bool,
+) -> usize {
     let passes = |task: &&Task| {
         let Some(definition) = state.definition(&task.facts.definition) else { return false };
         let checked = |name| {

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    DefinitionKey, DeploymentController, DesiredStatus, InstanceKey, InstanceStatus, NodeState,
-    RolloutState, Service, ServiceStatus, TaskKey, TaskStatus,
+    DefinitionKey, Deployment, DeploymentController, DesiredStatus, Instance, InstanceKey,
+    InstanceStatus, NodeState, Resources, RolloutState, SchedulingStrategy, Service, ServiceStatus,
+    State, Task, TaskKey, TaskStatus,
 };
 use scheduler::capacity::GroupUpdate;
 use scheduler::{CapacityCommand, Command, UpdateService};
 
 use crate::around::scheduled_by;
 use crate::asks::calendar;
-use crate::checks::{folds, healthy};
+use crate::checks::{folds, healthy, healthy_where};
 use crate::fleet::{Family, Machine};
 use crate::node::Stage;
 use crate::server::Storage;
@@ -241,26 +242,90 @@ impl World {
         Ok(())
     }
 
+    /// How many tasks somebody has started: those that are there, and those that were.
+    fn made_by(&self, by: &str) -> usize {
+        let theirs = |t: &&model::Task| t.facts.started_by.as_deref() == Some(by);
+        let there = self.state().all_tasks().filter(theirs).map(|t| &t.facts.key.task);
+        let were = self.made.get(by).into_iter().flatten();
+        there.chain(were).collect::<BTreeSet<_>>().len()
+    }
+
     /// No insisting user got more than was asked for.
     fn once(&self) -> Result<(), String> {
         for (number, step) in self.steps.iter().enumerate() {
             let (Step::Run { count, .. } | Step::RunGrown { count, .. }) = step else { continue };
-            let by = format!("step-{number}");
-            let theirs = |t: &&model::Task| t.facts.started_by.as_deref() == Some(by.as_str());
-            let made = self.state().all_tasks().filter(theirs).count();
+            let made = self.made_by(&format!("step-{number}"));
             if made > *count as usize {
                 return Err(format!("step {number} asked for {count} tasks and got {made}"));
             }
         }
         for at in &self.outside.fired {
             let by = scheduled_by(*at);
-            let theirs = |t: &&model::Task| t.facts.started_by.as_deref() == Some(by.as_str());
-            let made = self.state().all_tasks().filter(theirs).count();
+            let made = self.made_by(&by);
             if made > 1 {
                 return Err(format!("{by} started {made} tasks"));
             }
         }
         Ok(())
+    }
+
+    /// A daemon service has one healthy task on each instance that takes tasks, but where what others
+    /// hold, or what the instance is, leaves no room for one: it belongs there too, as in ECS, and waits.
+    /// So many instances have no room.
+    fn without_room(&self, service: &Service, primary: &Deployment) -> Result<u32, String> {
+        let (state, key) = (self.state(), &service.key);
+        let Some(family) =
+            families().into_iter().find(|f| f.name == primary.definition.family.as_str())
+        else {
+            return Err(format!("{key} runs a family of nobody's"));
+        };
+        let (mut places, mut without) = (0, 0);
+        for instance in state.instances(&key.cluster).filter(|i| takes_tasks(state, i)) {
+            places += 1;
+            let here = |task: &Task| task.facts.instance.as_ref() == Some(&instance.key.instance);
+            if healthy_where(state, service, here) == 1 {
+                continue;
+            }
+            let held = state.tasks_on(&instance.key).filter(|task| task.holds_resources());
+            let (own, others): (Vec<&Task>, Vec<&Task>) =
+                held.partition(|task| task.facts.service_key().as_ref() == Some(key));
+            if !own.is_empty() || has_room(instance, &others, &family) {
+                let on = &instance.key;
+                return Err(format!("{key} has no healthy task on {on}, and room: {service:?}"));
+            }
+            without += 1;
+        }
+        if places != service.desired_count {
+            let desired = service.desired_count;
+            return Err(format!("{key} wants {desired} tasks for {places} instances"));
+        }
+        Ok(without)
+    }
+
+    /// Whether the host port of a family is taken on each instance that takes tasks, as it is where a
+    /// daemon service has it: no further instance helps.
+    fn taken_everywhere(&self, family: &Family) -> bool {
+        let Some((_, Some(port))) = family.port else { return false };
+        let state = self.state();
+        let mut takes = state.all_instances().filter(|instance| takes_tasks(state, instance));
+        takes.all(|instance| {
+            let mut held = state.tasks_on(&instance.key).filter(|task| task.holds_resources());
+            held.any(|task| task.facts.reserved.ports.iter().any(|held| held.port == port))
+        })
+    }
+
+    /// What a daemon service ran before is gone, as far as its minimum healthy percent, which counts the
+    /// instances without room too, lets it go.
+    fn replaced(&self, service: &Service, primary: &Deployment) -> Result<(), String> {
+        let spare =
+            healthy(self.state(), service) > service.config.fewest(service.desired_count) as usize;
+        let old = |task: &&Task| {
+            task.holds_resources() && task.facts.deployment.as_ref() != Some(&primary.id)
+        };
+        match self.state().tasks_of(&service.key).find(old) {
+            Some(task) if spare => Err(format!("{} is never replaced", task.facts.key)),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// A service with a good image has what it wants.
@@ -280,6 +345,11 @@ impl World {
         if !is_well(&primary.definition) {
             return Ok(());
         }
+        // A daemon's task may stay on an instance that drains beside those that are wanted.
+        let daemon = service.scheduling == SchedulingStrategy::Daemon;
+        if daemon && self.without_room(service, primary)? > 0 {
+            return self.replaced(service, primary);
+        }
         let (count, desired) = (healthy(self.state(), service), service.desired_count);
         let family = families().into_iter().find(|f| f.name == primary.definition.family.as_str());
         let alone = |f: &Family| f.distinct || f.port.is_some_and(|(_, host)| host.is_some());
@@ -287,7 +357,11 @@ impl World {
             // So many instances there are not.
             return Ok(());
         }
-        if count != desired as usize {
+        let lacking = count < desired as usize || service.deployments.len() > 1;
+        if lacking && family.is_some_and(|family| self.taken_everywhere(&family)) {
+            return Ok(());
+        }
+        if !daemon && count != desired as usize {
             let events: Vec<&str> =
                 self.state().events(key).take(6).map(|e| e.message.as_str()).collect();
             return Err(format!("{key} has {count} of {desired} tasks: {service:?}; {events:?}"));
@@ -302,6 +376,28 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Whether an instance takes tasks.
+fn takes_tasks(state: &State, instance: &Instance) -> bool {
+    let node = state.node_of(instance);
+    instance.status == InstanceStatus::Active
+        && node.is_none_or(|node| node.state == NodeState::InService)
+}
+
+/// Whether a task of a family has room beside these on an instance.
+fn has_room(instance: &Instance, others: &[&Task], family: &Family) -> bool {
+    let all = &instance.registered;
+    let held =
+        |of: fn(&Resources) -> u32| others.iter().map(|t| of(&t.facts.reserved)).sum::<u32>();
+    let gpus: usize = others.iter().map(|t| t.facts.reserved.gpus.len()).sum();
+    let port = family.port.and_then(|(_, host)| host);
+    let taken = |held: &Resources| held.ports.iter().any(|held| Some(held.port) == port);
+    held(|r| r.cpu) + family.cpu <= all.cpu
+        && held(|r| r.memory) + family.memory <= all.memory
+        && gpus + family.gpus as usize <= all.gpus.len()
+        && !taken(all)
+        && !others.iter().any(|task| taken(&task.facts.reserved))
 }
 
 /// Whether tasks of a definition run for ever and well.

@@ -1,12 +1,12 @@
 //! The whole cluster in one value, in one thread, under virtual time. Everything follows from its seed
 //! and from what is done to it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws::agent::acs::{AgentMessage, ServerMessage};
-use model::{Change, InstanceKey, Realm, ServiceKey, State, TaskKey};
+use model::{Change, InstanceKey, Realm, ServiceKey, State, TaskId, TaskKey};
 use scheduler::{Command, Reply};
 use stdx::{SeededEntropy, Timestamp};
 use store::disk::Disk;
@@ -131,6 +131,8 @@ pub struct World {
     pub(crate) steps: Vec<Step>,
     /// Users' calls that are to be answered in the end: what they ask.
     pub(crate) insisting: BTreeMap<usize, Arc<Command>>,
+    /// Who started which tasks on their own; those that are over are forgotten by the server in time.
+    pub(crate) made: BTreeMap<String, BTreeSet<TaskId>>,
     /// Which node each task has begun on, and how often.
     pub(crate) begun: BTreeMap<TaskKey, (usize, u32)>,
     pub(crate) fault: Option<String>,
@@ -177,6 +179,8 @@ pub enum Mutation {
 
 /// The last so many lines of a trace are kept.
 const TRACE: usize = 120;
+/// More commands than any history takes that comes to an end.
+const MOST: u64 = 20_000;
 /// When every history begins.
 const BEGINNING: Timestamp = Timestamp::from_millis(1_750_000_000_000);
 
@@ -206,6 +210,7 @@ impl World {
             number: 0,
             steps: Vec::new(),
             insisting: BTreeMap::new(),
+            made: BTreeMap::new(),
             begun: BTreeMap::new(),
             fault: None,
             trace: None,
@@ -233,6 +238,14 @@ impl World {
 
     /// Hears what a durable round says of services.
     pub(crate) fn hear(&mut self, changes: &[Change]) {
+        for change in changes {
+            if let Change::PutTask(facts) = change
+                && let Some(by) = &facts.started_by
+                && facts.service.is_none()
+            {
+                self.made.entry(by.to_string()).or_default().insert(facts.key.task.clone());
+            }
+        }
         if !self.listening {
             return;
         }
@@ -323,10 +336,27 @@ impl World {
             && let Some(what) = self.agenda.next(end)
         {
             self.take_place(what);
+            if self.commands > MOST {
+                self.fail(format!("{MOST} commands, and no end: {}", self.busiest()));
+            }
         }
         if self.fault.is_none() {
             self.agenda.pass(end);
         }
+    }
+
+    /// The services that have had most tasks, with what became of their deployment.
+    fn busiest(&self) -> String {
+        let state = self.state();
+        let tasks = |service: &model::Service| state.tasks_of(&service.key).count();
+        let mut all: Vec<_> = state.all_services().map(|s| (tasks(s), s)).collect();
+        all.sort_by_key(|(tasks, service)| (std::cmp::Reverse(*tasks), &service.key));
+        let told = all.into_iter().take(2).map(|(tasks, service)| {
+            let last = state.tasks_of(&service.key).max_by_key(|t| t.facts.created_at);
+            let why = last.map(|task| &task.progress);
+            format!("{tasks} tasks of {service:?}, the last of them {why:?}")
+        });
+        told.collect::<Vec<_>>().join("; ")
     }
 
     fn take_place(&mut self, what: Happening) {
